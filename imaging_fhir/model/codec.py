@@ -1,0 +1,29 @@
+"""JSON in and out: decimals keep their digits (FHIR R4 json.html#primitive), and it is fast."""
+
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import msgspec
+
+from imaging_fhir.errors import InvalidRequest
+
+Resource = dict[str, Any]
+T = TypeVar("T")
+
+_encoder = msgspec.json.Encoder(decimal_format="number")
+_decoder = msgspec.json.Decoder(float_hook=Decimal)
+
+encode = _encoder.encode
+
+
+def decode(data: bytes) -> Any:
+    """The value of a JSON text; raise InvalidRequest where it is none."""
+    try:
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ValueError) as error:
+        raise InvalidRequest(f"The JSON does not parse: {error}") from error
+
+
+def decode_as(type_: type[T], data: bytes) -> T:
+    """A frozen value of the model from the JSON that `encode` made of it."""
+    return msgspec.json.decode(data, type=type_)
