@@ -1,0 +1,35 @@
+"""Whose image it is, at which visit, and how that was found out."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What the sender says beside the file: evidence, not an override."""
+
+    patient: str | None = None  # Patient/<id>
+    encounter: str | None = None  # Encounter/<id>
+    type: str | None = None  # system|code of DocumentReference.type, or its text
+    body_site: str | None = None  # system|code, or its text
+    laterality: str | None = None  # R, L, B, or system|code
+    description: str | None = None
+    date: str | None = None  # FHIR dateTime of capture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """The decision and its reasons; the reasons name no patient.
+
+    `rule`s are the names in services/linking: they are stored, shown, and stable.
+    """
+
+    state: Literal["filed", "held"]
+    patient: str | None = None  # Patient/<id>; None when held
+    patient_rule: str
+    patient_reason: str
+    encounter: str | None = None  # Encounter/<id>
+    encounter_rule: str = "no-evidence"
+    encounter_reason: str = ""
+    encounter_identifier: tuple[str | None, str] | None = None  # (system, value) nobody knows yet
+    awaited: tuple[tuple[str, str, str], ...] = field(default=())  # (type, system, value)

@@ -1,0 +1,185 @@
+"""What a search asks, and what the index holds: shared by fhir (text), storage (SQL), services."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+SearchType = Literal[
+    "token", "reference", "date", "string", "uri", "number", "quantity", "composite", "special"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchParameter:
+    """One row of the table that index, CapabilityStatement and search are derived from.
+
+    `paths` are dotted element paths below the resource (`series.modality`, `value` for value[x]);
+    the parameter's value is the union of what they reach. `targets` limits references.
+    """
+
+    name: str
+    type: SearchType
+    paths: tuple[str, ...]
+    targets: tuple[str, ...] = ()
+    url: str = ""  # canonical of the SearchParameter
+    documentation: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenEntry:
+    parameter: str
+    system: str | None
+    value: str  # as written; compared folded
+    text: str | None = None  # display or text, for :text
+    type_system: str | None = None  # of Identifier.type, for :of-type
+    type_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceEntry:
+    """A literal reference to ours (`target_type`, `target_id`), elsewhere (`url`), or logical."""
+
+    parameter: str
+    target_type: str | None = None
+    target_id: str | None = None
+    url: str | None = None
+    identifier_system: str | None = None
+    identifier_value: str | None = None
+    display: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DateEntry:
+    """The interval that a date, time or Period stands for, in microseconds since 1970 UTC.
+
+    Half open: `low` <= instant < `high`. An open end is OPEN_LOW or OPEN_HIGH.
+    """
+
+    parameter: str
+    low: int
+    high: int
+
+
+OPEN_LOW = -(2**62)
+OPEN_HIGH = 2**62
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StringEntry:
+    parameter: str
+    value: str
+    folded: str  # case and accents folded, for the default match
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UriEntry:
+    parameter: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantityEntry:
+    parameter: str
+    low: float  # implicit precision: 100 is 99.5 .. 100.5
+    high: float
+    system: str | None = None
+    code: str | None = None
+    unit: str | None = None
+
+
+IndexEntry = TokenEntry | ReferenceEntry | DateEntry | StringEntry | UriEntry | QuantityEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenValue:
+    """`code`, `system|code`, `|code` (system ""), `system|` (value None)."""
+
+    system: str | None
+    value: str | None
+    type_code: str | None = None  # with :of-type, where system is the type's system
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceValue:
+    target_type: str | None = None
+    target_id: str | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DateValue:
+    prefix: str  # eq ne gt lt ge le sa eb ap
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantityValue:
+    prefix: str
+    low: float
+    high: float
+    system: str | None = None
+    code: str | None = None
+
+
+SearchValue = (
+    TokenValue | ReferenceValue | DateValue | QuantityValue | str
+)  # str: string, uri, bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Criterion:
+    """One parameter of a search; its values are alternatives (OR).
+
+    `chain` is set where the parameter is a reference followed (`patient.identifier=…`): the
+    criteria that the target must fulfil, for each type that the target may have.
+    """
+
+    parameter: str
+    type: SearchType
+    modifier: str | None = None  # exact contains not missing text identifier of-type
+    values: tuple[SearchValue, ...] = ()
+    chain: "tuple[tuple[str, Criterion], ...]" = ()  # (target type, its criterion); alternatives
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReverseCriterion:
+    """`_has:DocumentReference:encounter:type=…`: some resource refers here and fulfils it."""
+
+    resource_type: str
+    reference_parameter: str
+    criterion: "Criterion | ReverseCriterion"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SortKey:
+    parameter: str  # a search parameter's name, _id or _lastUpdated
+    type: SearchType
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inclusion:
+    """`_include=source:parameter:target` or `_revinclude`; parameter `*` is every reference."""
+
+    source_type: str
+    parameter: str
+    target_type: str | None = None
+    iterate: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """A search on one resource type, understood; criteria must all hold (AND)."""
+
+    resource_type: str
+    criteria: tuple[Criterion | ReverseCriterion, ...] = ()
+    sort: tuple[SortKey, ...] = ()
+    count: int = 50
+    after: str | None = None  # opaque position of the last match of the page before
+    includes: tuple[Inclusion, ...] = ()
+    revincludes: tuple[Inclusion, ...] = ()
+    total: bool = False
+    summary: str | None = None  # true, text, data, count
+    elements: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()  # parameters not understood, left out (handling=lenient)
+    self_parameters: tuple[tuple[str, str], ...] = ()  # what was understood, for the self link

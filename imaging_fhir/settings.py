@@ -1,0 +1,162 @@
+"""All settings, read from the environment once; `serve` takes each as an option too."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_type_hints
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from imaging_fhir.errors import InvalidSetting
+
+PREFIX = "IMAGING_FHIR_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    host: Annotated[str, "Address to listen on; without authentication only loopback"] = "127.0.0.1"
+    port: Annotated[int, "Port to listen on"] = 8080
+    workers: Annotated[int, "Web processes"] = 2
+    threads: Annotated[int, "Threads of each web process"] = 8
+    data_dir: Annotated[Path, "Database and blobs of the embedded default"] = Path("imaging-data")
+    database_url: Annotated[str, "postgresql+psycopg://… at scale; else SQLite in data_dir"] = ""
+    blob_url: Annotated[str, "file:///FOLDER; else a folder in data_dir"] = ""
+    public_url: Annotated[str, "Address that clients use, without /fhir; else host and port"] = ""
+    site_file: Annotated[str, "TOML file of issuers and sources, see docs/configuration.md"] = ""
+    time_zone: Annotated[str, "Zone of times without an offset, such as Europe/Berlin"] = ""
+    auth: Annotated[str, "none: everyone who reaches the port may do everything"] = "none"
+    allow_open: Annotated[bool, "yes: listen beyond loopback without authentication"] = False
+    allowed_hosts: Annotated[str, "Further names for the Host header, separated by commas"] = ""
+    max_upload_bytes: Annotated[int, "A larger upload is answered 413"] = 8 * 1024**3
+    max_resource_bytes: Annotated[int, "A larger FHIR resource or Bundle is answered 413"] = (
+        64 * 1024**2
+    )
+    min_free_bytes: Annotated[int, "Uploads are answered 507 when less disk than this is free"] = (
+        512 * 1024**2
+    )
+    page_size: Annotated[int, "Matches on a page when _count is not given"] = 50
+    max_page_size: Annotated[int, "The largest _count that is honoured"] = 1000
+    max_instances_in_study: Annotated[
+        int, "ImagingStudy with more instances leaves them out; counts stay (0: never)"
+    ] = 0
+    quiet_seconds: Annotated[int, "A study unchanged for so long is kept as a version"] = 60
+    search_seconds: Annotated[int, "A search that runs longer is answered 503"] = 20
+    log_format: Annotated[str, "plain or json"] = "plain"
+    log_level: Annotated[str, "DEBUG, INFO, WARNING or ERROR"] = "INFO"
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
+        """Settings from IMAGING_FHIR_DATABASE_URL and its like; the rest keep their default."""
+        given = {
+            setting.name: convert(setting.name, environ[PREFIX + setting.name.upper()])
+            for setting in fields(cls)
+            if environ.get(PREFIX + setting.name.upper())
+        }
+        return cls(**given)
+
+    def __post_init__(self) -> None:
+        if self.auth != "none":
+            raise InvalidSetting(f"{PREFIX}AUTH is {self.auth!r}; this version knows only none.")
+        if self.log_format not in ("plain", "json"):
+            raise InvalidSetting(f"{PREFIX}LOG_FORMAT is {self.log_format!r}: plain or json.")
+        zone(self.time_zone)
+
+    @property
+    def database_address(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir.absolute()}/imaging.db"
+
+    @property
+    def blob_address(self) -> str:
+        return self.blob_url or f"file://{self.data_dir.absolute()}/blobs"
+
+    @property
+    def public_address(self) -> str:
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+
+TYPES: dict[str, type] = {
+    name: get_args(hint)[0] for name, hint in get_type_hints(Settings, include_extras=True).items()
+}
+
+
+def convert(name: str, text: str) -> Any:
+    """The value of a setting written as text; raise InvalidSetting."""
+    type_ = TYPES[name]
+    if type_ is bool:
+        if text.lower() not in ("yes", "no", "true", "false", "1", "0"):
+            raise InvalidSetting(f"{PREFIX}{name.upper()} is {text!r}: yes or no.")
+        return text.lower() in ("yes", "true", "1")
+    try:
+        return type_(text)
+    except ValueError as error:
+        raise InvalidSetting(
+            f"{PREFIX}{name.upper()} is {text!r}, which is not a valid {type_.__name__}."
+        ) from error
+
+
+def zone(name: str) -> ZoneInfo | None:
+    """The time zone of that name, None for no name; raise InvalidSetting."""
+    if not name:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise InvalidSetting(f"{name!r} is no time zone of the IANA database.") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where images come from: what its bare numbers and local times mean.
+
+    A source is told by the address of the client or the folder of the file, never by what a
+    file says of itself; everything else is the source `default`, without trust.
+    """
+
+    id: str
+    addresses: tuple[str, ...] = ()  # client addresses or networks (CIDR)
+    folders: tuple[str, ...] = ()
+    patient_id_system: str | None = None  # system of a PatientID without an issuer
+    visit_number_system: str | None = None  # the same of an AdmissionID
+    accession_number_system: str | None = None
+    time_zone: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """What the site file says: issuers' systems, and the sources."""
+
+    issuers: Mapping[str, str] = field(default_factory=dict)  # LocalNamespaceEntityID -> system
+    sources: tuple[Source, ...] = ()
+
+    @classmethod
+    def from_file(cls, path: str) -> "Site":
+        """The site as a TOML file describes it; no path is an empty site."""
+        if not path:
+            return cls()
+        try:
+            described = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            sources = tuple(
+                Source(**{key: tupled(value) for key, value in source.items()})
+                for source in described.get("sources", ())
+            )
+        except (OSError, TypeError, ValueError) as error:
+            raise InvalidSetting(f"{PREFIX}SITE_FILE {path}: {error}") from error
+        for source in sources:
+            zone(source.time_zone)
+        return cls(issuers=described.get("issuers", {}), sources=sources)
+
+    def source(self, source_id: str) -> Source:
+        """The source of that id; raise InvalidSetting."""
+        for source in self.sources:
+            if source.id == source_id:
+                return source
+        if source_id == DEFAULT_SOURCE.id:
+            return DEFAULT_SOURCE
+        raise InvalidSetting(f"The site file has no source {source_id!r}.")
+
+
+DEFAULT_SOURCE = Source(id="default")
+
+
+def tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

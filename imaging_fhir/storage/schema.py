@@ -1,0 +1,358 @@
+"""Every table; migrations/ brings a database from any earlier state to this one.
+
+Times are whole milliseconds since 1970 UTC unless a column says otherwise.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Key = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only an INTEGER key
+
+
+def key() -> Column[int]:
+    return Column("pk", Key, primary_key=True, autoincrement=True)
+
+
+# The last commit's time. Every write transaction updates this row first, so write transactions
+# are serial on both engines, and last_updated grows in the order in which commits show.
+commit_clock = Table(
+    "commit_clock",
+    metadata,
+    Column("pk", Integer, primary_key=True),
+    Column("stamp", BigInteger, nullable=False),
+)
+
+# --- FHIR resources -------------------------------------------------------------------------
+
+# The current version of every resource. `body` is what is served; an ImagingStudy's is NULL
+# while it is assembled from its fragments, a deleted resource's is NULL too.
+resource = Table(
+    "resource",
+    metadata,
+    Column("rid", Key, primary_key=True, autoincrement=True),
+    Column("type", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("last_updated", BigInteger, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("body", LargeBinary),
+    UniqueConstraint("type", "id"),
+    Index("ix_resource_type_last_updated", "type", "last_updated", "rid"),
+)
+
+# Earlier versions, zlib-compressed; a deletion has no body.
+version = Table(
+    "version",
+    metadata,
+    Column("rid", ForeignKey("resource.rid"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("last_updated", BigInteger, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("body", LargeBinary),
+)
+
+
+def index_table(name: str, *columns: Column[object], by: tuple[str, ...]) -> Table:
+    """A table of the search index; `parameter` is `ImagingStudy.started` and its like."""
+    return Table(
+        name,
+        metadata,
+        Column("rid", ForeignKey("resource.rid"), nullable=False),
+        Column("parameter", Text, nullable=False),
+        *columns,
+        Index(f"ix_{name}_value", "parameter", *by, "rid"),
+        Index(f"ix_{name}_rid", "rid", "parameter"),
+    )
+
+
+token_index = index_table(
+    "token_index",
+    Column("system", Text),
+    Column("value", Text, nullable=False),
+    Column("folded", Text, nullable=False),  # of value
+    Column("text", Text),
+    Column("type_system", Text),
+    Column("type_code", Text),
+    by=("folded", "system"),
+)
+reference_index = index_table(
+    "reference_index",
+    Column("target_type", Text),
+    Column("target_id", Text),
+    Column("url", Text),
+    Column("identifier_system", Text),
+    Column("identifier_value", Text),
+    Column("display", Text),
+    by=("target_type", "target_id"),
+)
+Index(
+    "ix_reference_index_identifier",
+    reference_index.c.identifier_value,
+    reference_index.c.parameter,
+    reference_index.c.rid,
+    sqlite_where=text("identifier_value IS NOT NULL"),
+    postgresql_where=text("identifier_value IS NOT NULL"),
+)
+Index("ix_reference_index_target", reference_index.c.target_type, reference_index.c.target_id)
+date_index = index_table(
+    "date_index",
+    Column("low", BigInteger, nullable=False),  # microseconds, as model.search.DateEntry
+    Column("high", BigInteger, nullable=False),
+    by=("low", "high"),
+)
+string_index = index_table(
+    "string_index",
+    Column("value", Text, nullable=False),
+    Column("folded", Text, nullable=False),
+    by=("folded",),
+)
+uri_index = index_table("uri_index", Column("value", Text, nullable=False), by=("value",))
+quantity_index = index_table(
+    "quantity_index",
+    Column("low", Double, nullable=False),
+    Column("high", Double, nullable=False),
+    Column("system", Text),
+    Column("code", Text),
+    Column("unit", Text),
+    by=("low", "high"),
+)
+
+INDEX_TABLES = (
+    token_index,
+    reference_index,
+    date_index,
+    string_index,
+    uri_index,
+    quantity_index,
+)
+
+# --- bytes ----------------------------------------------------------------------------------
+
+# A content may be written anew after clean-up: then under the next generation.
+blob = Table(
+    "blob",
+    metadata,
+    key(),
+    Column("sha256", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("live", Boolean, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    UniqueConstraint("sha256", "generation"),
+)
+
+# What a Binary resource adds to its row in `resource`.
+binary = Table(
+    "binary",
+    metadata,
+    Column("rid", ForeignKey("resource.rid"), primary_key=True),
+    Column("blob", ForeignKey("blob.pk"), nullable=False, index=True),
+    Column("content_type", Text, nullable=False),
+)
+
+# Pictures made of a blob; small enough to be kept here. A failed one says why.
+rendition = Table(
+    "rendition",
+    metadata,
+    Column("blob", ForeignKey("blob.pk"), primary_key=True),
+    Column("kind", Text, primary_key=True),  # thumbnail, preview
+    Column("frame", Integer, primary_key=True),
+    Column("media_type", Text, nullable=False),
+    Column("body", LargeBinary),
+    Column("error", Text),
+    Column("created", BigInteger, nullable=False),
+)
+
+# --- DICOM index ----------------------------------------------------------------------------
+
+# The unit of linking: a StudyInstanceUID of one person. A filed one is an ImagingStudy, a held
+# one a Task. JSON columns hold values of the model (msgspec), fragments hold FHIR JSON.
+study = Table(
+    "study",
+    metadata,
+    key(),
+    Column("study_instance_uid", Text, nullable=False, index=True),
+    Column("state", Text, nullable=False),  # filed, held
+    Column("rid", ForeignKey("resource.rid"), nullable=False, index=True),
+    Column("patient", Text, index=True),  # id of the Patient when filed
+    Column("encounter", Text, index=True),  # id of the Encounter when linked to one
+    Column("attributes", LargeBinary, nullable=False),  # merged study attributes with their ranks
+    Column("person", LargeBinary, nullable=False),
+    Column("visit", LargeBinary, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("zone", Text, nullable=False),  # IANA name or offset; empty when unknown
+    Column("link", LargeBinary, nullable=False),  # model.link.Link
+    Column("overlay", LargeBinary),  # what users edited
+    Column("head", LargeBinary, nullable=False),  # fragment without series
+    Column("number_of_series", Integer, nullable=False),
+    Column("number_of_instances", Integer, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("updated", BigInteger, nullable=False),
+    Index(
+        "uq_study_filed",
+        "study_instance_uid",
+        unique=True,
+        sqlite_where=text("state = 'filed'"),
+        postgresql_where=text("state = 'filed'"),
+    ),
+)
+
+# Which study row the instances of a study that name a person so belong to.
+study_identity = Table(
+    "study_identity",
+    metadata,
+    Column("study_instance_uid", Text, primary_key=True),
+    Column("identity", Text, primary_key=True),  # hash of the Person as the file names them
+    Column("study", ForeignKey("study.pk"), nullable=False, index=True),
+)
+
+series = Table(
+    "series",
+    metadata,
+    key(),
+    Column("study", ForeignKey("study.pk"), nullable=False),
+    Column("series_instance_uid", Text, nullable=False, index=True),
+    Column("series_number", Integer),
+    Column("modality", Text, nullable=False),
+    Column("attributes", LargeBinary, nullable=False),
+    Column("head", LargeBinary, nullable=False),  # fragment without instances
+    Column("number_of_instances", Integer, nullable=False),
+    UniqueConstraint("study", "series_instance_uid"),
+)
+
+instance = Table(
+    "instance",
+    metadata,
+    key(),
+    Column("series", ForeignKey("series.pk"), nullable=False),
+    Column("sop_instance_uid", Text, nullable=False, index=True),
+    Column("sop_class_uid", Text, nullable=False, index=True),
+    Column("transfer_syntax_uid", Text, nullable=False),
+    Column("instance_number", Integer),
+    Column("number_of_frames", Integer),
+    Column("has_pixel_data", Boolean, nullable=False),
+    Column("blob", ForeignKey("blob.pk"), nullable=False, index=True),
+    Column("source", Text, nullable=False),
+    Column("received", BigInteger, nullable=False),
+    Column("fragment", LargeBinary, nullable=False),
+    Column("warnings", LargeBinary),
+    UniqueConstraint("series", "sop_instance_uid"),
+)
+
+# Beside `instance`, so that assembling a study does not read past it; zlib-compressed.
+dicom_json = Table(
+    "dicom_json",
+    metadata,
+    Column("instance", ForeignKey("instance.pk"), primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+
+# Other bytes under a SOP Instance UID that is taken: kept, held, never served as the instance.
+conflict = Table(
+    "conflict",
+    metadata,
+    key(),
+    Column("sop_instance_uid", Text, nullable=False),
+    Column("data_set_sha256", Text, nullable=False),
+    Column("blob", ForeignKey("blob.pk"), nullable=False, index=True),
+    Column("task", ForeignKey("resource.rid"), nullable=False),
+    Column("source", Text, nullable=False),
+    Column("received", BigInteger, nullable=False),
+    UniqueConstraint("sop_instance_uid", "data_set_sha256"),
+)
+
+# --- other images ---------------------------------------------------------------------------
+
+document = Table(
+    "document",
+    metadata,
+    key(),
+    Column("rid", ForeignKey("resource.rid"), nullable=False, index=True),
+    Column("state", Text, nullable=False),  # filed, held
+    Column("blob", ForeignKey("blob.pk"), nullable=False, index=True),
+    Column("patient", Text, index=True),
+    Column("encounter", Text),
+    Column("facts", LargeBinary, nullable=False),  # model.document.Document
+    Column("given", LargeBinary, nullable=False),  # model.link.Given
+    Column("link", LargeBinary, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("received", BigInteger, nullable=False),
+)
+
+# --- linking --------------------------------------------------------------------------------
+
+# An identifier that a study or document waits for: when it arrives, they are matched again.
+awaited = Table(
+    "awaited",
+    metadata,
+    key(),
+    Column("study", ForeignKey("study.pk"), index=True),
+    Column("document", ForeignKey("document.pk"), index=True),
+    Column("resource_type", Text, nullable=False),  # Patient, Encounter, ServiceRequest
+    Column("system", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Index("ix_awaited_identifier", "value", "system"),
+)
+
+# --- work -----------------------------------------------------------------------------------
+
+job = Table(
+    "job",
+    metadata,
+    key(),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("due", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    UniqueConstraint("kind", "subject"),
+    Index("ix_job_due", "due"),
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+)
+
+# Files that a command-line ingest has dealt with; paths only as a hash.
+journal = Table(
+    "journal",
+    metadata,
+    Column("path_sha256", Text, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("modified_ns", BigInteger, nullable=False),
+    Column("outcome", LargeBinary, nullable=False),
+)
+
+# What was erased for good: a digest only, so that a resend is known without its data.
+tombstone = Table(
+    "tombstone",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("kind", Text, nullable=False),  # study, instance, content
+    Column("erased", BigInteger, nullable=False),
+)
