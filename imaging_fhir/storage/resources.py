@@ -1,0 +1,211 @@
+"""FHIR resources as the bytes that are served, with every version (http.html#versioning)."""
+
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
+
+from imaging_fhir.errors import ResourceDeleted, ResourceNotFound
+from imaging_fhir.model.codec import Resource, encode
+from imaging_fhir.model.search import IndexEntry
+from imaging_fhir.storage import search_index
+from imaging_fhir.storage.database import Transaction
+from imaging_fhir.storage.schema import resource, version
+
+ASSEMBLED = frozenset({"ImagingStudy"})  # their current body is put together from fragments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredResource:
+    rid: int
+    type: str
+    id: str
+    version: int
+    last_updated: int  # milliseconds since 1970 UTC
+    deleted: bool
+    body: bytes | None  # None: deleted, or assembled from fragments
+
+    @property
+    def reference(self) -> str:
+        return f"{self.type}/{self.id}"
+
+
+COLUMNS = (
+    resource.c.rid,
+    resource.c.type,
+    resource.c.id,
+    resource.c.version,
+    resource.c.last_updated,
+    resource.c.deleted,
+    resource.c.body,
+)
+BY_ID = select(*COLUMNS).where(
+    resource.c.type == bindparam("type"), resource.c.id == bindparam("id")
+)
+BY_RID = select(*COLUMNS).where(resource.c.rid == bindparam("rid"))
+
+
+def stored(row: Row[Any]) -> StoredResource:
+    return StoredResource(**row._mapping)
+
+
+def find(connection: Connection, resource_type: str, resource_id: str) -> StoredResource | None:
+    """The current version, deleted or not."""
+    row = connection.execute(BY_ID, {"type": resource_type, "id": resource_id}).first()
+    return None if row is None else stored(row)
+
+
+def find_by_rid(connection: Connection, rid: int) -> StoredResource:
+    return stored(connection.execute(BY_RID, {"rid": rid}).one())
+
+
+def read(connection: Connection, resource_type: str, resource_id: str) -> StoredResource:
+    """The current version; raise ResourceNotFound, ResourceDeleted."""
+    found = find(connection, resource_type, resource_id)
+    if found is None:
+        raise ResourceNotFound(f"{resource_type}/{resource_id} is not known.")
+    if found.deleted:
+        raise ResourceDeleted(f"{resource_type}/{resource_id} was deleted.")
+    return found
+
+
+def read_version(
+    connection: Connection, resource_type: str, resource_id: str, version_id: str
+) -> StoredResource:
+    """One version that was kept; raise ResourceNotFound, ResourceDeleted."""
+    for candidate in history(connection, resource_type, resource_id):
+        if str(candidate.version) == version_id:
+            if candidate.deleted:
+                raise ResourceDeleted(f"{candidate.reference} was deleted in that version.")
+            return candidate
+    raise ResourceNotFound(f"{resource_type}/{resource_id} has no version {version_id[:20]}.")
+
+
+def history(
+    connection: Connection, resource_type: str, resource_id: str
+) -> Iterator[StoredResource]:
+    """The versions that were kept, newest first; raise ResourceNotFound."""
+    current = find(connection, resource_type, resource_id)
+    if current is None:
+        raise ResourceNotFound(f"{resource_type}/{resource_id} is not known.")
+    yield current
+    rows = connection.execute(
+        select(version).where(version.c.rid == current.rid).order_by(version.c.version.desc())
+    )
+    for row in rows:
+        if row.version != current.version:
+            yield StoredResource(
+                rid=row.rid,
+                type=resource_type,
+                id=resource_id,
+                version=row.version,
+                last_updated=row.last_updated,
+                deleted=row.deleted,
+                body=None if row.body is None else zlib.decompress(row.body),
+            )
+
+
+def put(
+    transaction: Transaction,
+    resource_type: str,
+    resource_id: str,
+    content: Resource,
+    entries: Iterable[IndexEntry],
+) -> StoredResource:
+    """Create the resource, or make its next version; `id` and `meta` are set here."""
+    current = find(transaction.connection, resource_type, resource_id)
+    number = 1 if current is None else current.version + 1
+    body = encode(with_meta(content, resource_id, number, transaction.now))
+    if current is None:
+        written = insert_resource(transaction, resource_type, resource_id, body)
+    else:
+        written = next_version(transaction, current, body=body)
+    search_index.replace(transaction, written.rid, resource_type, entries)
+    return written
+
+
+def insert_resource(
+    transaction: Transaction, resource_type: str, resource_id: str, body: bytes | None
+) -> StoredResource:
+    """Version 1 of a resource that is not there yet."""
+    row = transaction.execute(
+        insert(resource)
+        .values(
+            type=resource_type,
+            id=resource_id,
+            version=1,
+            last_updated=transaction.now,
+            deleted=False,
+            body=body,
+        )
+        .returning(*COLUMNS)
+    ).one()
+    return stored(row)
+
+
+def next_version(
+    transaction: Transaction, current: StoredResource, *, body: bytes | None, deleted: bool = False
+) -> StoredResource:
+    """Keep the current version, where it has a body or was a deletion, and put the next one."""
+    keep_version(transaction, current)
+    row = transaction.execute(
+        update(resource)
+        .where(resource.c.rid == current.rid)
+        .values(
+            version=current.version + 1,
+            last_updated=transaction.now,
+            deleted=deleted,
+            body=body,
+        )
+        .returning(*COLUMNS)
+    ).one()
+    return stored(row)
+
+
+def keep_version(transaction: Transaction, current: StoredResource) -> None:
+    if current.body is None and not current.deleted:
+        return  # assembled, and never kept as a version
+    transaction.execute(
+        insert(version).values(
+            rid=current.rid,
+            version=current.version,
+            last_updated=current.last_updated,
+            deleted=current.deleted,
+            body=None if current.body is None else zlib.compress(current.body),
+        )
+    )
+
+
+def delete(transaction: Transaction, resource_type: str, resource_id: str) -> StoredResource | None:
+    """Mark as deleted and take it out of the index; None when there is nothing to delete."""
+    current = find(transaction.connection, resource_type, resource_id)
+    if current is None or current.deleted:
+        return None
+    search_index.remove(transaction, current.rid)
+    return next_version(transaction, current, body=None, deleted=True)
+
+
+def with_meta(content: Resource, resource_id: str, number: int, stamp: int) -> Resource:
+    """The resource with id and meta in front, where a reader of raw JSON looks for them."""
+    given = {
+        key: value
+        for key, value in content.get("meta", {}).items()
+        if key not in ("versionId", "lastUpdated")
+    }
+    meta = {"versionId": str(number), "lastUpdated": instant(stamp), **given}
+    rest = {key: value for key, value in content.items() if key not in ("id", "meta")}
+    return {
+        "resourceType": rest.pop("resourceType"),
+        "id": resource_id,
+        "meta": meta,
+        **rest,
+    }
+
+
+def instant(stamp: int) -> str:
+    """Milliseconds since 1970 UTC as a FHIR instant."""
+    moment = datetime.fromtimestamp(stamp / 1000, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{stamp % 1000:03d}Z"
