@@ -1,0 +1,17 @@
+"""GIF 87a and 89a."""
+
+from typing import BinaryIO
+
+from imaging_fhir.images.decode import run_limited
+from imaging_fhir.images.raster import is_dicom, read_raster
+from imaging_fhir.model.document import Document
+
+
+class GifReader:
+    media_type = "image/gif"
+
+    def recognises(self, head: bytes) -> bool:
+        return head.startswith((b"GIF87a", b"GIF89a")) and not is_dicom(head)
+
+    def read(self, stream: BinaryIO) -> Document:
+        return run_limited(read_raster, stream, self.media_type, "GIF")
