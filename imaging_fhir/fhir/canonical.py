@@ -1,0 +1,30 @@
+"""Addresses of code systems and extensions: our own, all under one base, and those of others."""
+
+BASE = "https://imaging-fhir.org/fhir"
+
+PATIENT_ORIGIN = f"{BASE}/CodeSystem/patient-origin"
+DOCUMENT_CATEGORY = f"{BASE}/CodeSystem/document-category"
+TASK_CODE = f"{BASE}/CodeSystem/task-code"
+TASK_INPUT = f"{BASE}/CodeSystem/task-input"
+HOLD_REASON = f"{BASE}/CodeSystem/hold-reason"
+LATERALITY_EXTENSION = f"{BASE}/StructureDefinition/laterality"
+THUMBNAIL_EXTENSION = f"{BASE}/StructureDefinition/thumbnail"
+
+DCM = "http://dicom.nema.org/resources/ontology/DCM"
+SNOMED_CT = "http://snomed.info/sct"
+LOINC = "http://loinc.org"
+DICOM_UID = "urn:dicom:uid"
+URI = "urn:ietf:rfc:3986"
+IDENTIFIER_TYPE = "http://terminology.hl7.org/CodeSystem/v2-0203"
+CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
+PARTICIPATION_TYPE = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
+CONNECTION_TYPE = "http://terminology.hl7.org/CodeSystem/endpoint-connection-type"
+PAYLOAD_TYPE = "http://terminology.hl7.org/CodeSystem/endpoint-payload-type"
+FORMAT_CODE = "http://ihe.net/fhir/ihe.formatcode.fhir/CodeSystem/formatcode"
+NAME_REPRESENTATION = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation"
+REQUIRES_ACCESS_TOKEN = (
+    "http://fhir.org/argonaut/smart-imaging/StructureDefinition/requires-access-token"  # noqa: S105
+)
+DOCUMENT_BODY_SITE = (
+    "http://hl7.org/fhir/5.0/StructureDefinition/extension-DocumentReference.bodySite"
+)

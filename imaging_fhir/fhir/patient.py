@@ -1,0 +1,44 @@
+"""The provisional Patient: what a file says of a person whom no master knows."""
+
+from imaging_fhir.fhir import canonical
+from imaging_fhir.fhir.datatypes import (
+    SystemOf,
+    human_names,
+    issued_identifier,
+    present,
+    without_empty,
+)
+from imaging_fhir.model.codec import Resource
+from imaging_fhir.model.person import Person
+
+PROVISIONAL = {
+    "system": canonical.PATIENT_ORIGIN,
+    "code": "provisional",
+    "display": "Made from an image; not confirmed by a patient index",
+}
+
+
+def patient(person: Person, *, system_of: SystemOf, with_identifiers: bool) -> Resource:
+    """A Patient without id; without identifiers where the number may be no key (a bare one)."""
+    numbers = person.identifiers if with_identifiers else ()
+    names = () if person.is_placeholder else person.names
+    return without_empty(
+        {
+            "resourceType": "Patient",
+            "meta": {"tag": [PROVISIONAL]},
+            "identifier": present(
+                issued_identifier(number, system_of, type_code="MR") for number in numbers
+            ),
+            "name": [found for name in names for found in human_names(name)],
+            "gender": person.gender or "unknown",
+            "birthDate": person.birth_date,
+        }
+    )
+
+
+def is_provisional(resource: Resource) -> bool:
+    tags = resource.get("meta", {}).get("tag", ())
+    return any(
+        (tag.get("system"), tag.get("code")) == (PROVISIONAL["system"], PROVISIONAL["code"])
+        for tag in tags
+    )
