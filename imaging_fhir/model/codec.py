@@ -29,7 +29,7 @@ def decode_as(type_: type[T], data: bytes) -> T:
     return msgspec.json.decode(data, type=type_)
 
 
-# Stands for the address of our FHIR base in stored bytes, so that a site can move without a rewrite.
+# Stands for the address of our FHIR base in stored bytes: a site can move without a rewrite.
 BASE_PLACEHOLDER = "https://base.imaging-fhir.invalid/fhir"
 _placeholder = BASE_PLACEHOLDER.encode()
 

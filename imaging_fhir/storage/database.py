@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, select, update
+from sqlalchemy import Connection, Engine, Row, create_engine, event, func, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
@@ -20,6 +20,7 @@ from imaging_fhir.errors import ImagingError, StorageUnavailable
 from imaging_fhir.storage.schema import commit_clock
 
 T = TypeVar("T")
+AnyRow = Row[*tuple[Any, ...]]
 LARGEST_GROUP = 64
 LONGEST_GROUP_SECONDS = 0.2
 

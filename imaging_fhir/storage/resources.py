@@ -4,15 +4,14 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from imaging_fhir.errors import ResourceDeleted, ResourceNotFound
 from imaging_fhir.model.codec import Resource, encode
 from imaging_fhir.model.search import IndexEntry
 from imaging_fhir.storage import search_index
-from imaging_fhir.storage.database import Transaction
+from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.schema import resource, version
 
 ASSEMBLED = frozenset({"ImagingStudy"})  # their current body is put together from fragments
@@ -48,7 +47,7 @@ BY_ID = select(*COLUMNS).where(
 BY_RID = select(*COLUMNS).where(resource.c.rid == bindparam("rid"))
 
 
-def stored(row: Row[Any]) -> StoredResource:
+def stored(row: AnyRow) -> StoredResource:
     return StoredResource(**row._mapping)
 
 
@@ -207,5 +206,5 @@ def with_meta(content: Resource, resource_id: str, number: int, stamp: int) -> R
 
 def instant(stamp: int) -> str:
     """Milliseconds since 1970 UTC as a FHIR instant."""
-    moment = datetime.fromtimestamp(stamp / 1000, UTC)
+    moment = datetime.fromtimestamp(stamp // 1000, UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{stamp % 1000:03d}Z"

@@ -198,9 +198,9 @@ study = Table(
     Column("rid", ForeignKey("resource.rid"), nullable=False, index=True),
     Column("patient", Text, index=True),  # id of the Patient when filed
     Column("encounter", Text, index=True),  # id of the Encounter when linked to one
-    Column("attributes", LargeBinary, nullable=False),  # merged study attributes with their ranks
+    Column("attributes", LargeBinary, nullable=False),  # model.merge.Merged, of study and visit
     Column("person", LargeBinary, nullable=False),
-    Column("visit", LargeBinary, nullable=False),
+    Column("given", LargeBinary, nullable=False),  # model.link.Given
     Column("source", Text, nullable=False),
     Column("zone", Text, nullable=False),  # IANA name or offset; empty when unknown
     Column("link", LargeBinary, nullable=False),  # model.link.Link
@@ -236,9 +236,10 @@ series = Table(
     Column("series_instance_uid", Text, nullable=False, index=True),
     Column("series_number", Integer),
     Column("modality", Text, nullable=False),
-    Column("attributes", LargeBinary, nullable=False),
+    Column("attributes", LargeBinary, nullable=False),  # model.merge.Merged
     Column("head", LargeBinary, nullable=False),  # fragment without instances
     Column("number_of_instances", Integer, nullable=False),
+    Column("picture", ForeignKey("blob.pk"), index=True),  # the instance shown for the series
     UniqueConstraint("study", "series_instance_uid"),
 )
 

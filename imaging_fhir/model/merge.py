@@ -1,0 +1,68 @@
+"""Values that instances of one study should agree on, and what to do where they do not.
+
+Of each attribute the first non-empty value counts, by series and instance number, whatever the
+order in which the instances arrive: so each value is kept with the rank of where it came from.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+Rank = tuple[int, int, str]  # series number, instance number, SOP Instance UID
+
+UNNUMBERED = 2**31  # after every number
+
+
+def rank(series_number: int | None, instance_number: int | None, sop_instance_uid: str) -> Rank:
+    return (
+        UNNUMBERED if series_number is None else series_number,
+        UNNUMBERED if instance_number is None else instance_number,
+        sop_instance_uid,
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class Merged:
+    """Attribute name -> (rank, value as JSON); `modalities` are those of a study's series."""
+
+    values: dict[str, tuple[Rank, Any]] = field(default_factory=dict)
+    modalities: dict[str, int] = field(default_factory=dict)  # -> lowest series number
+
+    def add(self, attributes: object, position: Rank) -> "Change":
+        """Take in what one more instance says."""
+        change = Change()
+        for name, value in msgspec.to_builtins(attributes).items():
+            if value is None or value in ((), []):
+                continue
+            known = self.values.get(name)
+            differs = known is not None and known[1] != value
+            if differs:
+                change.disagreeing.append(name)
+            if known is None or position < tuple(known[0]):
+                self.values[name] = (position, value)
+                change.stored = True
+                change.value = change.value or known is None or differs
+        return change
+
+    def add_modality(self, modality: str, series_number: int | None) -> bool:
+        """Say whether the list of modalities, or their order, may have changed."""
+        number = UNNUMBERED if series_number is None else series_number
+        if self.modalities.get(modality, UNNUMBERED + 1) <= number:
+            return False
+        self.modalities[modality] = number
+        return True
+
+    def ordered_modalities(self) -> tuple[str, ...]:
+        return tuple(sorted(self.modalities, key=lambda name: (self.modalities[name], name)))
+
+    def as_type(self, type_: type[T]) -> T:
+        return msgspec.convert({name: value for name, (_, value) in self.values.items()}, type_)
+
+
+@dataclass(slots=True, kw_only=True)
+class Change:
+    stored: bool = False  # the merged attributes must be written
+    value: bool = False  # and a value among them is a new one
+    disagreeing: list[str] = field(default_factory=list)

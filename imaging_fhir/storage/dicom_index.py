@@ -1,0 +1,253 @@
+"""The rows of studies, series and instances that the ImagingStudy and DICOMweb are made from."""
+
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from imaging_fhir.storage.database import AnyRow, Transaction
+from imaging_fhir.storage.schema import (
+    awaited,
+    blob,
+    conflict,
+    dicom_json,
+    instance,
+    resource,
+    series,
+    study,
+    study_identity,
+)
+
+STUDY_BY_IDENTITY = (
+    select(study, resource.c.deleted)
+    .join(study_identity, study_identity.c.study == study.c.pk)
+    .join(resource, resource.c.rid == study.c.rid)
+    .where(
+        study_identity.c.study_instance_uid == bindparam("study_instance_uid"),
+        study_identity.c.identity == bindparam("identity"),
+    )
+)
+STUDY_BY_PK = (
+    select(study, resource.c.deleted)
+    .join(resource, resource.c.rid == study.c.rid)
+    .where(study.c.pk == bindparam("study"))
+)
+FILED_STUDY = (
+    select(study, resource.c.deleted)
+    .join(resource, resource.c.rid == study.c.rid)
+    .where(study.c.study_instance_uid == bindparam("study_instance_uid"), study.c.state == "filed")
+)
+SERIES = select(series).where(
+    series.c.study == bindparam("study"),
+    series.c.series_instance_uid == bindparam("series_instance_uid"),
+)
+SERIES_OF_STUDY = select(series).where(series.c.study == bindparam("study"))
+SAME_INSTANCE = (
+    select(
+        instance.c.pk,
+        instance.c.transfer_syntax_uid,
+        series.c.study,
+        study.c.state,
+        study.c.patient,
+        blob.c.sha256,
+        blob.c.size,
+        blob.c.generation,
+    )
+    .join(series, series.c.pk == instance.c.series)
+    .join(study, study.c.pk == series.c.study)
+    .join(blob, blob.c.pk == instance.c.blob)
+    .where(instance.c.sop_instance_uid == bindparam("sop_instance_uid"))
+)
+COUNT_SERIES = (
+    update(series)
+    .where(series.c.pk == bindparam("series"))
+    .values(number_of_instances=series.c.number_of_instances + 1)
+)
+COUNT_STUDY = (
+    update(study)
+    .where(study.c.pk == bindparam("study_pk"))
+    .values(
+        number_of_instances=study.c.number_of_instances + 1,
+        number_of_series=study.c.number_of_series + bindparam("more_series"),
+        updated=bindparam("now"),
+    )
+)
+ASSEMBLY = (
+    select(
+        series.c.pk,
+        series.c.head,
+        series.c.number_of_instances,
+        instance.c.fragment,
+    )
+    .join(instance, instance.c.series == series.c.pk)
+    .where(series.c.study == bindparam("study"))
+    .order_by(
+        series.c.series_number.is_(None),
+        series.c.series_number,
+        series.c.series_instance_uid,
+        instance.c.instance_number.is_(None),
+        instance.c.instance_number,
+        instance.c.sop_instance_uid,
+    )
+)
+
+
+def study_of_identity(
+    connection: Connection, study_instance_uid: str, identity: str
+) -> AnyRow | None:
+    """The study row that instances which name this person so went to."""
+    return connection.execute(
+        STUDY_BY_IDENTITY, {"study_instance_uid": study_instance_uid, "identity": identity}
+    ).first()
+
+
+def study_by_pk(connection: Connection, pk: int) -> AnyRow:
+    return connection.execute(STUDY_BY_PK, {"study": pk}).one()
+
+
+def filed_study(connection: Connection, study_instance_uid: str) -> AnyRow | None:
+    """The study row behind the ImagingStudy, deleted or not."""
+    return connection.execute(FILED_STUDY, {"study_instance_uid": study_instance_uid}).first()
+
+
+def find_series(connection: Connection, study_pk: int, series_instance_uid: str) -> AnyRow | None:
+    return connection.execute(
+        SERIES, {"study": study_pk, "series_instance_uid": series_instance_uid}
+    ).first()
+
+
+def series_of_study(connection: Connection, study_pk: int) -> Sequence[AnyRow]:
+    return connection.execute(SERIES_OF_STUDY, {"study": study_pk}).all()
+
+
+def same_instances(connection: Connection, sop_instance_uid: str) -> Sequence[AnyRow]:
+    """Every instance kept under that UID, with its blob and the study it is in."""
+    return connection.execute(SAME_INSTANCE, {"sop_instance_uid": sop_instance_uid}).all()
+
+
+def add_study(transaction: Transaction, **values: Any) -> int:
+    return int(
+        transaction.execute(
+            insert(study).returning(study.c.pk),
+            {
+                "number_of_series": 0,
+                "number_of_instances": 0,
+                "created": transaction.now,
+                "updated": transaction.now,
+                **values,
+            },
+        ).scalar_one()
+    )
+
+
+def change_study(transaction: Transaction, pk: int, **values: Any) -> None:
+    transaction.execute(update(study).where(study.c.pk == pk).values(**values))
+
+
+def name_identity(
+    transaction: Transaction, study_instance_uid: str, identity: str, study_pk: int
+) -> None:
+    """From now on, instances which name this person so belong to that study row."""
+    transaction.execute(
+        delete(study_identity).where(
+            study_identity.c.study_instance_uid == study_instance_uid,
+            study_identity.c.identity == identity,
+        )
+    )
+    transaction.execute(
+        insert(study_identity),
+        {"study_instance_uid": study_instance_uid, "identity": identity, "study": study_pk},
+    )
+
+
+def add_series(transaction: Transaction, **values: Any) -> int:
+    return int(
+        transaction.execute(
+            insert(series).returning(series.c.pk), {"number_of_instances": 0, **values}
+        ).scalar_one()
+    )
+
+
+def change_series(transaction: Transaction, pk: int, **values: Any) -> None:
+    transaction.execute(update(series).where(series.c.pk == pk).values(**values))
+
+
+def add_instance(
+    transaction: Transaction, *, study_pk: int, new_series: bool, json: bytes, **values: Any
+) -> int:
+    """One more instance, counted in its series and study."""
+    pk = int(transaction.execute(insert(instance).returning(instance.c.pk), values).scalar_one())
+    transaction.execute(insert(dicom_json), {"instance": pk, "body": zlib.compress(json, 1)})
+    transaction.execute(COUNT_SERIES, {"series": values["series"]})
+    transaction.execute(
+        COUNT_STUDY,
+        {"study_pk": study_pk, "more_series": int(new_series), "now": transaction.now},
+    )
+    return pk
+
+
+def fragments(connection: Connection, study_pk: int) -> Sequence[AnyRow]:
+    """Rows (pk, head, number_of_instances of a series; fragment of one instance), in order."""
+    return connection.execute(ASSEMBLY, {"study": study_pk}).all()
+
+
+def known_conflict(
+    connection: Connection, sop_instance_uid: str, data_set_sha256: str
+) -> AnyRow | None:
+    return connection.execute(
+        select(conflict).where(
+            conflict.c.sop_instance_uid == sop_instance_uid,
+            conflict.c.data_set_sha256 == data_set_sha256,
+        )
+    ).first()
+
+
+def add_conflict(transaction: Transaction, **values: Any) -> None:
+    transaction.execute(insert(conflict), {"received": transaction.now, **values})
+
+
+def await_identifiers(
+    transaction: Transaction,
+    identifiers: Sequence[tuple[str, str, str]],
+    *,
+    study_pk: int | None = None,
+    document_pk: int | None = None,
+) -> None:
+    """Replace what the study or document waits for by (resource type, system, value)."""
+    of = awaited.c.study == study_pk if document_pk is None else awaited.c.document == document_pk
+    transaction.execute(delete(awaited).where(of))
+    if identifiers:
+        transaction.execute(
+            insert(awaited),
+            [
+                {
+                    "study": study_pk,
+                    "document": document_pk,
+                    "resource_type": resource_type,
+                    "system": system,
+                    "value": value,
+                }
+                for resource_type, system, value in identifiers
+            ],
+        )
+
+
+def waiting_for(
+    connection: Connection, resource_type: str, identifiers: Sequence[tuple[str, str]]
+) -> tuple[set[int], set[int]]:
+    """Keys of the studies and of the documents that wait for one of the (system, value)."""
+    studies: set[int] = set()
+    documents: set[int] = set()
+    for system, value in identifiers:
+        for row in connection.execute(
+            select(awaited.c.study, awaited.c.document).where(
+                awaited.c.resource_type == resource_type,
+                awaited.c.value == value,
+                awaited.c.system == system,
+            )
+        ):
+            (studies if row.document is None else documents).add(
+                row.study if row.document is None else row.document
+            )
+    return studies, documents
