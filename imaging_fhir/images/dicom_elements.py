@@ -1,0 +1,379 @@
+"""A data set's elements, walked once and turned into DICOM JSON on the way (PS3.5 7, PS3.18 F).
+
+The walk is our own, not pydicom's, because an upload's header is untrusted and on the fast path:
+a large value is passed over without being loaded, items of long sequences are encoded as they
+end, and claimed lengths, depth and number of elements are bounded. What it makes of a sound file
+is held equal to pydicom's `Dataset.to_json_dict` by test.
+"""
+
+import struct
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import cast
+
+import msgspec
+from pydicom.datadict import dictionary_VR, private_dictionary_VR
+
+from imaging_fhir.images.dicom_charset import charset_of
+from imaging_fhir.images.dicom_json import (
+    BINARY_VRS,
+    CONVERTERS,
+    MAX_INLINE_BYTES,
+    Reading,
+    inline_binary,
+)
+from imaging_fhir.images.dicom_stream import LONG_VRS, FileStart, is_vr_like
+from imaging_fhir.images.dicom_warnings import ReadWarnings, keyword_of
+from imaging_fhir.model.codec import encode
+from imaging_fhir.model.study import DicomJson
+
+UNDEFINED = 0xFFFFFFFF
+ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+SPECIFIC_CHARACTER_SET, PIXEL_REPRESENTATION = 0x00080005, 0x00280103
+PER_FRAME_FUNCTIONAL_GROUPS, FRAME_ANATOMY = "52009230", "00209071"
+PIXEL_DATA = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+
+MAX_VALUE_BYTES = 64 * 1024  # of one value that is loaded
+MAX_LOADED_BYTES = 8 * 1024**2  # of all values together; more become BulkDataURI
+MAX_KEPT_BYTES = 1024**2  # of values not yet encoded
+MAX_ELEMENTS = 1_000_000  # elements and items together; what follows is left out
+MAX_KEPT_ELEMENTS = 20_000  # not yet encoded: from here on items are, as soon as they end
+MAX_OPEN_ELEMENTS = 100_000  # of items that have not ended
+MAX_KEPT_ITEMS = 16  # of a sequence or a value, for whoever takes facts from them
+MAX_DATA_SET_ELEMENTS = 20_000  # of one data set, without its items
+MAX_DEPTH = 64
+MAX_FRAME_ANATOMIES = 64
+
+Element = dict[str, object]
+
+
+@dataclass(slots=True, kw_only=True)
+class DataSet:
+    """A data set being read: the file's own or an item's."""
+
+    reading: Reading
+    implicit_vr: bool
+    end: int | None  # None: up to its delimiter, or the end of the file
+    path: str = ""
+    depth: int = 0
+    is_signed: bool = False  # PixelRepresentation
+    creators: dict[int, str] = field(default_factory=dict)
+    elements: DicomJson = field(default_factory=dict)
+
+    def item(self, path: str, end: int | None, *, implicit_vr: bool) -> "DataSet":
+        reading = Reading(
+            warnings=self.reading.warnings,
+            little_endian=self.reading.little_endian,
+            charset=self.reading.charset,
+        )
+        return DataSet(
+            reading=reading,
+            implicit_vr=implicit_vr,
+            end=end,
+            path=path,
+            depth=self.depth + 1,
+            is_signed=self.is_signed,
+        )
+
+
+@lru_cache(maxsize=8192)
+def public_vr(tag: int) -> str | None:
+    """The VR in PS3.6, ambiguous ones as `US or SS`; None where the tag is not in it."""
+    try:
+        return dictionary_VR(tag)
+    except KeyError:
+        return None
+
+
+@lru_cache(maxsize=8192)
+def private_vr(tag: int, creator: str) -> str:
+    try:
+        return private_dictionary_VR(tag, creator)
+    except KeyError:
+        return "UN"
+
+
+EXPLICIT_VRS = {vr.encode(): vr for vr in (*CONVERTERS, *BINARY_VRS, "SQ")}
+
+
+class ElementReader:
+    """Reads one file's data set up to its pixel data."""
+
+    def __init__(self, start: FileStart, warnings: ReadWarnings) -> None:
+        order = "<" if start.little_endian else ">"
+        self.stream = start.stream
+        self.warnings = warnings
+        self.has_pixel_data = False
+        self.frame_anatomies: dict[bytes, DicomJson] = {}  # distinct items of FrameAnatomySequence
+        self._read = start.stream.read
+        self._tell = start.stream.tell
+        self._seek = start.stream.seek
+        self._explicit = struct.Struct(f"{order}HH2sH").unpack
+        self._implicit = struct.Struct(f"{order}HHL").unpack
+        self._length = struct.Struct(f"{order}L").unpack
+        self._elements = 0
+        self._kept = 0
+        self._loaded = 0
+        self._kept_bytes = 0
+        self._is_stopped = False
+
+    def read(self, start: FileStart) -> DicomJson:
+        reading = Reading(warnings=self.warnings, little_endian=start.little_endian)
+        data_set = DataSet(reading=reading, implicit_vr=start.implicit_vr, end=None)
+        return self._read_data_set(data_set)
+
+    def _read_data_set(self, data_set: DataSet) -> DicomJson:
+        elements = data_set.elements
+        while (header := self._next_header(data_set)) is not None:
+            tag, vr, length = header
+            data_set.reading.tag = tag
+            element = self._element(tag, vr, length, data_set)
+            if element is not None:
+                elements[f"{tag:08X}"] = element
+            if len(elements) > MAX_DATA_SET_ELEMENTS:
+                self._stop("has too many attributes: what follows is left out", tag)
+        return elements
+
+    def _next_header(self, data_set: DataSet) -> tuple[int, str | None, int] | None:
+        """Tag, VR and length of the next element; None where the data set ends."""
+        if data_set.end is not None and self._tell() >= data_set.end:
+            return None
+        head = self._read(8)
+        if len(head) < 8 or self._is_stopped:
+            self._note_truncation(data_set, head)
+            return None
+        if data_set.implicit_vr:
+            group, element, length = self._implicit(head)
+            vr = None
+        else:
+            group, element, vr, length = self._explicit_header(head)
+        tag = group << 16 | element
+        if group == 0xFFFE or (tag in PIXEL_DATA and not data_set.depth):
+            return self._end_at(tag, vr, data_set)
+        return tag, vr, length
+
+    def _explicit_header(self, head: bytes) -> tuple[int, int, str | None, int]:
+        group, element, code, length = self._explicit(head)
+        vr = EXPLICIT_VRS.get(code)
+        if vr is None:
+            if is_vr_like(code):
+                return group, element, "UN", length
+            group, element, length = self._implicit(head)  # some writers switch inside an item
+            return group, element, None, length
+        if code in LONG_VRS:
+            long_length = self._read(4)
+            length = self._length(long_length)[0] if len(long_length) == 4 else 0
+        return group, element, vr, length
+
+    def _note_truncation(self, data_set: DataSet, head: bytes) -> None:
+        if (head or data_set.depth) and not self._is_stopped:
+            self._stop("ends in the middle of an element", None)
+
+    def _stop(self, message: str, tag: int | None) -> None:
+        self.warnings.add("DataSet" if tag is None else keyword_of(tag), message)
+        self._is_stopped = True
+
+    def _end_at(self, tag: int, vr: str | None, data_set: DataSet) -> None:
+        if tag in PIXEL_DATA:
+            self.has_pixel_data = True
+            data_set.elements[f"{tag:08X}"] = _bulk(_pixel_data_vr(tag, vr), tag, data_set)
+        elif tag != ITEM_END:
+            self._seek(-8, 1)  # the sequence around it has to see it too
+
+    def _element(self, tag: int, vr: str | None, length: int, data_set: DataSet) -> Element | None:
+        self._elements += 1
+        self._kept += 1
+        if self._elements > MAX_ELEMENTS or self._kept > MAX_OPEN_ELEMENTS:
+            self._stop("is beyond the number of elements that are read", tag)
+            return None
+        if vr is None or vr == "UN":
+            vr = self._known_vr(tag, vr, length, data_set)
+        if vr == "SQ":
+            return self._sequence(tag, length, data_set)
+        if length == UNDEFINED:
+            self._skip_fragments()
+            return _bulk(vr, tag, data_set)
+        if not tag & 0xFFFF:
+            self._seek(length, 1)
+            return None
+        return self._value(tag, vr, length, data_set)
+
+    def _known_vr(self, tag: int, vr: str | None, length: int, data_set: DataSet) -> str:
+        if length == UNDEFINED and (vr == "UN" or self._at_item()):
+            return "SQ"  # PS3.5 6.2.2 note 5
+        if tag >> 16 & 1:
+            return _private_vr_in(tag, vr, data_set)
+        found = public_vr(tag)
+        if found is None:
+            return "UN"
+        if len(found) == 2:
+            return found
+        if found.startswith("US or SS"):
+            return "SS" if data_set.is_signed else "US"
+        return "OW"
+
+    def _at_item(self) -> bool:
+        head = self._read(8)
+        self._seek(-len(head), 1)
+        return len(head) == 8 and self._item_header(head)[0] == ITEM
+
+    def _item_header(self, head: bytes) -> tuple[int, int]:
+        group, element, length = self._implicit(head)
+        return group << 16 | element, length
+
+    def _value(self, tag: int, vr: str, length: int, data_set: DataSet) -> Element:
+        word = BINARY_VRS.get(vr)
+        limit = MAX_VALUE_BYTES if word is None else MAX_INLINE_BYTES
+        if length > limit or self._loaded > MAX_LOADED_BYTES:
+            self._seek(length, 1)
+            return _bulk(vr, tag, data_set)
+        value = self._read(length)
+        self._loaded += length
+        self._kept_bytes += length
+        if len(value) < length:
+            self._stop("ends in the middle of an element", tag)
+        if word is not None:
+            if not value:
+                return {"vr": vr}
+            return {"vr": vr, "InlineBinary": inline_binary(vr, value, data_set.reading)}
+        return self._converted(tag, vr, value, data_set)
+
+    def _converted(self, tag: int, vr: str, value: bytes, data_set: DataSet) -> Element:
+        if not value:
+            return {"vr": vr}
+        items = CONVERTERS[vr](value, data_set.reading)
+        if tag == SPECIFIC_CHARACTER_SET:
+            self._switch_charset(value, data_set)
+            items = ["ISO_IR 192"]
+        elif tag == PIXEL_REPRESENTATION:
+            data_set.is_signed = items[:1] == [1]
+        elif tag & 0x1FF00 == 0x10000 and items:
+            data_set.creators[tag] = str(items[0])
+        if not items:
+            return {"vr": vr}
+        if len(items) > MAX_KEPT_ITEMS or self._kept_bytes > MAX_KEPT_BYTES:
+            return {"vr": vr, "Value": msgspec.Raw(encode(items))}
+        return {"vr": vr, "Value": items}
+
+    def _switch_charset(self, value: bytes, data_set: DataSet) -> None:
+        data_set.reading.charset = charset_of(value)
+        if data_set.reading.charset.complaint:
+            data_set.reading.warn(data_set.reading.charset.complaint)
+
+    def _sequence(self, tag: int, length: int, data_set: DataSet) -> Element:
+        end = None if length == UNDEFINED else self._tell() + length
+        if data_set.depth >= MAX_DEPTH:
+            self._stop(f"is nested deeper than {MAX_DEPTH} levels: what follows is left out", tag)
+            return {"vr": "SQ"}
+        items = _Items()
+        while (item_length := self._next_item(tag, end)) is not None:
+            path = f"{data_set.path}{tag:08X}/{items.count}/"
+            items.count += 1
+            self._item(self._item_data_set(data_set, path, item_length, end), items)
+        if end is not None and not self._is_stopped:
+            self._seek(end)
+        return items.as_element()
+
+    def _next_item(self, tag: int, end: int | None) -> int | None:
+        """The length of the next item, or None where the sequence ends."""
+        if self._is_stopped or (end is not None and self._tell() >= end):
+            return None
+        head = self._read(8)
+        if len(head) < 8:
+            self._stop("ends in the middle of a sequence", tag)
+            return None
+        found, length = self._item_header(head)
+        if found == ITEM:
+            return length
+        if found != SEQUENCE_END:
+            self.warnings.add_for_tag(tag, "has something else than items")
+            self._seek(-8, 1)
+        return None
+
+    def _item_data_set(
+        self, parent: DataSet, path: str, length: int, sequence_end: int | None
+    ) -> DataSet:
+        end = None if length == UNDEFINED else self._tell() + length
+        if end is not None and sequence_end is not None:
+            end = min(end, sequence_end)
+        return parent.item(path, end, implicit_vr=parent.implicit_vr or self._is_implicit_here())
+
+    def _is_implicit_here(self) -> bool:
+        """Items of VR UN are implicit (PS3.5 6.2.2), and some writers switch in others too."""
+        head = self._read(6)
+        self._seek(-len(head), 1)
+        return not is_vr_like(head[4:6])
+
+    def _item(self, item: DataSet, items: "_Items") -> None:
+        """Read an item; past the first few, only its JSON text stays in memory."""
+        self._elements += 1
+        kept, kept_bytes = self._kept, self._kept_bytes
+        elements = self._read_data_set(item)
+        if item.end is not None and not self._is_stopped:
+            self._seek(item.end)
+        if item.depth == 1 and item.path.startswith(PER_FRAME_FUNCTIONAL_GROUPS):
+            self._note_frame_anatomy(elements)
+        if items.is_full or self._kept > MAX_KEPT_ELEMENTS:
+            items.append_encoded(elements)
+            self._kept, self._kept_bytes = kept, kept_bytes
+        else:
+            items.kept.append(elements)
+
+    def _note_frame_anatomy(self, frame: DicomJson) -> None:
+        for item in cast(list[DicomJson], frame.get(FRAME_ANATOMY, {}).get("Value", [])):
+            if len(self.frame_anatomies) < MAX_FRAME_ANATOMIES:
+                self.frame_anatomies.setdefault(encode(item), item)
+
+    def _skip_fragments(self) -> None:
+        """Pass over encapsulated data in an item, such as an icon's (PS3.5 A.4)."""
+        while not self._is_stopped:
+            head = self._read(8)
+            if len(head) < 8:
+                self._stop("ends in the middle of an element", None)
+                return
+            found, length = self._item_header(head)
+            if found != ITEM or length == UNDEFINED:
+                return
+            self._elements += 1
+            self._seek(length, 1)
+
+
+@dataclass(slots=True)
+class _Items:
+    """The items of a sequence: the first ones as they are, the others as JSON text."""
+
+    kept: list[DicomJson] = field(default_factory=list)
+    encoded: bytearray = field(default_factory=bytearray)
+    count: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.kept) >= MAX_KEPT_ITEMS or bool(self.encoded)
+
+    def append_encoded(self, item: DicomJson) -> None:
+        if self.encoded:
+            self.encoded += b","
+        self.encoded += encode(item)
+
+    def as_element(self) -> Element:
+        value: list[object] = [*self.kept]
+        if self.encoded:
+            value.append(msgspec.Raw(bytes(self.encoded)))
+        return {"vr": "SQ", "Value": value} if value else {"vr": "SQ"}
+
+
+def _private_vr_in(tag: int, vr: str | None, data_set: DataSet) -> str:
+    block = tag >> 8 & 0xFF
+    if not block:
+        return "LO" if tag & 0xFF >= 0x10 else "UN"
+    creator = data_set.creators.get(tag & 0xFFFF0000 | block)
+    return private_vr(tag, creator) if creator else "UN"
+
+
+def _pixel_data_vr(tag: int, vr: str | None) -> str:
+    return vr or {0x7FE00008: "OF", 0x7FE00009: "OD"}.get(tag, "OW")
+
+
+def _bulk(vr: str, tag: int, data_set: DataSet) -> Element:
+    """Where the value can be had: relative, the web layer knows its own address."""
+    return {"vr": vr, "BulkDataURI": f"bulkdata/{data_set.path}{tag:08X}"}
