@@ -14,6 +14,12 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
 
 encode = _encoder.encode
+encode_sorted = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
+
+
+def pretty(text: bytes) -> bytes:
+    """JSON text, indented for people."""
+    return msgspec.json.format(text, indent=2)
 
 
 def decode(data: bytes) -> Any:

@@ -73,6 +73,11 @@ class Database:
         self.units.put(Unit(unit, future))
         return future.result()
 
+    def ping(self) -> None:
+        """Raise StorageUnavailable where the database does not answer."""
+        with self.read() as connection:
+            connection.execute(select(1))
+
     def close(self) -> None:
         with self.starting:
             if self.writer is not None:
@@ -215,4 +220,4 @@ def begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql(connection.info.pop("begin", "BEGIN"))
 
 
-__all__ = ["DBAPIError", "Database", "ImagingError", "Transaction", "open_engine"]
+__all__ = ["Connection", "DBAPIError", "Database", "ImagingError", "Transaction", "open_engine"]

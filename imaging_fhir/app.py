@@ -1,0 +1,37 @@
+"""The web application: the one place that knows every door."""
+
+import os
+
+from flask import Flask
+
+from imaging_fhir.logs import configure_logging
+from imaging_fhir.services.composition import Services, build_services
+from imaging_fhir.settings import Settings
+from imaging_fhir.web import fhir, operations
+from imaging_fhir.web.context import EXTENSION
+from imaging_fhir.web.errors import register_error_handlers
+from imaging_fhir.web.observation import observe_requests
+from imaging_fhir.web.responses import Answer
+
+BLUEPRINTS = (fhir.bp, operations.bp)
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The WSGI application; with no settings given, those of the environment."""
+    settings = settings or Settings.from_environment(os.environ)
+    configure_logging(settings.log_format, settings.log_level)
+    return app_of(build_services(settings))
+
+
+def app_of(services: Services) -> Flask:
+    app = Flask(__name__, static_folder=None)
+    app.response_class = Answer
+    app.extensions[EXTENSION] = services
+    observe_requests(app)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    register_error_handlers(app)
+    return app
+
+
+__all__ = ["Services", "app_of", "build_services", "create_app"]

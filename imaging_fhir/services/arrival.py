@@ -1,0 +1,72 @@
+"""An image on its way in: what is known of it when its transaction begins."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Literal
+
+from imaging_fhir.model.codec import encode
+from imaging_fhir.model.document import Document
+from imaging_fhir.model.link import Given
+from imaging_fhir.model.study import DicomInstance, ReadWarning
+from imaging_fhir.settings import Source
+
+Verdict = Literal["same", "lossless", "lossy", "other"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """`comparisons`: how its data set compares with instances that have its SOP Instance UID."""
+
+    source: Source
+    given: Given
+    zone: str  # of the source or the site; empty when unknown
+    comparisons: Mapping[int, Verdict] = field(default_factory=dict)  # by key of `instance`
+    data_set_sha256: str = ""  # only where something was compared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DicomArrival(Arrival):
+    image: DicomInstance
+
+    @property
+    def identity(self) -> str:
+        """What makes the person named here the same as in another file of the study."""
+        named = (self.image.person, self.given.patient, self.given.encounter)
+        return sha256(encode(named)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentArrival(Arrival):
+    document: Document
+    sha1_base64: str
+    size: int
+
+
+class ComparisonNeeded(Exception):  # noqa: N818 - a step of ingest, not a fault
+    """Other bytes are kept under this SOP Instance UID: compare first, then file again."""
+
+    def __init__(self, instance: int, sha256: str, size: int, generation: int) -> None:
+        super().__init__("The same SOP Instance UID is kept with other bytes.")
+        self.instance = instance
+        self.sha256 = sha256
+        self.size = size
+        self.generation = generation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filed:
+    """What became of one image.
+
+    `status` is 201 (new), 200 (known already) or 202 (kept, but held or as a conflict).
+    """
+
+    status: Literal[200, 201, 202]
+    location: str  # ImagingStudy/…, DocumentReference/… or Task/…
+    patient: str | None = None
+    encounter: str | None = None
+    rule: str = ""
+    reason: str = ""
+    encounter_rule: str = ""
+    encounter_reason: str = ""
+    warnings: tuple[ReadWarning, ...] = ()

@@ -1,0 +1,416 @@
+"""Whose image it is and at which visit it was made: the rules, in the order they are tried.
+
+Decided inside the write transaction that files the image. Write transactions are serial, so the
+evidence cannot change between decision and commit.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import tzinfo
+
+from sqlalchemy import Connection
+
+from imaging_fhir.errors import InvalidRequest
+from imaging_fhir.fhir.patient import is_provisional
+from imaging_fhir.model.codec import Resource
+from imaging_fhir.model.link import Given, Link
+from imaging_fhir.model.person import IssuedId, Issuer, Person, Visit
+from imaging_fhir.model.study import LocalDateTime
+from imaging_fhir.services import demographics
+from imaging_fhir.services.moments import acquired, period
+from imaging_fhir.services.people import (
+    encounters_of,
+    resolve_patient,
+    resources_with,
+)
+from imaging_fhir.settings import Site, Source
+
+# How long a visit without an end counts as open, in days, by Encounter.class.
+OPEN_DAYS = {"IMP": 60, "ACUTE": 60, "NONAC": 60, "EMER": 3, "OBSENC": 7, "SS": 2}
+OPEN_DAYS_OTHERWISE = 1
+VISITED = frozenset({"arrived", "triaged", "in-progress", "onleave", "finished"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """All that one study or document says about whose it is."""
+
+    person: Person = field(default_factory=Person)
+    visit: Visit = field(default_factory=Visit)
+    accession_numbers: tuple[IssuedId, ...] = ()
+    started: LocalDateTime | None = None
+    zone: tzinfo | None = None
+    given: Given = field(default_factory=Given)
+    source: Source
+    is_study: bool = True  # a study that names nobody gets a provisional Patient, a photo is held
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatientMatch:
+    rule: str
+    reason: str
+    patient: Resource | None = None  # None: nobody known
+    held: bool = False
+    shared: bool = False  # a provisional Patient may carry the numbers, so that others find it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncounterMatch:
+    rule: str
+    reason: str
+    encounter: Resource | None = None
+    identifier: tuple[str | None, str] | None = None
+    contradicts: bool = False  # it is a visit of somebody else: hold the image
+
+
+class Linking:
+    def __init__(self, site: Site) -> None:
+        self.site = site
+
+    def system_of(self, issuer: Issuer | None) -> str | None:
+        """The identifier system of an assigning authority, None where it is not known."""
+        if issuer is None:
+            return None
+        universal = universal_system(issuer)
+        return universal or self.site.issuers.get(issuer.local_namespace_entity_id or "")
+
+    def numbers(
+        self, ids: Iterable[IssuedId | None], default_system: str | None
+    ) -> tuple[tuple[str, str], ...]:
+        """(system, value) of the numbers that mean something outside the file."""
+        found = []
+        for issued in ids:
+            if issued is None:
+                continue
+            system = self.system_of(issued.issuer) if issued.issuer else default_system
+            if system:
+                found.append((system, issued.value))
+        return tuple(dict.fromkeys(found))
+
+    def link(self, connection: Connection, evidence: Evidence) -> Link:
+        """The decision; raise InvalidRequest where what the caller gave contradicts itself."""
+        match = self.match_patient(connection, evidence)
+        awaited = [("Patient", *number) for number in self.patient_numbers(evidence)]
+        if match.held:
+            return Link(
+                state="held",
+                patient_rule=match.rule,
+                patient_reason=match.reason,
+                awaited=tuple(awaited + self.awaited_visits(evidence)),
+            )
+        visit = self.match_encounter(connection, evidence, match.patient)
+        if visit.contradicts:
+            return Link(
+                state="held",
+                patient_rule=visit.rule,
+                patient_reason=visit.reason,
+                awaited=tuple(awaited + self.awaited_visits(evidence)),
+            )
+        settled = match.patient is not None and not is_provisional(match.patient)
+        return Link(
+            state="filed",
+            patient=None if match.patient is None else f"Patient/{match.patient['id']}",
+            patient_rule=match.rule,
+            patient_reason=match.reason,
+            encounter=None if visit.encounter is None else f"Encounter/{visit.encounter['id']}",
+            encounter_rule=visit.rule,
+            encounter_reason=visit.reason,
+            encounter_identifier=visit.identifier,
+            based_on=self.orders(connection, evidence),
+            awaited=tuple(([] if settled else awaited) + self.awaited_visits(evidence)),
+        )
+
+    def patient_numbers(self, evidence: Evidence) -> tuple[tuple[str, str], ...]:
+        if evidence.person.is_placeholder:
+            return ()
+        return self.numbers(evidence.person.identifiers, evidence.source.patient_id_system)
+
+    def match_patient(self, connection: Connection, evidence: Evidence) -> PatientMatch:
+        by_number = self.by_number(connection, evidence)
+        if evidence.given.patient is None:
+            return by_number
+        return self.by_given(connection, evidence, by_number)
+
+    def by_number(self, connection: Connection, evidence: Evidence) -> PatientMatch:
+        numbers = self.patient_numbers(evidence)
+        candidates = self.candidates(connection, numbers)
+        if len(candidates) > 1:
+            return PatientMatch(
+                rule="identifiers-conflict",
+                reason="The file's patient identifiers belong to several Patients.",
+                held=True,
+            )
+        if candidates:
+            return self.checked(
+                evidence, candidates[0], rule="patient-identifier", reason=BY_IDENTIFIER
+            )
+        return self.unknown(evidence, has_numbers=bool(numbers))
+
+    def candidates(
+        self, connection: Connection, numbers: Sequence[tuple[str, str]]
+    ) -> list[Resource]:
+        """The Patients of these numbers, merges followed; a provisional one gives way."""
+        found = {
+            patient["id"]: patient
+            for candidate in resources_with(connection, "Patient", numbers)
+            if (patient := resolve_patient(connection, candidate["id"])) is not None
+        }
+        known = [patient for patient in found.values() if not is_provisional(patient)]
+        return known or list(found.values())
+
+    def checked(
+        self, evidence: Evidence, patient: Resource, *, rule: str, reason: str
+    ) -> PatientMatch:
+        element = demographics.disagreement(evidence.person, patient)
+        if element is None:
+            return PatientMatch(rule=rule, reason=reason, patient=patient)
+        return PatientMatch(
+            rule="demographics-disagree",
+            reason=f"The number matches a Patient, but the file's {element} contradicts it.",
+            held=True,
+        )
+
+    def unknown(self, evidence: Evidence, *, has_numbers: bool) -> PatientMatch:
+        if not evidence.is_study:
+            return PatientMatch(rule="no-identity", reason=NO_IDENTITY, held=True)
+        if has_numbers:
+            return PatientMatch(
+                rule="provisional-identifier", reason=PROVISIONAL_SHARED, shared=True
+            )
+        return PatientMatch(rule="provisional-alone", reason=self.why_alone(evidence))
+
+    def why_alone(self, evidence: Evidence) -> str:
+        if evidence.person.is_placeholder or not evidence.person.identifiers:
+            return "The file names nobody: a provisional Patient for this study alone."
+        return (
+            "The PatientID has no issuer that is known here and its source no default one: "
+            "a provisional Patient for this study alone."
+        )
+
+    def by_given(
+        self, connection: Connection, evidence: Evidence, by_number: PatientMatch
+    ) -> PatientMatch:
+        given = self.given_patient(connection, evidence.given)
+        if by_number.rule in ("provisional-alone", "no-identity"):
+            return self.checked(evidence, given, rule="given-patient", reason=GIVEN)
+        if by_number.held:
+            return by_number
+        if by_number.patient is not None and by_number.patient["id"] == given["id"]:
+            return replace(by_number, rule="given-patient-and-identifier", reason=GIVEN_AND_SAID)
+        return PatientMatch(
+            rule="given-patient-disagrees",
+            reason="The sender names one Patient, the file's own identifiers do not lead there.",
+            held=True,
+        )
+
+    def given_patient(self, connection: Connection, given: Given) -> Resource:
+        resource_type, _, resource_id = (given.patient or "").partition("/")
+        patient = resolve_patient(connection, resource_id) if resource_type == "Patient" else None
+        if patient is None:
+            raise InvalidRequest(
+                "The patient given is not a known Patient.", expression="http.patient"
+            )
+        return patient
+
+    def visit_numbers(self, evidence: Evidence) -> tuple[tuple[str, str], ...]:
+        visit = evidence.visit
+        return self.numbers(
+            (visit.admission_id, visit.service_episode_id), evidence.source.visit_number_system
+        )
+
+    def order_numbers(self, evidence: Evidence) -> tuple[tuple[str, str], ...]:
+        return self.numbers(evidence.accession_numbers, evidence.source.accession_number_system)
+
+    def awaited_visits(self, evidence: Evidence) -> list[tuple[str, str, str]]:
+        return [("Encounter", *number) for number in self.visit_numbers(evidence)] + [
+            ("ServiceRequest", *number) for number in self.order_numbers(evidence)
+        ]
+
+    def orders(self, connection: Connection, evidence: Evidence) -> tuple[str, ...]:
+        requests = resources_with(connection, "ServiceRequest", self.order_numbers(evidence))
+        return tuple(f"ServiceRequest/{request['id']}" for request in requests)
+
+    def match_encounter(
+        self, connection: Connection, evidence: Evidence, patient: Resource | None
+    ) -> EncounterMatch:
+        """Visit number, then order, then the one visit of that time (design: in this order)."""
+        for rule in (self.by_given_encounter, self.by_visit_number, self.by_order):
+            match = rule(connection, evidence, patient)
+            if match is not None:
+                return match
+        if patient is None or is_provisional(patient):
+            return EncounterMatch(
+                rule="provisional-patient", reason="A provisional Patient has no visits."
+            )
+        return self.by_period(connection, evidence, patient)
+
+    def by_given_encounter(
+        self, connection: Connection, evidence: Evidence, patient: Resource | None
+    ) -> EncounterMatch | None:
+        if evidence.given.encounter is None:
+            return None
+        resource_type, _, resource_id = evidence.given.encounter.partition("/")
+        known = resource_type == "Encounter" and encounters_of(connection, ids=(resource_id,))
+        if not known:
+            raise InvalidRequest(
+                "The encounter given is not a known Encounter.", expression="http.encounter"
+            )
+        if not same_subject(connection, known[0], patient):
+            raise EncounterOfAnotherPatient(
+                "The encounter given is of another patient.", expression="http.encounter"
+            )
+        return EncounterMatch(
+            rule="given-encounter", reason="The sender named this visit.", encounter=known[0]
+        )
+
+    def by_visit_number(
+        self, connection: Connection, evidence: Evidence, patient: Resource | None
+    ) -> EncounterMatch | None:
+        numbers = self.visit_numbers(evidence)
+        if not numbers:
+            return None
+        found = resources_with(connection, "Encounter", numbers)
+        if not found:
+            return EncounterMatch(
+                rule="visit-number-unknown",
+                reason="No visit with this number is known yet.",
+                identifier=numbers[0],
+            )
+        return self.the_one(
+            connection, found, patient, rule="visit-number", what="The file's visit number"
+        )
+
+    def by_order(
+        self, connection: Connection, evidence: Evidence, patient: Resource | None
+    ) -> EncounterMatch | None:
+        orders = resources_with(connection, "ServiceRequest", self.order_numbers(evidence))
+        if not orders:
+            return None
+        if any(not same_subject(connection, order, patient) for order in orders):
+            return EncounterMatch(
+                rule="order-of-another-patient",
+                reason="The accession number belongs to an order for somebody else.",
+                contradicts=True,
+            )
+        ids = tuple(
+            order["encounter"]["reference"].rpartition("/")[2]
+            for order in orders
+            if "reference" in order.get("encounter", {})
+        )
+        found = encounters_of(connection, ids=ids)
+        if not found:
+            return None
+        return self.the_one(connection, found, patient, rule="order", what="The order")
+
+    def the_one(
+        self,
+        connection: Connection,
+        found: Sequence[Resource],
+        patient: Resource | None,
+        *,
+        rule: str,
+        what: str,
+    ) -> EncounterMatch:
+        if any(not same_subject(connection, encounter, patient) for encounter in found):
+            return EncounterMatch(
+                rule=f"{rule}-of-another-patient",
+                reason=f"{what} belongs to a visit of somebody else.",
+                contradicts=True,
+            )
+        if len({encounter["id"] for encounter in found}) > 1:
+            return EncounterMatch(
+                rule=f"{rule}-ambiguous", reason=f"{what} leads to several visits."
+            )
+        return EncounterMatch(rule=rule, reason=f"{what} leads here.", encounter=found[0])
+
+    def by_period(
+        self, connection: Connection, evidence: Evidence, patient: Resource
+    ) -> EncounterMatch:
+        if evidence.started is None or len(evidence.started.date) != 10:
+            return EncounterMatch(rule="no-time", reason="The file does not say when.")
+        fitting = [
+            encounter
+            for encounter in encounters_of(connection, patient=patient["id"])
+            if encounter.get("status") in VISITED and covers(encounter, evidence)
+        ]
+        innermost = without_outer(fitting)
+        if not innermost:
+            return EncounterMatch(
+                rule="no-visit", reason="No visit of the patient covers the time."
+            )
+        if len(innermost) > 1:
+            return EncounterMatch(
+                rule="period-ambiguous",
+                reason=f"{len(innermost)} visits of the patient cover the time.",
+            )
+        return EncounterMatch(
+            rule="period",
+            reason="It is the one visit of the patient that covers the time.",
+            encounter=innermost[0],
+        )
+
+
+class EncounterOfAnotherPatient(InvalidRequest):
+    status, issue_code = 422, "business-rule"
+
+
+BY_IDENTIFIER = "The file's patient identifier is this Patient's, and nothing contradicts it."
+PROVISIONAL_SHARED = "Nobody has the file's patient identifier yet: a provisional Patient has it."
+NO_IDENTITY = "The file names nobody, and the sender named no patient."
+GIVEN = "The sender named this Patient, and nothing in the file contradicts it."
+GIVEN_AND_SAID = "The sender named this Patient, and so does the file's own identifier."
+
+
+def universal_system(issuer: Issuer) -> str | None:
+    """UniversalEntityID by its type (PS3.3 10.14, HL7 v2 table 0301)."""
+    value = issuer.universal_entity_id
+    match issuer.universal_entity_id_type if value else None:
+        case "ISO":
+            return f"urn:oid:{value}"
+        case "UUID":
+            return f"urn:uuid:{value.lower() if value else ''}"
+        case "URI":
+            return value
+        case "DNS":
+            return f"http://{value}"
+        case _:
+            return None
+
+
+def same_subject(connection: Connection, resource: Resource, patient: Resource | None) -> bool:
+    if patient is None:
+        return False
+    reference = resource.get("subject", {}).get("reference", "")
+    resource_type, _, resource_id = reference.rpartition("/")
+    if not resource_type.endswith("Patient"):
+        return False
+    subject = resolve_patient(connection, resource_id)
+    return subject is not None and subject["id"] == patient["id"]
+
+
+def covers(encounter: Resource, evidence: Evidence) -> bool:
+    """Whether the visit was on when the image was made.
+
+    With no zone known only the days are compared, as each was written down.
+    """
+    value = encounter.get("period", {})
+    if "start" not in value or evidence.started is None:
+        return False
+    days = OPEN_DAYS.get(encounter.get("class", {}).get("code", ""), OPEN_DAYS_OTHERWISE)
+    made = acquired(evidence.started, evidence.zone)
+    low, high = period(value, open_days=days)
+    if made is not None:
+        return made[0] <= high and low <= made[1]
+    day = acquired(LocalDateTime(date=evidence.started.date, offset="Z"), None)
+    first = period({"start": value["start"][:10]}, open_days=0)[0]
+    last = period({"end": value["end"][:10]}, open_days=0)[1] if "end" in value else high
+    return day is not None and day[0] <= last and first < day[1]
+
+
+def without_outer(encounters: Sequence[Resource]) -> list[Resource]:
+    """Of visits nested by partOf, the innermost."""
+    outer = {
+        encounter.get("partOf", {}).get("reference", "").rpartition("/")[2]
+        for encounter in encounters
+    }
+    return [encounter for encounter in encounters if encounter["id"] not in outer]

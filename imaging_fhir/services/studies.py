@@ -1,0 +1,64 @@
+"""An ImagingStudy put together from its fragments, when it is read."""
+
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select
+
+from imaging_fhir.errors import ResourceNotFound
+from imaging_fhir.fhir.imaging_study import SeriesFragment, assemble
+from imaging_fhir.model.codec import Resource, decode
+from imaging_fhir.storage import dicom_index
+from imaging_fhir.storage.resources import StoredResource, instant
+from imaging_fhir.storage.schema import study
+
+BY_RESOURCE = select(study).where(study.c.rid == bindparam("rid"), study.c.state == "filed")
+
+
+class Studies:
+    """`max_instances`: a study of more is served without its instances; 0 is no limit."""
+
+    def __init__(self, *, max_instances: int = 0) -> None:
+        self.max_instances = max_instances
+
+    def body(self, connection: Connection, stored: StoredResource) -> bytes:
+        """The current version as JSON; nothing is parsed but the little that users edited."""
+        row = connection.execute(BY_RESOURCE, {"rid": stored.rid}).first()
+        if row is None:
+            raise ResourceNotFound(f"{stored.reference} has no images any more.")
+        with_instances = not self.max_instances or row.number_of_instances <= self.max_instances
+        return b"".join(
+            assemble(
+                row.head,
+                resource_id=stored.id,
+                meta=meta(stored, row.overlay),
+                number_of_series=row.number_of_series,
+                number_of_instances=row.number_of_instances,
+                series=series_fragments(connection, row.pk),
+                with_instances=with_instances,
+            )
+        )
+
+
+def meta(stored: StoredResource, overlay: bytes | None) -> Resource:
+    edited: dict[str, Any] = decode(overlay).get("meta", {}) if overlay else {}
+    return {
+        "versionId": str(stored.version),
+        "lastUpdated": instant(stored.last_updated),
+        **edited,
+    }
+
+
+def series_fragments(connection: Connection, study_pk: int) -> list[SeriesFragment]:
+    rows = dicom_index.fragments(connection, study_pk)
+    fragments = []
+    for _, group in groupby(rows, key=lambda row: row.pk):
+        of_series = list(group)
+        fragments.append(
+            SeriesFragment(
+                head=of_series[0].head,
+                number_of_instances=of_series[0].number_of_instances,
+                instances=[row.fragment for row in of_series],
+            )
+        )
+    return fragments

@@ -1,0 +1,28 @@
+"""Whether images hang on a Patient or an Encounter."""
+
+from sqlalchemy import Connection, select, union_all
+from sqlalchemy.sql.expression import ColumnElement
+
+from imaging_fhir.storage.schema import document, resource, study
+
+COLUMNS: dict[str, tuple[ColumnElement[str], ColumnElement[str]]] = {
+    "Patient": (study.c.patient, document.c.patient),
+    "Encounter": (study.c.encounter, document.c.encounter),
+}
+
+
+def has_images(connection: Connection, resource_type: str, resource_id: str) -> bool:
+    """Is an image filed to it that was not deleted?"""
+    if resource_type not in COLUMNS:
+        return False
+    of_study, of_document = COLUMNS[resource_type]
+    filed = [
+        select(table.c.pk)
+        .join(resource, resource.c.rid == table.c.rid)
+        .where(column == resource_id, table.c.state == "filed", resource.c.deleted.is_(False))
+        .limit(1)
+        .subquery()
+        for table, column in ((study, of_study), (document, of_document))
+    ]
+    either = union_all(*(select(part.c.pk) for part in filed))
+    return connection.execute(either).first() is not None

@@ -1,0 +1,126 @@
+"""FHIR REST of one resource (https://hl7.org/fhir/R4/http.html); each view is one interaction."""
+
+import re
+
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import MethodNotAllowed
+from werkzeug.http import parse_date
+
+from imaging_fhir.errors import InvalidRequest, ResourceNotFound
+from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
+from imaging_fhir.model.codec import Resource, decode
+from imaging_fhir.services.resources import Written
+from imaging_fhir.storage.resources import StoredResource
+from imaging_fhir.web import streams
+from imaging_fhir.web.context import caller, services
+from imaging_fhir.web.negotiation import require_json_accepted, require_json_body
+from imaging_fhir.web.responses import (
+    json_response,
+    no_content,
+    version_headers,
+    version_location,
+)
+
+bp = Blueprint("fhir", __name__, url_prefix="/fhir")
+
+METHODS = {  # of an address of one resource, by interaction
+    "read": "GET",
+    "update": "PUT",
+    "delete": "DELETE",
+    "search-type": "GET",
+    "create": "POST",
+}
+TYPE_INTERACTIONS = ("search-type", "create")
+INSTANCE_INTERACTIONS = ("read", "update", "delete")
+RESOURCE_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+
+
+def allow(interaction: str, type_name: str, resource_id: str | None = None) -> None:
+    """Let this caller do it; raise ResourceNotFound, MethodNotAllowed, AccessDenied."""
+    type_ = RESOURCE_TYPES.get(type_name)
+    if type_ is None:
+        raise ResourceNotFound("There is no resource type of this name here.")
+    if interaction not in type_.interactions:
+        peers = TYPE_INTERACTIONS if resource_id is None else INSTANCE_INTERACTIONS
+        raise MethodNotAllowed([METHODS[peer] for peer in peers if peer in type_.interactions])
+    if resource_id is not None and not RESOURCE_ID.fullmatch(resource_id):
+        raise ResourceNotFound(f"There is no {type_name} of this id: it is no FHIR id.")
+    services().access.require(caller(), interaction, type_name)
+
+
+@bp.get("/<type_name>/<resource_id>")
+def read(type_name: str, resource_id: str) -> Response:
+    """http.html#read, and cread"""
+    allow("read", type_name, resource_id)
+    require_json_accepted(request)
+    return resource_response(*services().resources.read(type_name, resource_id))
+
+
+@bp.get("/<type_name>/<resource_id>/_history/<version_id>")
+def vread(type_name: str, resource_id: str, version_id: str) -> Response:
+    """http.html#vread"""
+    allow("vread", type_name, resource_id)
+    require_json_accepted(request)
+    found = services().resources.read_version(type_name, resource_id, version_id)
+    return resource_response(*found)
+
+
+def resource_response(stored: StoredResource, body: bytes) -> Response:
+    if is_known_to_client(stored):
+        return no_content(304, version_headers(stored))
+    return json_response(body, headers=version_headers(stored))
+
+
+def is_known_to_client(stored: StoredResource) -> bool:
+    """http.html#cread; If-None-Match wins, and If-Modified-Since knows whole seconds only."""
+    known = request.headers.get("If-None-Match")
+    if known is not None:
+        tags = {tag.strip().removeprefix("W/").strip('"') for tag in known.split(",")}
+        return "*" in tags or str(stored.version) in tags
+    since = parse_date(request.headers.get("If-Modified-Since"))
+    return since is not None and stored.last_updated // 1000 <= since.timestamp()
+
+
+@bp.post("/<type_name>")
+def create(type_name: str) -> Response:
+    """http.html#create, and ccreate"""
+    allow("create", type_name)
+    require_json_accepted(request)
+    written = services().resources.create(type_name, resource_sent())
+    return written_response(written)
+
+
+@bp.put("/<type_name>/<resource_id>")
+def update(type_name: str, resource_id: str) -> Response:
+    """http.html#update, with upsert"""
+    allow("update", type_name, resource_id)
+    require_json_accepted(request)
+    written = services().resources.update(
+        type_name, resource_id, resource_sent(), if_match=request.headers.get("If-Match")
+    )
+    return written_response(written)
+
+
+@bp.delete("/<type_name>/<resource_id>")
+def delete(type_name: str, resource_id: str) -> Response:
+    """http.html#delete; what is gone or was never there is as deleted as it gets"""
+    allow("delete", type_name, resource_id)
+    services().resources.delete(type_name, resource_id, if_match=request.headers.get("If-Match"))
+    return no_content()
+
+
+def resource_sent() -> Resource:
+    require_json_body(request.content_type)
+    content = decode(streams.body(request, services().settings.max_resource_bytes))
+    if not isinstance(content, dict):
+        raise InvalidRequest("The body is no FHIR resource.")
+    return content
+
+
+def written_response(written: Written) -> Response:
+    """As `Prefer: return=` wants it (http.html#ops); by default the resource."""
+    headers = version_headers(written.stored)
+    if written.changed or request.method == "POST":
+        headers["Location"] = version_location(written.stored)
+    status = 201 if written.created else 200
+    return json_response(written.stored.body or b"", status, headers=headers)
