@@ -32,4 +32,5 @@ class Link:
     encounter_rule: str = "no-evidence"
     encounter_reason: str = ""
     encounter_identifier: tuple[str | None, str] | None = None  # (system, value) nobody knows yet
+    based_on: tuple[str, ...] = ()  # ServiceRequest/<id> of the orders that are known
     awaited: tuple[tuple[str, str, str], ...] = field(default=())  # (type, system, value)

@@ -43,7 +43,7 @@ class DocumentArrival(Arrival):
     size: int
 
 
-class ComparisonNeeded(Exception):  # noqa: N818 - a step of ingest, not a fault
+class ComparisonNeeded(Exception):
     """Other bytes are kept under this SOP Instance UID: compare first, then file again."""
 
     def __init__(self, instance: int, sha256: str, size: int, generation: int) -> None:

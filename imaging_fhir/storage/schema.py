@@ -44,8 +44,6 @@ commit_clock = Table(
     Column("stamp", BigInteger, nullable=False),
 )
 
-# --- FHIR resources -------------------------------------------------------------------------
-
 # The current version of every resource. `body` is what is served; an ImagingStudy's is NULL
 # while it is assembled from its fragments, a deleted resource's is NULL too.
 resource = Table(
@@ -148,8 +146,6 @@ INDEX_TABLES = (
     quantity_index,
 )
 
-# --- bytes ----------------------------------------------------------------------------------
-
 # A content may be written anew after clean-up: then under the next generation.
 blob = Table(
     "blob",
@@ -184,8 +180,6 @@ rendition = Table(
     Column("error", Text),
     Column("created", BigInteger, nullable=False),
 )
-
-# --- DICOM index ----------------------------------------------------------------------------
 
 # The unit of linking: a StudyInstanceUID of one person. A filed one is an ImagingStudy, a held
 # one a Task. JSON columns hold values of the model (msgspec), fragments hold FHIR JSON.
@@ -284,8 +278,6 @@ conflict = Table(
     UniqueConstraint("sop_instance_uid", "data_set_sha256"),
 )
 
-# --- other images ---------------------------------------------------------------------------
-
 document = Table(
     "document",
     metadata,
@@ -302,8 +294,6 @@ document = Table(
     Column("received", BigInteger, nullable=False),
 )
 
-# --- linking --------------------------------------------------------------------------------
-
 # An identifier that a study or document waits for: when it arrives, they are matched again.
 awaited = Table(
     "awaited",
@@ -316,8 +306,6 @@ awaited = Table(
     Column("value", Text, nullable=False),
     Index("ix_awaited_identifier", "value", "system"),
 )
-
-# --- work -----------------------------------------------------------------------------------
 
 job = Table(
     "job",

@@ -1,0 +1,55 @@
+"""Work that waits, a row each: a lost message or a killed worker loses nothing."""
+
+from sqlalchemy import Connection, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from imaging_fhir.storage.database import Transaction
+from imaging_fhir.storage.schema import job
+
+INSERT = {
+    "sqlite": sqlite.insert(job).on_conflict_do_nothing(index_elements=["kind", "subject"]),
+    "postgresql": postgresql.insert(job).on_conflict_do_nothing(
+        index_elements=["kind", "subject"]
+    ),
+}
+PAUSE = 30_000  # milliseconds until another may try what a worker took and never finished
+
+
+def enqueue(transaction: Transaction, kind: str, subject: str, *, after: int = 0) -> None:
+    """Have it done, `after` milliseconds from now at the earliest; once, however often asked."""
+    transaction.execute(
+        INSERT[transaction.connection.dialect.name],
+        {"kind": kind, "subject": subject, "due": transaction.now + after, "attempts": 0},
+    )
+
+
+def next_due(connection: Connection, now: int) -> tuple[int, str, str, int] | None:
+    """(key, kind, subject, attempts) of the work that is due longest."""
+    row = connection.execute(
+        select(job.c.pk, job.c.kind, job.c.subject, job.c.attempts)
+        .where(job.c.due <= now)
+        .order_by(job.c.due)
+        .limit(1)
+    ).first()
+    return None if row is None else (row.pk, row.kind, row.subject, row.attempts)
+
+
+def take(transaction: Transaction, pk: int, attempts: int) -> bool:
+    """Say whether it is ours; if we die, it is due again after a growing pause."""
+    taken = transaction.execute(
+        update(job)
+        .where(job.c.pk == pk, job.c.attempts == attempts)
+        .values(attempts=attempts + 1, due=transaction.now + PAUSE * 2 ** min(attempts, 10))
+    )
+    return bool(taken.rowcount)
+
+
+def postpone(transaction: Transaction, pk: int, milliseconds: int) -> None:
+    """Not yet: the same again later, not counted as an attempt."""
+    transaction.execute(
+        update(job).where(job.c.pk == pk).values(due=transaction.now + milliseconds, attempts=0)
+    )
+
+
+def finish(transaction: Transaction, pk: int) -> None:
+    transaction.execute(delete(job).where(job.c.pk == pk))
