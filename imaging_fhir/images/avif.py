@@ -16,4 +16,4 @@ class AvifReader:
         return head[4:8] == b"ftyp" and head[8:12] in BRANDS and not is_dicom(head)
 
     def read(self, stream: BinaryIO) -> Document:
-        return run_limited(read_raster, stream, self.media_type, "AVIF")
+        return run_limited(read_raster, stream, self.media_type)

@@ -20,4 +20,4 @@ class BmpReader:
         return _has_bitmap_header(head) and not is_dicom(head)
 
     def read(self, stream: BinaryIO) -> Document:
-        return run_limited(read_raster, stream, self.media_type, "BMP")
+        return run_limited(read_raster, stream, self.media_type)

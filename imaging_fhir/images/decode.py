@@ -26,7 +26,7 @@ from typing import BinaryIO, TypeVar, get_type_hints
 
 import msgspec
 
-from imaging_fhir.errors import ImagingError, UnreadableImage, UnsupportedImage
+from imaging_fhir.errors import ImagingError, ResourceNotFound, UnreadableImage, UnsupportedImage
 
 T = TypeVar("T")
 Source = Path | BinaryIO | bytes
@@ -37,7 +37,10 @@ START_SECONDS = 60  # the decode server imports its libraries once
 GRACE_SECONDS = 5  # a child ends itself at its time limit; after this it is ended from outside
 
 FRAME = struct.Struct(">cQ")  # kind, length of the payload that follows
-ANSWER, UNSUPPORTED, UNREADABLE, DEATH = b"A", b"U", b"R", b"D"
+ANSWER, DEATH, REFUSAL = b"A", b"D", b"R"
+REFUSALS: dict[str, type[ImagingError]] = {
+    error.__name__: error for error in (UnreadableImage, UnsupportedImage, ResourceNotFound)
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,8 @@ def run_limited(
     """`function(stream, *args)` in a child, over the whole of `source` from its beginning.
 
     The function is one of a module, annotated with a return type that msgspec encodes. Raise
-    UnreadableImage when it fails, dies or passes a limit; a stream's position is kept.
+    UnreadableImage when it fails, dies or passes a limit, and its own UnsupportedImage and
+    ResourceNotFound; a stream's position is kept.
     """
     limits = limits or DEFAULT_LIMITS
     request = pickle.dumps((function, args, limits))
@@ -88,8 +92,8 @@ def _answer(payload: bytes, type_: type[T]) -> T:
 def _refusal(kind: bytes, payload: bytes, limits: DecodeLimits) -> ImagingError:
     if kind == DEATH:
         return UnreadableImage(_cause_of_death(int.from_bytes(payload, "big", signed=True), limits))
-    message = payload.decode("utf-8", "replace")
-    return UnsupportedImage(message) if kind == UNSUPPORTED else UnreadableImage(message)
+    name, _, message = payload.decode("utf-8", "replace").partition(":")
+    return REFUSALS.get(name, UnreadableImage)(message)
 
 
 def _cause_of_death(exit_code: int, limits: DecodeLimits) -> str:
@@ -149,7 +153,7 @@ def _environment() -> dict[str, str]:
 def _read_frame(connection: socket.socket, limits: DecodeLimits) -> tuple[bytes, bytes]:
     kind, length = FRAME.unpack(read_exactly(connection, FRAME.size))
     if length > limits.output_bytes:
-        return UNREADABLE, b"The decoded image is larger than allowed."
+        return REFUSAL, b"UnreadableImage:The decoded image is larger than allowed."
     return kind, read_exactly(connection, length)
 
 

@@ -19,14 +19,13 @@ from typing import Any, NoReturn
 import msgspec
 from PIL import Image
 
-from imaging_fhir.errors import ImagingError, UnsupportedImage
 from imaging_fhir.images import render  # noqa: F401 - so that each child has the decoders loaded
 from imaging_fhir.images.decode import (
     ANSWER,
     DEATH,
     FRAME,
-    UNREADABLE,
-    UNSUPPORTED,
+    REFUSAL,
+    REFUSALS,
     DecodeLimits,
     read_exactly,
 )
@@ -137,18 +136,16 @@ def outcome(
             warnings.simplefilter("ignore")
             stream.seek(0)
             return ANSWER, msgspec.msgpack.encode(function(stream, *args))
-    except UnsupportedImage as error:
-        return UNSUPPORTED, message(str(error))
-    except ImagingError as error:
-        return UNREADABLE, message(str(error))
+    except tuple(REFUSALS.values()) as error:
+        return refusal(type(error).__name__, str(error))
     except MemoryError:
-        return UNREADABLE, message("The image needs more memory than allowed.")
+        return refusal("UnreadableImage", "The image needs more memory than allowed.")
     except Exception as error:  # damaged bytes raise struct.error, OSError, TypeError, ...
-        return UNREADABLE, message(f"The image is damaged ({type(error).__name__}).")
+        return refusal("UnreadableImage", f"The image is damaged ({type(error).__name__}).")
 
 
-def message(text: str) -> bytes:
-    return text[:MESSAGE_LENGTH].encode()
+def refusal(name: str, message: str) -> tuple[bytes, bytes]:
+    return REFUSAL, f"{name}:{message[:MESSAGE_LENGTH]}".encode()
 
 
 def confine(limits: DecodeLimits) -> None:

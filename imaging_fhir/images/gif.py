@@ -14,4 +14,4 @@ class GifReader:
         return head.startswith((b"GIF87a", b"GIF89a")) and not is_dicom(head)
 
     def read(self, stream: BinaryIO) -> Document:
-        return run_limited(read_raster, stream, self.media_type, "GIF")
+        return run_limited(read_raster, stream, self.media_type)

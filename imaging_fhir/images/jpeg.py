@@ -14,4 +14,4 @@ class JpegReader:
         return head.startswith(b"\xff\xd8\xff") and not is_dicom(head)
 
     def read(self, stream: BinaryIO) -> Document:
-        return run_limited(read_raster, stream, self.media_type, "JPEG")
+        return run_limited(read_raster, stream, self.media_type)

@@ -17,4 +17,4 @@ class NetpbmReader:
         return HEADER.match(head) is not None and not is_dicom(head)
 
     def read(self, stream: BinaryIO) -> Document:
-        return run_limited(read_raster, stream, self.media_type, "PPM")
+        return run_limited(read_raster, stream, self.media_type)

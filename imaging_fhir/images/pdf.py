@@ -4,9 +4,10 @@ import re
 from typing import BinaryIO
 
 import pypdfium2
+from PIL import Image
 from pypdfium2.raw import FPDF_ERR_PASSWORD
 
-from imaging_fhir.errors import UnreadableImage
+from imaging_fhir.errors import ResourceNotFound, UnreadableImage
 from imaging_fhir.images.decode import run_limited
 from imaging_fhir.images.exif import is_offset, local_date_time
 from imaging_fhir.images.raster import is_dicom
@@ -53,6 +54,18 @@ def read_pdf(stream: BinaryIO) -> Document:
         taken=taken,
         warnings=(fault,) if created and taken is None else (),
     )
+
+
+def pdf_picture(stream: BinaryIO, page: int | None, max_size: int) -> Image.Image:
+    """A page (from 1) at most `max_size` wide and high; forms are not filled, scripts not run."""
+    number = page or 1
+    with open_pdf(stream) as pdf:
+        if not 1 <= number <= len(pdf):
+            raise ResourceNotFound(f"The PDF has no page {number}.")
+        sheet = pdf[number - 1]
+        scale = max_size / max(*sheet.get_size(), 1)
+        picture: Image.Image = sheet.render(scale=scale, may_draw_forms=False).to_pil()
+        return picture.convert("RGB")
 
 
 def pdf_date(text: str) -> LocalDateTime | None:

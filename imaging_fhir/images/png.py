@@ -14,4 +14,4 @@ class PngReader:
         return head.startswith(b"\x89PNG\r\n\x1a\n") and not is_dicom(head)
 
     def read(self, stream: BinaryIO) -> Document:
-        return run_limited(read_raster, stream, self.media_type, "PNG")
+        return run_limited(read_raster, stream, self.media_type)

@@ -24,12 +24,18 @@ def is_dicom(head: bytes) -> bool:
     return head[128:132] == b"DICM"
 
 
-def read_raster(stream: BinaryIO, media_type: str, format_: str) -> Document:
+def pillow_formats(media_type: str) -> list[str]:
+    """Pillow's names for a media type; no other format is tried."""
+    Image.init()
+    return [format_ for format_, mime in Image.MIME.items() if mime == media_type]
+
+
+def read_raster(stream: BinaryIO, media_type: str) -> Document:
     """The facts in the headers; no pixel is decoded."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        with Image.open(stream, formats=[format_]) as image:
-            facts = _facts(image)
+        with Image.open(stream, formats=pillow_formats(media_type)) as image:
+            facts = raster_facts(image)
             width, height = displayed_size(image, facts.orientation)
             frames = 1 if image.format in SINGLE_PICTURE else getattr(image, "n_frames", 1)
     return Document(
@@ -41,7 +47,7 @@ def read_raster(stream: BinaryIO, media_type: str, format_: str) -> Document:
         taken=facts.taken,
         equipment=facts.equipment,
         is_photograph=facts.is_photograph,
-        warnings=(*facts.warnings, *_read_warnings(format_, caught)),
+        warnings=(*facts.warnings, *_read_warnings(caught)),
     )
 
 
@@ -52,7 +58,7 @@ def displayed_size(image: Image.Image, orientation: int) -> tuple[int, int]:
     return width, height
 
 
-def _facts(image: Image.Image) -> ExifFacts:
+def raster_facts(image: Image.Image) -> ExifFacts:
     """What the EXIF says; EXIF that does not parse is a warning and spoils no picture."""
     try:
         # PngImageFile.getexif would decode the picture, in search of chunks behind it
@@ -96,7 +102,7 @@ def _standard_date_time(text: str) -> LocalDateTime | None:
     return None
 
 
-def _read_warnings(format_: str, caught: list[warnings.WarningMessage]) -> tuple[ReadWarning, ...]:
+def _read_warnings(caught: list[warnings.WarningMessage]) -> tuple[ReadWarning, ...]:
     messages = dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught)
-    found = [ReadWarning(keyword=format_, message=message) for message in messages]
+    found = [ReadWarning(keyword="file", message=message) for message in messages]
     return tuple(found[:MAXIMUM_WARNINGS])

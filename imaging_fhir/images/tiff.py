@@ -16,4 +16,4 @@ class TiffReader:
         return head.startswith(MAGIC) and not is_dicom(head)
 
     def read(self, stream: BinaryIO) -> Document:
-        return run_limited(read_raster, stream, self.media_type, "TIFF")
+        return run_limited(read_raster, stream, self.media_type)

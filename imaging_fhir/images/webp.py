@@ -14,4 +14,4 @@ class WebpReader:
         return head.startswith(b"RIFF") and head[8:12] == b"WEBP" and not is_dicom(head)
 
     def read(self, stream: BinaryIO) -> Document:
-        return run_limited(read_raster, stream, self.media_type, "WEBP")
+        return run_limited(read_raster, stream, self.media_type)
