@@ -1,6 +1,7 @@
 """One database, SQLite or PostgreSQL: many readers, and writes committed in groups."""
 
 import fcntl
+import logging
 import os
 import queue
 import threading
@@ -14,15 +15,16 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Engine, Row, create_engine, event, func, select, update
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from imaging_fhir.errors import ImagingError, StorageUnavailable
+from imaging_fhir.errors import ImagingError, StorageFull, StorageUnavailable
 from imaging_fhir.storage.schema import commit_clock
 
 T = TypeVar("T")
 AnyRow = Row[*tuple[Any, ...]]
 LARGEST_GROUP = 64
-LONGEST_GROUP_SECONDS = 0.2
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -64,6 +66,8 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """A connection whose statements all see the same committed state."""
         with translated(), self.engine.connect() as connection:
+            if not self.is_sqlite:
+                connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
 
     def write(self, unit: Callable[[Transaction], T]) -> T:
@@ -129,13 +133,13 @@ class Database:
             unit.future.set_result(result)
 
     def run_in_transaction(self, group: list[Unit[Any]]) -> list[Any]:
-        with translated(), self.write_lock(), self.engine.connect() as connection:
+        with translated(), write_lock(self.url), self.engine.connect() as connection:
             begin_writing(connection)
             transaction = Transaction(connection, self.next_stamp(connection))
             results = [unit.run(transaction) for unit in group]
             connection.commit()
         for action in transaction.after_commit:
-            action()
+            run_safely(action)
         return results
 
     def next_stamp(self, connection: Connection) -> int:
@@ -147,19 +151,27 @@ class Database:
         ).scalar_one()
         return int(stamp)
 
-    @contextmanager
-    def write_lock(self) -> Iterator[None]:
-        """Between processes on one SQLite file: wait asleep, where SQLite's own wait polls."""
-        if not self.is_sqlite:
-            yield
-            return
-        path = f"{make_url(self.url).database}.lock"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+
+@contextmanager
+def write_lock(url: str) -> Iterator[None]:
+    """Between processes on one SQLite file: wait asleep, where SQLite's own wait polls."""
+    if make_url(url).get_backend_name() != "sqlite":
+        yield
+        return
+    descriptor = os.open(f"{make_url(url).database}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def run_safely(action: Callable[[], object]) -> None:
+    """What follows a commit cannot take it back: its fault must not run the units again."""
+    try:
+        action()
+    except Exception:
+        logger.exception("an action after a commit failed")
 
 
 def latest_of(connection: Connection, one: Any, other: Any) -> Any:
@@ -175,11 +187,19 @@ def begin_writing(connection: Connection) -> None:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """The engines' errors of connection, lock and disk as StorageUnavailable."""
+    """The engines' errors of connection, lock and disk as StorageUnavailable or StorageFull."""
     try:
         yield
-    except OperationalError as error:
+    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+        if is_disk_full(error):
+            raise StorageFull("The disk of the database is full.") from error
         raise StorageUnavailable("The database does not answer; try again.") from error
+
+
+def is_disk_full(error: SQLAlchemyError) -> bool:
+    cause = error.__cause__
+    code = getattr(cause, "sqlite_errorname", "") or getattr(cause, "sqlstate", "")
+    return code in ("SQLITE_FULL", "53100")  # PostgreSQL's disk_full
 
 
 def open_engine(url: str) -> Engine:

@@ -1,0 +1,306 @@
+"""All tables of the first version."""
+
+from alembic import op
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+revision = "0001"
+down_revision = None
+
+Key = BigInteger().with_variant(Integer, "sqlite")
+
+
+def upgrade() -> None:
+    create_commit_clock()
+    create_resources()
+    create_search_index()
+    create_blobs()
+    create_studies()
+    create_instances()
+    create_conflicts()
+    create_documents()
+    create_work()
+
+
+def create_commit_clock() -> None:
+    op.create_table(
+        "commit_clock",
+        Column("pk", Integer, primary_key=True),
+        Column("stamp", BigInteger, nullable=False),
+    )
+    op.execute("INSERT INTO commit_clock (pk, stamp) VALUES (1, 0)")
+
+
+def create_resources() -> None:
+    op.create_table(
+        "resource",
+        Column("rid", Key, primary_key=True, autoincrement=True),
+        Column("type", Text, nullable=False),
+        Column("id", Text, nullable=False),
+        Column("version", Integer, nullable=False),
+        Column("last_updated", BigInteger, nullable=False),
+        Column("deleted", Boolean, nullable=False),
+        Column("body", LargeBinary),
+        UniqueConstraint("type", "id"),
+        Index("ix_resource_type_last_updated", "type", "last_updated", "rid"),
+    )
+    op.create_table(
+        "version",
+        Column("rid", Key, ForeignKey("resource.rid"), primary_key=True),
+        Column("version", Integer, primary_key=True),
+        Column("last_updated", BigInteger, nullable=False),
+        Column("deleted", Boolean, nullable=False),
+        Column("body", LargeBinary),
+    )
+
+
+def create_search_index() -> None:
+    create_index_table(
+        "token_index",
+        Column("system", Text),
+        Column("value", Text, nullable=False),
+        Column("folded", Text, nullable=False),
+        Column("text", Text),
+        Column("type_system", Text),
+        Column("type_code", Text),
+        by=("folded", "system"),
+    )
+    create_index_table(
+        "reference_index",
+        Column("target_type", Text),
+        Column("target_id", Text),
+        Column("url", Text),
+        Column("identifier_system", Text),
+        Column("identifier_value", Text),
+        Column("display", Text),
+        by=("target_type", "target_id"),
+    )
+    create_index_table(
+        "date_index",
+        Column("low", BigInteger, nullable=False),
+        Column("high", BigInteger, nullable=False),
+        by=("low", "high"),
+    )
+    create_index_table(
+        "string_index",
+        Column("value", Text, nullable=False),
+        Column("folded", Text, nullable=False),
+        by=("folded",),
+    )
+    create_index_table("uri_index", Column("value", Text, nullable=False), by=("value",))
+    create_index_table(
+        "quantity_index",
+        Column("low", Double, nullable=False),
+        Column("high", Double, nullable=False),
+        Column("system", Text),
+        Column("code", Text),
+        Column("unit", Text),
+        by=("low", "high"),
+    )
+    op.create_index(
+        "ix_reference_index_identifier",
+        "reference_index",
+        ["identifier_value", "parameter", "rid"],
+        sqlite_where=text("identifier_value IS NOT NULL"),
+        postgresql_where=text("identifier_value IS NOT NULL"),
+    )
+    op.create_index("ix_reference_index_target", "reference_index", ["target_type", "target_id"])
+
+
+def create_blobs() -> None:
+    op.create_table(
+        "blob",
+        Column("pk", Key, primary_key=True, autoincrement=True),
+        Column("sha256", Text, nullable=False),
+        Column("generation", Integer, nullable=False),
+        Column("size", BigInteger, nullable=False),
+        Column("live", Boolean, nullable=False),
+        Column("created", BigInteger, nullable=False),
+        UniqueConstraint("sha256", "generation"),
+    )
+    op.create_table(
+        "binary",
+        Column("rid", Key, ForeignKey("resource.rid"), primary_key=True),
+        Column("blob", Key, ForeignKey("blob.pk"), nullable=False, index=True),
+        Column("content_type", Text, nullable=False),
+    )
+    op.create_table(
+        "rendition",
+        Column("blob", Key, ForeignKey("blob.pk"), primary_key=True),
+        Column("kind", Text, primary_key=True),
+        Column("frame", Integer, primary_key=True),
+        Column("media_type", Text, nullable=False),
+        Column("body", LargeBinary),
+        Column("error", Text),
+        Column("created", BigInteger, nullable=False),
+    )
+
+
+def create_studies() -> None:
+    op.create_table(
+        "study",
+        Column("pk", Key, primary_key=True, autoincrement=True),
+        Column("study_instance_uid", Text, nullable=False, index=True),
+        Column("state", Text, nullable=False),
+        Column("rid", Key, ForeignKey("resource.rid"), nullable=False, index=True),
+        Column("patient", Text, index=True),
+        Column("encounter", Text, index=True),
+        Column("attributes", LargeBinary, nullable=False),
+        Column("person", LargeBinary, nullable=False),
+        Column("given", LargeBinary, nullable=False),
+        Column("source", Text, nullable=False),
+        Column("zone", Text, nullable=False),
+        Column("link", LargeBinary, nullable=False),
+        Column("overlay", LargeBinary),
+        Column("head", LargeBinary, nullable=False),
+        Column("number_of_series", Integer, nullable=False),
+        Column("number_of_instances", Integer, nullable=False),
+        Column("created", BigInteger, nullable=False),
+        Column("updated", BigInteger, nullable=False),
+        Index(
+            "uq_study_filed",
+            "study_instance_uid",
+            unique=True,
+            sqlite_where=text("state = 'filed'"),
+            postgresql_where=text("state = 'filed'"),
+        ),
+    )
+    op.create_table(
+        "study_identity",
+        Column("study_instance_uid", Text, primary_key=True),
+        Column("identity", Text, primary_key=True),
+        Column("study", Key, ForeignKey("study.pk"), nullable=False, index=True),
+    )
+
+
+def create_instances() -> None:
+    op.create_table(
+        "series",
+        Column("pk", Key, primary_key=True, autoincrement=True),
+        Column("study", Key, ForeignKey("study.pk"), nullable=False),
+        Column("series_instance_uid", Text, nullable=False, index=True),
+        Column("series_number", Integer),
+        Column("modality", Text, nullable=False),
+        Column("attributes", LargeBinary, nullable=False),
+        Column("head", LargeBinary, nullable=False),
+        Column("number_of_instances", Integer, nullable=False),
+        Column("picture", Key, ForeignKey("blob.pk"), index=True),
+        UniqueConstraint("study", "series_instance_uid"),
+    )
+    op.create_table(
+        "instance",
+        Column("pk", Key, primary_key=True, autoincrement=True),
+        Column("series", Key, ForeignKey("series.pk"), nullable=False),
+        Column("sop_instance_uid", Text, nullable=False, index=True),
+        Column("sop_class_uid", Text, nullable=False, index=True),
+        Column("transfer_syntax_uid", Text, nullable=False),
+        Column("instance_number", Integer),
+        Column("number_of_frames", Integer),
+        Column("has_pixel_data", Boolean, nullable=False),
+        Column("blob", Key, ForeignKey("blob.pk"), nullable=False, index=True),
+        Column("source", Text, nullable=False),
+        Column("received", BigInteger, nullable=False),
+        Column("fragment", LargeBinary, nullable=False),
+        Column("warnings", LargeBinary),
+        UniqueConstraint("series", "sop_instance_uid"),
+    )
+    op.create_table(
+        "dicom_json",
+        Column("instance", Key, ForeignKey("instance.pk"), primary_key=True),
+        Column("body", LargeBinary, nullable=False),
+    )
+
+
+def create_conflicts() -> None:
+    op.create_table(
+        "conflict",
+        Column("pk", Key, primary_key=True, autoincrement=True),
+        Column("sop_instance_uid", Text, nullable=False),
+        Column("data_set_sha256", Text, nullable=False),
+        Column("blob", Key, ForeignKey("blob.pk"), nullable=False, index=True),
+        Column("task", Key, ForeignKey("resource.rid"), nullable=False),
+        Column("source", Text, nullable=False),
+        Column("received", BigInteger, nullable=False),
+        UniqueConstraint("sop_instance_uid", "data_set_sha256"),
+    )
+
+
+def create_documents() -> None:
+    op.create_table(
+        "document",
+        Column("pk", Key, primary_key=True, autoincrement=True),
+        Column("rid", Key, ForeignKey("resource.rid"), nullable=False, index=True),
+        Column("state", Text, nullable=False),
+        Column("blob", Key, ForeignKey("blob.pk"), nullable=False, index=True),
+        Column("patient", Text, index=True),
+        Column("encounter", Text),
+        Column("facts", LargeBinary, nullable=False),
+        Column("given", LargeBinary, nullable=False),
+        Column("link", LargeBinary, nullable=False),
+        Column("source", Text, nullable=False),
+        Column("received", BigInteger, nullable=False),
+    )
+    op.create_table(
+        "awaited",
+        Column("pk", Key, primary_key=True, autoincrement=True),
+        Column("study", Key, ForeignKey("study.pk"), index=True),
+        Column("document", Key, ForeignKey("document.pk"), index=True),
+        Column("resource_type", Text, nullable=False),
+        Column("system", Text, nullable=False),
+        Column("value", Text, nullable=False),
+        Index("ix_awaited_identifier", "value", "system"),
+    )
+
+
+def create_work() -> None:
+    op.create_table(
+        "job",
+        Column("pk", Key, primary_key=True, autoincrement=True),
+        Column("kind", Text, nullable=False),
+        Column("subject", Text, nullable=False),
+        Column("due", BigInteger, nullable=False),
+        Column("attempts", Integer, nullable=False),
+        UniqueConstraint("kind", "subject"),
+        Index("ix_job_due", "due"),
+    )
+    op.create_table(
+        "lease",
+        Column("name", Text, primary_key=True),
+        Column("holder", Text, nullable=False),
+        Column("expires", BigInteger, nullable=False),
+    )
+    op.create_table(
+        "journal",
+        Column("path_sha256", Text, primary_key=True),
+        Column("size", BigInteger, nullable=False),
+        Column("modified_ns", BigInteger, nullable=False),
+        Column("outcome", LargeBinary, nullable=False),
+    )
+    op.create_table(
+        "tombstone",
+        Column("digest", Text, primary_key=True),
+        Column("kind", Text, nullable=False),
+        Column("erased", BigInteger, nullable=False),
+    )
+
+
+def create_index_table(name: str, *columns: Column[object], by: tuple[str, ...]) -> None:
+    op.create_table(
+        name,
+        Column("rid", Key, ForeignKey("resource.rid"), nullable=False),
+        Column("parameter", Text, nullable=False),
+        *columns,
+        Index(f"ix_{name}_value", "parameter", *by, "rid"),
+        Index(f"ix_{name}_rid", "rid", "parameter"),
+    )
