@@ -10,12 +10,12 @@ PACKAGE = Path(__file__).resolve().parent.parent / "imaging_fhir"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = (  # each may import from those above it; neighbours on a line do not know one another
-    ("errors", "settings"),
+    ("errors", "settings", "logs"),
     ("model",),
     ("images", "fhir", "dicomweb", "hl7v2", "smart", "storage", "jobs", "ehr"),
     ("services",),
     ("web", "feeds"),
-    ("app", "cli", "demo", "__main__"),
+    ("app", "cli", "serve", "demo", "__main__"),
 )
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
 ALLOWED_NEIGHBOURS = {("settings", "errors"), *((a, b) for a in LAYERS[-1] for b in LAYERS[-1])}
@@ -32,7 +32,7 @@ HOMES = {
     "redis": {"storage", "jobs"},
     "requests": {"ehr"},
     "click": {"cli", "demo"},
-    "granian": {"app", "cli"},
+    "granian": {"serve"},
     "pynetdicom": {"feeds"},
 }
 
