@@ -18,7 +18,13 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from imaging_fhir.errors import ResourceNotFound, UnreadableImage, UnsupportedImage
+from imaging_fhir.errors import (
+    ImagingError,
+    ResourceNotFound,
+    UnreadableImage,
+    UnsupportedImage,
+)
+from imaging_fhir.images.jpeg_extended import add_decoder
 from imaging_fhir.images.pdf import pdf_picture
 
 Array = npt.NDArray[Any]
@@ -26,12 +32,15 @@ Array = npt.NDArray[Any]
 PERCENTILES = (0.5, 99.5)  # of what is shown where the file says no window
 MOST_UNEQUAL_SPACING = 20.0  # more is a mistake, not an aspect
 VIDEO = "1.2.840.10008.1.2.4.10"  # 1.2.840.10008.1.2.4.100 to .108: MPEG-2, H.264, HEVC
+BEYOND_DECODERS = ("not support", "missing dependencies", "bits allocated")  # pydicom's words
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 TRANSFORMATIONS = (
     "PixelValueTransformationSequence",
     "FrameVOILUTSequence",
     "PixelMeasuresSequence",
 )
+
+add_decoder()
 
 
 def dicom_picture(stream: BinaryIO, frame: int | None, max_size: int, pixels: int) -> Image.Image:
@@ -58,8 +67,12 @@ def _encapsulated_picture(header: Dataset, frame: int | None, max_size: int) -> 
     return pdf_picture(io.BytesIO(document), frame, max_size)
 
 
+def _frame_count(header: Dataset) -> int:
+    return max(int(_first_number(header, "NumberOfFrames") or 1), 1)
+
+
 def _frame_index(header: Dataset, frame: int | None) -> int:
-    frames = max(int(header.get("NumberOfFrames") or 1), 1)
+    frames = _frame_count(header)
     if frame is None:
         return frames // 2
     if not 1 <= frame <= frames:
@@ -68,18 +81,37 @@ def _frame_index(header: Dataset, frame: int | None) -> int:
 
 
 def _decoded(stream: BinaryIO, header: Dataset, index: int) -> Array:
+    """One frame's stored values, colours as RGB by pixel."""
     syntax = _transfer_syntax(header)
     if syntax.startswith(VIDEO):
         raise UnsupportedImage("The DICOM instance is a video.")
+    if not syntax.is_transfer_syntax:
+        raise UnsupportedImage(f"Pixel data in transfer syntax {syntax} is not decoded here.")
     stream.seek(0)
+    source: BinaryIO | Dataset = stream
     if syntax == DeflatedExplicitVRLittleEndian:  # no frame can be found without inflating all
-        return pixel_array(dcmread(stream, force=True), index=index)
+        source = dcmread(stream, force=True)
     try:
-        return pixel_array(stream, index=index, transfer_syntax_uid=syntax)
-    except AttributeError as error:
-        if "no pixel data" in str(error):
-            raise UnsupportedImage("The DICOM instance has no picture.") from error
-        raise
+        return pixel_array(source, index=index, **_decoding_options(header, syntax))
+    except (AttributeError, NotImplementedError, RuntimeError) as error:
+        raise _decoding_error(error, syntax) from error
+
+
+def _decoding_options(header: Dataset, syntax: UID) -> dict[str, Any]:
+    """What the header should say, where it does not or says it badly."""
+    options: dict[str, Any] = {"number_of_frames": _frame_count(header)}
+    if header.get("SamplesPerPixel") == 3 and "PlanarConfiguration" not in header:
+        options["planar_configuration"] = 0
+    return options | {"transfer_syntax_uid": syntax}
+
+
+def _decoding_error(error: Exception, syntax: UID) -> ImagingError:
+    text = str(error)
+    if "no pixel data" in text:
+        return UnsupportedImage("The DICOM instance has no picture.")
+    if any(phrase in text for phrase in BEYOND_DECODERS):
+        return UnsupportedImage(f"Pixel data of this kind in {syntax.name} is not decoded here.")
+    return UnreadableImage(f"The pixel data ({syntax.name}) is damaged.")
 
 
 def _transfer_syntax(header: Dataset) -> UID:
