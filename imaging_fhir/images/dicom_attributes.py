@@ -80,11 +80,7 @@ class Attributes:
 
     def unsigned_int(self, tag: str) -> int | None:
         """A negative number is legal in DICOM, but none that FHIR can say."""
-        number = self.first(tag)
-        value = unsigned_int(number)
-        if value is None and isinstance(number, int) and number > 0:
-            self.warn(tag, "is too large a number")
-        return value
+        return unsigned_int(self.first(tag))
 
     def names(self, tag: str) -> tuple[PersonName, ...]:
         groups = (value for value in self.values(tag) if isinstance(value, dict))
