@@ -11,6 +11,7 @@ from imaging_fhir.web import fhir, operations
 from imaging_fhir.web.context import EXTENSION
 from imaging_fhir.web.errors import register_error_handlers
 from imaging_fhir.web.observation import observe_requests
+from imaging_fhir.web.plain_read import PlainReads
 from imaging_fhir.web.responses import Answer
 
 BLUEPRINTS = (fhir.bp, operations.bp)
@@ -31,6 +32,7 @@ def app_of(services: Services) -> Flask:
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     register_error_handlers(app)
+    app.wsgi_app = PlainReads(app.wsgi_app, services)  # type: ignore[method-assign]
     return app
 
 

@@ -40,7 +40,6 @@ def server(settings: Settings) -> Granian:
         log_access=False,  # its lines hold the address as sent; the application logs its own
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_SECONDS,
-        process_name="imaging-fhir",
     )
 
 

@@ -6,6 +6,7 @@ reach us under a name of its own (DNS rebinding) nor have the browser write for 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -39,10 +40,14 @@ class AccessPolicy:
 
     def admit(self, method: str, host: str, origin: str | None) -> None:
         """Let a request of any kind in; raise AccessDenied."""
-        if not self.is_ours(host_name(host)):
+        if not self.admits(host):
             raise AccessDenied("The Host header names no host that this server answers for.")
         if origin is not None and method not in SAFE_METHODS and self.is_foreign(origin, host):
             raise AccessDenied("A page of another origin may not write here.")
+
+    def admits(self, host: str) -> bool:
+        """Does the Host header name us?"""
+        return self.is_ours(host_name(host))
 
     def is_ours(self, name: str) -> bool:
         """An address as such cannot be rebound, so beyond loopback each of ours will do."""
@@ -83,6 +88,7 @@ def is_address(name: str) -> bool:
     return True
 
 
+@lru_cache(maxsize=256)
 def host_name(host: str) -> str:
     """The name in a Host header, without port and brackets; empty when it is none."""
     try:

@@ -36,6 +36,7 @@ class Services:
         }
 
     def close(self) -> None:
+        self.resources.current.close()
         self.database.close()
 
 

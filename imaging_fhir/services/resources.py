@@ -23,6 +23,7 @@ from imaging_fhir.model.search import Query
 from imaging_fhir.services.rewriting import without_base
 from imaging_fhir.storage import filing, resources, search
 from imaging_fhir.storage.database import Connection, Database, Transaction
+from imaging_fhir.storage.point_read import PointReads
 from imaging_fhir.storage.resources import StoredResource, with_meta
 
 AfterWrite = Callable[[Transaction, str, str, Resource | None], None]
@@ -54,6 +55,7 @@ class Resources:
         after_write: AfterWrite,
     ) -> None:
         self.database = database
+        self.current = PointReads(database)
         self.assembler = assembler
         self.base = base
         self.zone = zone
@@ -62,6 +64,9 @@ class Resources:
 
     def read(self, resource_type: str, resource_id: str) -> tuple[StoredResource, bytes]:
         """The current version and its body; raise ResourceNotFound, ResourceDeleted."""
+        found = self.current.find(resource_type, resource_id)
+        if found is not None and found.body is not None:
+            return found, found.body
         with self.database.read() as connection:
             stored = resources.read(connection, resource_type, resource_id)
             return stored, self.body(connection, stored)

@@ -6,10 +6,12 @@ whose query and ids may say who is meant.
 
 import logging
 import re
+from functools import lru_cache
+from os import urandom
 from time import perf_counter
-from uuid import uuid4
 
 from flask import Flask, Response, g, request
+from prometheus_client import Histogram
 
 from imaging_fhir.logs import request_id
 from imaging_fhir.services.metrics import REQUESTS
@@ -18,6 +20,7 @@ from imaging_fhir.web.context import services
 logger = logging.getLogger("imaging_fhir.request")
 
 HEADER = "X-Request-Id"
+METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 PLAUSIBLE_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 
 
@@ -28,21 +31,32 @@ def observe_requests(app: Flask) -> None:
 
 def begin() -> None:
     g.started = perf_counter()
-    given = request.headers.get(HEADER, "")
-    request_id.set(given if PLAUSIBLE_ID.fullmatch(given) else uuid4().hex)
+    begin_request(request.headers.get(HEADER, ""))
     services().access.admit(request.method, request.host, request.headers.get("Origin"))
 
 
 def end(response: Response) -> Response:
-    seconds = perf_counter() - g.started
     route = request.url_rule.rule if request.url_rule else "unknown"
     response.headers[HEADER] = request_id.get()
-    REQUESTS.labels(request.method, route, response.status_code).observe(seconds)
-    logger.info(
-        "%s %s %d",
-        request.method,
-        route,
-        response.status_code,
-        extra={"ms": round(seconds * 1e3, 1)},
-    )
+    seconds = perf_counter() - g.started
+    end_request(request.method, route, response.status_code, seconds)
     return response
+
+
+def begin_request(given_id: str) -> str:
+    """The id of the request: the client's own where it is plausible."""
+    chosen = given_id if PLAUSIBLE_ID.fullmatch(given_id) else urandom(8).hex()
+    request_id.set(chosen)
+    return chosen
+
+
+def end_request(method: str, route: str, status: int, seconds: float) -> None:
+    counter(method, route, status).observe(seconds)
+    if logger.isEnabledFor(logging.INFO):
+        logger.info("%s %s %d", method, route, status, extra={"ms": round(seconds * 1e3, 1)})
+
+
+@lru_cache(maxsize=4096)
+def counter(method: str, route: str, status: int) -> Histogram:
+    """Few: methods, routes and statuses are ours, not the client's."""
+    return REQUESTS.labels(method if method in METHODS else "other", route, status)

@@ -1,0 +1,72 @@
+"""The commonest request of all, `GET /fhir/Type/id` without conditions, answered before Flask.
+
+It answers only where there is a current version to be sent as it is stored; everything else,
+all errors included, is Flask's. The same policy is asked, and the answer is the same to the byte.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from time import perf_counter
+from typing import Any
+
+from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
+from imaging_fhir.model.codec import with_base
+from imaging_fhir.services.access import Caller
+from imaging_fhir.services.composition import Services
+from imaging_fhir.web.negotiation import accepts_json
+from imaging_fhir.web.observation import HEADER, begin_request, end_request
+from imaging_fhir.web.responses import CONTENT_TYPE, version_headers
+
+ADDRESS = re.compile(r"/fhir/([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})")
+ROUTE = "/fhir/<type_name>/<resource_id>"
+CONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE")
+TYPES = frozenset(name for name, type_ in RESOURCE_TYPES.items() if "read" in type_.interactions)
+BYTES = frozenset({"Binary"})  # answered with what they stand for
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+
+class PlainReads:
+    def __init__(self, application: Application, services: Services) -> None:
+        self.application = application
+        self.services = services
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        address = ADDRESS.fullmatch(environ["PATH_INFO"])
+        if address is None or not is_plain(environ):
+            return self.application(environ, start_response)
+        return self.answer(environ, start_response, *address.groups())
+
+    def answer(
+        self, environ: Environ, start_response: StartResponse, type_name: str, resource_id: str
+    ) -> Iterable[bytes]:
+        started = perf_counter()
+        access = self.services.access
+        if type_name not in TYPES - BYTES or not access.admits(environ["HTTP_HOST"]):
+            return self.application(environ, start_response)
+        access.require(Caller(environ.get("REMOTE_ADDR", "")), "read", type_name)
+        found = self.services.resources.current.find(type_name, resource_id)
+        if found is None or found.body is None:
+            return self.application(environ, start_response)
+        body = with_base(found.body, self.services.base)
+        headers = [
+            *version_headers(found).items(),
+            ("Content-Type", CONTENT_TYPE),
+            ("Content-Length", str(len(body))),
+            (HEADER, begin_request(environ.get("HTTP_X_REQUEST_ID", ""))),
+        ]
+        start_response("200 OK", headers)
+        end_request("GET", ROUTE, 200, perf_counter() - started)
+        return [body]
+
+
+def is_plain(environ: Environ) -> bool:
+    return (
+        environ["REQUEST_METHOD"] == "GET"
+        and not environ.get("QUERY_STRING")
+        and "HTTP_HOST" in environ
+        and not any(condition in environ for condition in CONDITIONS)
+        and accepts_json(environ.get("HTTP_ACCEPT", ""))
+    )
