@@ -1,5 +1,7 @@
+from typing import Any
+
+import pydicom.sr._concepts_dict as dicom
 import pytest
-from pydicom.sr._concepts_dict import concepts
 
 from imaging_fhir.fhir.body_part import (
     body_part,
@@ -16,8 +18,9 @@ ODD = CodedConcept(code_value="1", coding_scheme_designator="99X", code_meaning=
 
 
 def test_every_code_of_the_table_is_a_concept_of_dicoms_own() -> None:
+    concepts: dict[str, Any] = dicom.concepts["SCT"]
     meanings: dict[str, set[str]] = {}
-    for found in concepts["SCT"].values():
+    for found in concepts.values():
         for code, (meaning, _) in found.items():
             meanings.setdefault(code, set()).add(meaning)
     assert len(body_parts()) > 250

@@ -19,7 +19,15 @@ BERLIN = ZoneInfo("Europe/Berlin")
 
 
 def test_elements_without_a_value_are_left_out_and_false_and_zero_are_kept() -> None:
-    elements = {"a": None, "b": "", "c": [], "d": {}, "e": False, "f": 0, "g": "x"}
+    elements: dict[str, object] = {
+        "a": None,
+        "b": "",
+        "c": [],
+        "d": {},
+        "e": False,
+        "f": 0,
+        "g": "x",
+    }
     assert without_empty(elements) == {"e": False, "f": 0, "g": "x"}
 
 

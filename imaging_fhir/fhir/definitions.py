@@ -1,0 +1,198 @@
+"""What R4 says of each type: elements, cardinalities, required bindings, reference targets.
+
+Read from the R4B models of `fhir.resources`, whose types are R4's where the two have the same
+name; what differs, and the bindings that the models do not list, stand in the tables here.
+"""
+
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any
+
+from fhir.resources.R4B import get_fhir_model_class
+from fhir_core.types import FhirBase
+from pydantic.fields import FieldInfo
+
+from imaging_fhir.fhir.resource_names import RESOURCE_NAMES
+
+PRIMITIVES = frozenset(
+    {
+        "base64Binary",
+        "boolean",
+        "canonical",
+        "code",
+        "date",
+        "dateTime",
+        "decimal",
+        "id",
+        "instant",
+        "integer",
+        "markdown",
+        "oid",
+        "positiveInt",
+        "string",
+        "time",
+        "unsignedInt",
+        "uri",
+        "url",
+        "uuid",
+        "xhtml",
+    }
+)
+R4B_ONLY = frozenset({"valueCodeableReference", "valueRatioRange"})
+TASK_STATUS = (
+    "draft requested received accepted rejected ready cancelled in-progress on-hold failed "
+    "completed entered-in-error"
+)
+ENCOUNTER_STATUS = (
+    "planned arrived triaged in-progress onleave finished cancelled entered-in-error unknown"
+)
+ISSUE_TYPE = (
+    "invalid structure required value invariant security login unknown expired forbidden "
+    "suppressed processing not-supported duplicate multiple-matches not-found deleted too-long "
+    "code-invalid extension too-costly business-rule conflict transient lock-error no-store "
+    "exception timeout incomplete throttled informational"
+)
+TIMING_EVENT = (
+    "MORN MORN.early MORN.late NOON AFT AFT.early AFT.late EVE EVE.early EVE.late NIGHT PHS "
+    "HS WAKE C CM CD CV AC ACM ACD ACV PC PCM PCD PCV"
+)
+BINDINGS = {
+    "Encounter.status": ENCOUNTER_STATUS,
+    "EncounterStatusHistory.status": ENCOUNTER_STATUS,
+    "DeviceUdiCarrier.entryType": "barcode rfid manual card self-reported unknown",
+    "Task.status": TASK_STATUS,
+    "DiagnosticReport.status": (
+        "registered partial preliminary final amended corrected appended cancelled "
+        "entered-in-error unknown"
+    ),
+    "Observation.status": (
+        "registered preliminary final amended corrected cancelled entered-in-error unknown"
+    ),
+    "OperationOutcomeIssue.code": ISSUE_TYPE,
+    "Quantity.comparator": "< <= >= >",
+    "Age.comparator": "< <= >= >",
+    "Count.comparator": "< <= >= >",
+    "Distance.comparator": "< <= >= >",
+    "Duration.comparator": "< <= >= >",
+    "TimingRepeat.when": TIMING_EVENT,
+    "AuditEvent.action": "C R U D E",
+    "AuditEvent.outcome": "0 4 8 12",
+    "AuditEventAgentNetwork.type": "1 2 3 4 5",
+    "Composition.confidentiality": "U L M N R V",
+    "CapabilityStatementRestResource.type": " ".join(RESOURCE_NAMES),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Element:
+    type: str  # of R4: a primitive, a datatype, a backbone element by path, or Resource
+    is_primitive: bool
+    is_list: bool
+    codes: frozenset[str] | None = None  # of a required binding
+    targets: frozenset[str] | None = None  # of a Reference; None allows all
+    choice: str | None = None  # `value` of valueString
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypeDefinition:
+    name: str
+    elements: dict[str, Element]
+    required: tuple[str, ...] = ()
+    choices: dict[str, frozenset[str]] = field(default_factory=dict)
+    required_choices: tuple[str, ...] = ()
+
+
+@cache
+def definition(type_name: str) -> TypeDefinition:
+    """The definition of a resource type, datatype or backbone element (`PatientContact`)."""
+    fields = dict(_fields(type_name))
+    elements = {name: _element(type_name, name, info) for name, info in fields.items()}
+    choices: dict[str, frozenset[str]] = {}
+    for name, element in elements.items():
+        if element.choice:
+            choices[element.choice] = choices.get(element.choice, frozenset()) | {name}
+    return TypeDefinition(
+        name=type_name,
+        elements=elements,
+        required=tuple(name for name, info in fields.items() if _is_required(info)),
+        choices=choices,
+        required_choices=tuple(
+            {_extra(info)["one_of_many"] for info in fields.values() if _is_required_choice(info)}
+        ),
+    )
+
+
+def _fields(type_name: str) -> Iterator[tuple[str, FieldInfo]]:
+    for attribute, info in get_fhir_model_class(type_name).model_fields.items():
+        name = info.alias or attribute
+        is_element = _extra(info).get("element_property", True) and not name.startswith("_")
+        if is_element and name not in R4B_ONLY and name != "resourceType":
+            yield name, info
+
+
+def _extra(info: FieldInfo) -> dict[str, Any]:
+    extra = info.json_schema_extra
+    return extra if isinstance(extra, dict) else {}
+
+
+def _is_required(info: FieldInfo) -> bool:
+    return info.is_required() or bool(_extra(info).get("element_required"))
+
+
+def _is_required_choice(info: FieldInfo) -> bool:
+    return bool(_extra(info).get("one_of_many_required"))
+
+
+def _element(type_name: str, name: str, info: FieldInfo) -> Element:
+    type_, is_list = _type_of(info.annotation, info.metadata)
+    return Element(
+        type=type_,
+        is_primitive=type_ in PRIMITIVES,
+        is_list=is_list,
+        codes=_codes(f"{type_name}.{name}", type_, info),
+        targets=_targets(type_, info),
+        choice=_extra(info).get("one_of_many"),
+    )
+
+
+def _codes(path: str, type_: str, info: FieldInfo) -> frozenset[str] | None:
+    """The codes of a required binding; the models shorten some lists with `+` or `etc.`."""
+    if path in BINDINGS:
+        return frozenset(BINDINGS[path].split())
+    codes = frozenset(_extra(info).get("enum_values", ()))
+    return codes if codes and type_ == "code" and not codes & {"+", "etc."} else None
+
+
+def _targets(type_: str, info: FieldInfo) -> frozenset[str] | None:
+    targets = frozenset(_extra(info).get("enum_reference_types", ()))
+    return targets if type_ == "Reference" and targets and "Resource" not in targets else None
+
+
+def _type_of(annotation: Any, metadata: list[Any]) -> tuple[str, bool]:
+    """The R4 type behind an annotation such as Optional[List[Annotated[str, Code()]]]."""
+    is_list = False
+    while (origin := typing.get_origin(annotation)) is not None:
+        arguments = typing.get_args(annotation)
+        if origin is typing.Annotated:
+            annotation, metadata = arguments[0], list(arguments[1:])
+        elif origin in (typing.Union, UnionType):
+            annotation = next(found for found in arguments if found is not NoneType)
+        else:
+            is_list = is_list or origin is list
+            annotation = arguments[0]
+        if metadata and typing.get_origin(annotation) is not list:
+            break
+    return _type_name(annotation, metadata), is_list
+
+
+def _type_name(annotation: Any, metadata: list[Any]) -> str:
+    if isinstance(annotation, type) and issubclass(annotation, FhirBase):
+        return annotation.__name__.removesuffix("Type")
+    if annotation is bool:
+        return "boolean"
+    names = [type(found).__name__ for found in metadata]
+    lowered = [name[:1].lower() + name[1:] for name in names]
+    return next((name for name in lowered if name in PRIMITIVES), "uuid" if names else "string")
