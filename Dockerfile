@@ -15,7 +15,7 @@ COPY imaging_fhir imaging_fhir
 RUN pip install --no-cache-dir --no-deps .
 
 FROM python:3.11-slim-bookworm
-RUN useradd --system --uid 10001 --user-group --home-dir /data --shell /usr/sbin/nologin imaging \
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data --shell /usr/sbin/nologin imaging \
  && install --directory --owner imaging --group imaging --mode 700 /data
 COPY --from=build /opt/imaging-fhir /opt/imaging-fhir
 # A container is reached from outside only on all of its addresses. The service refuses that
