@@ -154,6 +154,10 @@ class Site:
             return DEFAULT_SOURCE
         raise InvalidSetting(f"The site file has no source {source_id!r}.")
 
+    def source_or_default(self, source_id: str) -> Source:
+        """For what was filed under a source that the site file no longer has."""
+        return next((source for source in self.sources if source.id == source_id), DEFAULT_SOURCE)
+
 
 DEFAULT_SOURCE = Source(id="default")
 

@@ -35,16 +35,12 @@ def decode_as(type_: type[T], data: bytes) -> T:
     return msgspec.json.decode(data, type=type_)
 
 
-# Stands for the address of our FHIR base in stored bytes: a site can move without a rewrite.
-BASE_PLACEHOLDER = "https://base.imaging-fhir.invalid/fhir"
-_placeholder = BASE_PLACEHOLDER.encode()
+# Stand for our own addresses in stored bytes, so that a site can move without a rewrite.
+ROOT_PLACEHOLDER = "https://base.imaging-fhir.invalid"
+BASE_PLACEHOLDER = f"{ROOT_PLACEHOLDER}/fhir"
+_root = ROOT_PLACEHOLDER.encode()
 
 
 def with_base(body: bytes, base: str) -> bytes:
-    """Stored bytes as they are served under that FHIR base."""
-    return body.replace(_placeholder, base.encode())
-
-
-def with_placeholder(body: bytes, base: str) -> bytes:
-    """Incoming bytes as they are stored: our own base may change."""
-    return body.replace(base.encode() + b"/", _placeholder + b"/")
+    """Stored bytes as they are served under that FHIR base, which ends in /fhir."""
+    return body.replace(_root, base.removesuffix("/fhir").encode())

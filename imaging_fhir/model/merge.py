@@ -43,7 +43,8 @@ class Merged:
             if known is None or position < tuple(known[0]):
                 self.values[name] = (position, value)
                 change.stored = True
-                change.value = change.value or known is None or differs
+                if known is None or differs:
+                    change.changed.add(name)
         return change
 
     def add_modality(self, modality: str, series_number: int | None) -> bool:
@@ -53,6 +54,15 @@ class Merged:
             return False
         self.modalities[modality] = number
         return True
+
+    def join(self, other: "Merged") -> None:
+        """Take in all that another part of the same study says."""
+        for name, (position, value) in other.values.items():
+            known = self.values.get(name)
+            if known is None or tuple(position) < tuple(known[0]):
+                self.values[name] = (position, value)
+        for modality, number in other.modalities.items():
+            self.modalities[modality] = min(number, self.modalities.get(modality, number))
 
     def ordered_modalities(self) -> tuple[str, ...]:
         return tuple(sorted(self.modalities, key=lambda name: (self.modalities[name], name)))
@@ -64,5 +74,5 @@ class Merged:
 @dataclass(slots=True, kw_only=True)
 class Change:
     stored: bool = False  # the merged attributes must be written
-    value: bool = False  # and a value among them is a new one
+    changed: set[str] = field(default_factory=set)  # attributes that have a new value
     disagreeing: list[str] = field(default_factory=list)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from imaging_fhir.errors import ResourceDeleted, ResourceNotFound
-from imaging_fhir.model.codec import Resource, encode
+from imaging_fhir.model.codec import Resource, decode, encode
 from imaging_fhir.model.search import IndexEntry
 from imaging_fhir.storage import search_index
 from imaging_fhir.storage.database import AnyRow, Transaction
@@ -59,6 +59,21 @@ def find(connection: Connection, resource_type: str, resource_id: str) -> Stored
 
 def find_by_rid(connection: Connection, rid: int) -> StoredResource:
     return stored(connection.execute(BY_RID, {"rid": rid}).one())
+
+
+def find_content(connection: Connection, resource_type: str, resource_id: str) -> Resource | None:
+    """The current version parsed; None when it is not there, or was deleted."""
+    found = find(connection, resource_type, resource_id)
+    if found is None or found.body is None:
+        return None
+    content: Resource = decode(found.body)
+    return content
+
+
+def content_of(connection: Connection, rid: int) -> Resource:
+    """The resource of that row, which has a body."""
+    content: Resource = decode(find_by_rid(connection, rid).body or b"{}")
+    return content
 
 
 def read(connection: Connection, resource_type: str, resource_id: str) -> StoredResource:
@@ -162,6 +177,23 @@ def next_version(
         .returning(*COLUMNS)
     ).one()
     return stored(row)
+
+
+NEXT_ASSEMBLED = (
+    update(resource)
+    .where(
+        resource.c.rid == bindparam("row"),
+        resource.c.body.is_(None),
+        resource.c.deleted.is_(False),
+    )
+    .values(version=resource.c.version + 1, last_updated=bindparam("now"))
+)
+
+
+def next_assembled(transaction: Transaction, rid: int) -> bool:
+    """The next version of an assembled resource; False where the current one is kept whole."""
+    done = transaction.execute(NEXT_ASSEMBLED, {"row": rid, "now": transaction.now})
+    return bool(done.rowcount)
 
 
 def keep_version(transaction: Transaction, current: StoredResource) -> None:

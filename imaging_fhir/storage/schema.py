@@ -291,6 +291,8 @@ document = Table(
     Column("given", LargeBinary, nullable=False),  # model.link.Given
     Column("link", LargeBinary, nullable=False),
     Column("source", Text, nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("sha1", Text, nullable=False),  # base64, as Attachment.hash
     Column("received", BigInteger, nullable=False),
 )
 

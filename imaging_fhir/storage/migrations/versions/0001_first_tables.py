@@ -249,6 +249,8 @@ def create_documents() -> None:
         Column("given", LargeBinary, nullable=False),
         Column("link", LargeBinary, nullable=False),
         Column("source", Text, nullable=False),
+        Column("zone", Text, nullable=False),
+        Column("sha1", Text, nullable=False),
         Column("received", BigInteger, nullable=False),
     )
     op.create_table(

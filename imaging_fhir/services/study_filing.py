@@ -1,0 +1,516 @@
+"""One DICOM instance into the index: its study, its series, itself, in the caller's transaction.
+
+Its cost does not depend on how many instances the study has.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from uuid import NAMESPACE_OID, uuid5
+
+from imaging_fhir.fhir.datatypes import without_empty
+from imaging_fhir.fhir.imaging_study import (
+    imaging_study_head,
+    imaging_study_instance,
+    imaging_study_series_head,
+)
+from imaging_fhir.fhir.patient import is_provisional
+from imaging_fhir.fhir.search_index import index_entries, study_entries
+from imaging_fhir.fhir.task import held_task
+from imaging_fhir.model.codec import ROOT_PLACEHOLDER, Resource, decode, decode_as, encode
+from imaging_fhir.model.link import Given, Link
+from imaging_fhir.model.merge import Change, Merged, Rank, rank
+from imaging_fhir.model.person import Person, Visit
+from imaging_fhir.model.study import ReadWarning, SeriesAttributes, StudyAttributes
+from imaging_fhir.services import demographics
+from imaging_fhir.services.arrival import ComparisonNeeded, DicomArrival, Filed
+from imaging_fhir.services.linking import Evidence, Linking
+from imaging_fhir.services.moments import zone_of
+from imaging_fhir.services.people import resolve_patient
+from imaging_fhir.services.provisional import make_provisional
+from imaging_fhir.storage import dicom_index, jobs, resources, search_index
+from imaging_fhir.storage.database import AnyRow, Transaction
+
+LEGAL_ID_LENGTH = 64
+DELETED = "The study was deleted here: the image is kept, but not shown."
+ALREADY_KEPT = "The same data set is kept already."
+LOSSLESS = "The same image is kept already in another transfer syntax without loss."
+CONFLICT = "Other bytes are kept under this SOP Instance UID: these are kept beside, and held."
+LOSSY = "The image is kept already; this lossy copy is kept beside it, and held."
+ANOTHER_PATIENT = "The study is filed to another Patient than the one this file names."
+LINKING_ATTRIBUTES = frozenset(
+    {"started", "accession_numbers", "admission_id", "service_episode_id"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyFiling:
+    linking: Linking
+    archive_endpoint: str  # Endpoint/<id>
+    quiet_milliseconds: int
+    new_id: Callable[[], str]
+
+    def file(self, transaction: Transaction, arrival: DicomArrival, blob: int, sha: str) -> Filed:
+        """Index the instance whose bytes are that blob; raise ComparisonNeeded.
+
+        What the caller gave may contradict what is known: InvalidRequest.
+        """
+        study = dicom_index.study_of_identity(
+            transaction.connection, arrival.image.study.study_instance_uid, arrival.identity
+        ) or self.newcomer(transaction, arrival)
+        kept = self.kept_already(transaction, study, arrival, blob, sha)
+        return kept or self.add(transaction, study, arrival, blob)
+
+    def newcomer(self, transaction: Transaction, arrival: DicomArrival) -> AnyRow:
+        """The study row for a person not named so before in this study."""
+        study_instance_uid = arrival.image.study.study_instance_uid
+        link = self.linking.link(transaction.connection, evidence_of(arrival))
+        existing = dicom_index.filed_study(transaction.connection, study_instance_uid)
+        if existing is None or link.state == "held":
+            pk = self.open(transaction, arrival, link)
+        else:
+            pk = self.beside(transaction, arrival, link, existing)
+        dicom_index.name_identity(transaction, study_instance_uid, arrival.identity, pk)
+        return dicom_index.study_by_pk(transaction.connection, pk)
+
+    def beside(
+        self, transaction: Transaction, arrival: DicomArrival, link: Link, existing: AnyRow
+    ) -> int:
+        """Where an ImagingStudy is there: the same person joins it, another one is held.
+
+        A study belongs to the first known Patient; a provisional one gives way.
+        """
+        holder = resolve_patient(transaction.connection, existing.patient)
+        if holder is None or same_person(link, arrival.image.person, existing, holder):
+            return int(existing.pk)
+        newcomer = known_patient(transaction, link)
+        if newcomer is not None and is_provisional(holder):
+            self.give_way(transaction, existing)
+            self.bump(transaction, existing)
+            return self.open(transaction, arrival, link, rid=existing.rid)
+        if newcomer is not None:
+            self.dispute(transaction, existing)
+        held = held_link(link, "study-of-another-patient", ANOTHER_PATIENT)
+        return self.open(
+            transaction, arrival, held, priority="urgent" if newcomer is not None else "routine"
+        )
+
+    def open(
+        self,
+        transaction: Transaction,
+        arrival: DicomArrival,
+        link: Link,
+        *,
+        rid: int | None = None,
+        priority: str = "routine",
+    ) -> int:
+        """A study row without series: an ImagingStudy when filed, a Task when held."""
+        image = arrival.image
+        if link.state == "held":
+            rid = self.task(transaction, link, facts(image.study, image.person), priority)
+        else:
+            link = make_provisional(transaction, self.linking, link, image.person, arrival.source)
+            rid = rid or self.imaging_study(transaction, image.study.study_instance_uid)
+        pk = dicom_index.add_study(
+            transaction,
+            study_instance_uid=image.study.study_instance_uid,
+            state=link.state,
+            rid=rid,
+            patient=id_of(link.patient),
+            encounter=id_of(link.encounter),
+            attributes=encode(Merged()),
+            person=encode(image.person),
+            given=encode(arrival.given),
+            source=arrival.source.id,
+            zone=image.timezone_offset or arrival.zone,
+            link=encode(link),
+            head=b"",
+        )
+        dicom_index.await_identifiers(transaction, link.awaited, study_pk=pk)
+        if link.state == "filed":
+            self.watch(transaction, pk)
+        return pk
+
+    def imaging_study(self, transaction: Transaction, study_instance_uid: str) -> int:
+        """The study's id is its UID, so that any newcomer can guess it."""
+        resource_id = study_instance_uid
+        if len(resource_id) > LEGAL_ID_LENGTH:
+            resource_id = str(uuid5(NAMESPACE_OID, study_instance_uid))
+        return resources.insert_resource(transaction, "ImagingStudy", resource_id, None).rid
+
+    def task(
+        self, transaction: Transaction, link: Link, about: dict[str, str | None], priority: str
+    ) -> int:
+        task = held_task(
+            rule=link.patient_rule,
+            reason=link.patient_reason,
+            facts=about,
+            authored_on=datetime.fromtimestamp(transaction.now // 1000, UTC),
+            priority=priority,
+        )
+        entries = index_entries("Task", task)
+        return resources.put(transaction, "Task", self.new_id(), task, entries).rid
+
+    def give_way(self, transaction: Transaction, existing: AnyRow) -> None:
+        """The images of a provisional Patient leave the study to a known one, and are held."""
+        link = held_link(
+            decode_as(Link, existing.link), "study-of-another-patient", ANOTHER_PATIENT
+        )
+        merged = decode_as(Merged, existing.attributes)
+        about = facts(merged.as_type(StudyAttributes), decode_as(Person, existing.person))
+        dicom_index.change_study(
+            transaction,
+            existing.pk,
+            state="held",
+            rid=self.task(transaction, link, about, "routine"),
+            patient=None,
+            encounter=None,
+            link=encode(link),
+        )
+
+    def dispute(self, transaction: Transaction, existing: AnyRow) -> None:
+        """Mark the ImagingStudy: its study arrived again naming another known person."""
+        overlay: Resource = decode(existing.overlay) if existing.overlay else {}
+        overlay["meta"] = {**overlay.get("meta", {}), "tag": [DISPUTED]}
+        dicom_index.change_study(transaction, existing.pk, overlay=encode(overlay))
+        self.bump(transaction, existing)
+
+    def kept_already(
+        self, transaction: Transaction, study: AnyRow, arrival: DicomArrival, blob: int, sha: str
+    ) -> Filed | None:
+        """The answer where the SOP Instance UID is taken, in this study or a filed one."""
+        uid = arrival.image.instance.sop_instance_uid
+        for known in dicom_index.same_instances(transaction.connection, uid):
+            if known.study != study.pk and (known.state, study.state) != ("filed", "filed"):
+                continue
+            if known.study == study.pk and known.sha256 == sha:
+                return self.answer(transaction, study, arrival, 200, ALREADY_KEPT)
+            verdict = arrival.comparisons.get(known.pk)
+            if verdict is None:
+                raise ComparisonNeeded(known.pk, known.sha256, known.size, known.generation)
+            if known.study == study.pk and verdict in ("same", "lossless"):
+                text = ALREADY_KEPT if verdict == "same" else LOSSLESS
+                return self.answer(transaction, study, arrival, 200, text)
+            return self.conflict(transaction, study, arrival, blob, verdict == "lossy")
+        return None
+
+    def conflict(
+        self, transaction: Transaction, study: AnyRow, arrival: DicomArrival, blob: int, lossy: bool
+    ) -> Filed:
+        uid = arrival.image.instance.sop_instance_uid
+        reason = LOSSY if lossy else CONFLICT
+        link = held_link(decode_as(Link, study.link), "sop-instance-uid-conflict", reason)
+        known = dicom_index.known_conflict(transaction.connection, uid, arrival.data_set_sha256)
+        if known is not None:
+            rid = known.task
+        else:
+            about = {"SOPInstanceUID": uid, **facts(arrival.image.study, arrival.image.person)}
+            rid = self.task(transaction, link, about, "routine")
+            dicom_index.add_conflict(
+                transaction,
+                sop_instance_uid=uid,
+                data_set_sha256=arrival.data_set_sha256,
+                blob=blob,
+                task=rid,
+                source=arrival.source.id,
+            )
+        task = resources.find_by_rid(transaction.connection, rid)
+        return Filed(
+            status=202,
+            location=task.reference,
+            rule=link.patient_rule,
+            reason=reason,
+            warnings=arrival.image.warnings,
+        )
+
+    def add(
+        self, transaction: Transaction, study: AnyRow, arrival: DicomArrival, blob: int
+    ) -> Filed:
+        image = arrival.image
+        position = rank(
+            image.series.series_number,
+            image.instance.instance_number,
+            image.instance.sop_instance_uid,
+        )
+        merged = decode_as(Merged, study.attributes)
+        change = merged.add(image.study, position)
+        of_visit = merged.add(image.visit, position)
+        series, of_series = self.series(transaction, study, image.series, position)
+        modality = merged.add_modality(image.series.modality, image.series.series_number)
+        warnings = image.warnings + disagreements(change, of_series)
+        dicom_index.add_instance(
+            transaction,
+            study_pk=study.pk,
+            new_series=of_series is None,
+            json=image.dicom_json,
+            series=series,
+            sop_instance_uid=image.instance.sop_instance_uid,
+            sop_class_uid=image.instance.sop_class_uid,
+            transfer_syntax_uid=image.instance.transfer_syntax_uid,
+            instance_number=image.instance.instance_number,
+            number_of_frames=image.instance.number_of_frames,
+            has_pixel_data=image.instance.has_pixel_data,
+            blob=blob,
+            source=arrival.source.id,
+            received=transaction.now,
+            fragment=encode(imaging_study_instance(image.instance)),
+            warnings=encode(warnings) if warnings else None,
+        )
+        if change.stored or of_visit.stored or modality:
+            dicom_index.change_study(transaction, study.pk, attributes=encode(merged))
+        changed = change.changed | of_visit.changed
+        if study.number_of_instances and changed & LINKING_ATTRIBUTES:
+            study = self.link_again(transaction, study, merged)
+        if changed or modality:
+            self.write_head(transaction, study, merged)
+        if changed or modality or of_series is None or of_series.changed:
+            self.index(transaction, study)
+        if study.state == "filed" and study.number_of_instances:
+            self.bump(transaction, study)
+        return self.answer(
+            transaction, study, replace(arrival, image=replace(image, warnings=warnings)), 201, ""
+        )
+
+    def series(
+        self,
+        transaction: Transaction,
+        study: AnyRow,
+        attributes: SeriesAttributes,
+        position: Rank,
+    ) -> tuple[int, Change | None]:
+        """Key of the series, and what this instance changes of it; None for a new series."""
+        known = dicom_index.find_series(
+            transaction.connection, study.pk, attributes.series_instance_uid
+        )
+        merged = Merged() if known is None else decode_as(Merged, known.attributes)
+        change = merged.add(attributes, position)
+        if known is not None and not change.stored:
+            return int(known.pk), change
+        agreed = merged.as_type(SeriesAttributes)
+        values = {
+            "series_number": agreed.series_number,
+            "modality": agreed.modality,
+            "attributes": encode(merged),
+            "head": encode(
+                imaging_study_series_head(
+                    agreed, zone=zone_of(study.zone), system_of=self.linking.system_of
+                )
+            ),
+        }
+        if known is not None:
+            dicom_index.change_series(transaction, known.pk, **values)
+            return int(known.pk), change
+        pk = dicom_index.add_series(
+            transaction,
+            study=study.pk,
+            series_instance_uid=attributes.series_instance_uid,
+            **values,
+        )
+        jobs.enqueue(transaction, "series-picture", str(pk), after=PICTURE_DELAY)
+        return pk, None
+
+    def link_again(self, transaction: Transaction, study: AnyRow, merged: Merged) -> AnyRow:
+        """A later instance brought a visit number, an order or a time: the visit may change."""
+        if study.state == "held":
+            return study
+        link = self.linking.link(
+            transaction.connection, evidence_of_study(study, merged, self.linking)
+        )
+        agreed = decode_as(Link, study.link)
+        if link.state == "filed" and link.patient == agreed.patient:
+            self.store_link(transaction, study, link)
+        return dicom_index.study_by_pk(transaction.connection, study.pk)
+
+    def store_link(self, transaction: Transaction, study: AnyRow, link: Link) -> None:
+        dicom_index.change_study(
+            transaction,
+            study.pk,
+            patient=id_of(link.patient),
+            encounter=id_of(link.encounter),
+            link=encode(link),
+        )
+        dicom_index.await_identifiers(transaction, link.awaited, study_pk=study.pk)
+
+    def write_head(self, transaction: Transaction, study: AnyRow, merged: Merged) -> bool:
+        """Build the head anew; say whether it differs from the one that was there."""
+        link = decode_as(Link, study.link)
+        patient = study.patient and resolve_patient(transaction.connection, study.patient)
+        overlay: Resource = decode(study.overlay) if study.overlay else {}
+        head = encode(
+            imaging_study_head(
+                merged.as_type(StudyAttributes),
+                subject=subject_reference(patient),
+                encounter=encounter_reference(link),
+                based_on=[{"reference": order} for order in link.based_on],
+                modalities=merged.ordered_modalities(),
+                zone=zone_of(study.zone),
+                system_of=self.linking.system_of,
+                archive_endpoint=self.archive_endpoint,
+                viewer_address=viewer_address(study.study_instance_uid),
+                overlay={key: value for key, value in overlay.items() if key != "meta"},
+            )
+        )
+        if head == study.head:
+            return False
+        dicom_index.change_study(transaction, study.pk, head=head)
+        return True
+
+    def index(self, transaction: Transaction, study: AnyRow) -> None:
+        if study.state != "filed" or study.deleted:
+            return
+        study = dicom_index.study_by_pk(transaction.connection, study.pk)
+        series = dicom_index.series_of_study(transaction.connection, study.pk)
+        entries = study_entries(decode(study.head), [decode(row.head) for row in series])
+        search_index.replace(transaction, study.rid, "ImagingStudy", entries)
+
+    def bump(self, transaction: Transaction, study: AnyRow) -> None:
+        """The ImagingStudy's next version, assembled when it is read."""
+        if study.deleted or resources.next_assembled(transaction, study.rid):
+            return
+        current = resources.find_by_rid(transaction.connection, study.rid)
+        resources.next_version(transaction, current, body=None)
+        self.watch(transaction, study.pk)
+
+    def watch(self, transaction: Transaction, study_pk: int) -> None:
+        """Keep a version when the study has gone quiet."""
+        jobs.enqueue(transaction, "quiet-study", str(study_pk), after=self.quiet_milliseconds)
+
+    def answer(
+        self,
+        transaction: Transaction,
+        study: AnyRow,
+        arrival: DicomArrival,
+        status: int,
+        text: str,
+    ) -> Filed:
+        link = decode_as(Link, study.link)
+        stored = resources.find_by_rid(transaction.connection, study.rid)
+        hidden = study.state == "held" or stored.deleted
+        return Filed(
+            status=202 if hidden else 201 if status == 201 else 200,
+            location=stored.reference,
+            patient=link.patient,
+            encounter=link.encounter,
+            rule=link.patient_rule,
+            reason=DELETED if stored.deleted else text or link.patient_reason,
+            encounter_rule=link.encounter_rule,
+            encounter_reason=link.encounter_reason,
+            warnings=arrival.image.warnings,
+        )
+
+
+PICTURE_DELAY = 2_000  # milliseconds; most of a series is there by then
+DISPUTED = {
+    "system": "https://imaging-fhir.org/fhir/CodeSystem/study-state",
+    "code": "disputed",
+    "display": "The study arrived again naming another known patient",
+}
+
+
+def id_of(reference: str | None) -> str | None:
+    return None if reference is None else reference.rpartition("/")[2]
+
+
+def held_link(link: Link, rule: str, reason: str) -> Link:
+    return replace(
+        link, state="held", patient=None, encounter=None, patient_rule=rule, patient_reason=reason
+    )
+
+
+def evidence_of(arrival: DicomArrival) -> Evidence:
+    image = arrival.image
+    return Evidence(
+        person=image.person,
+        visit=image.visit,
+        accession_numbers=image.study.accession_numbers,
+        started=image.study.started,
+        zone=zone_of(image.timezone_offset or arrival.zone),
+        given=arrival.given,
+        source=arrival.source,
+    )
+
+
+def evidence_of_study(study: AnyRow, merged: Merged, linking: Linking) -> Evidence:
+    """What all instances of a study row together say."""
+    attributes = merged.as_type(StudyAttributes)
+    return Evidence(
+        person=decode_as(Person, study.person),
+        visit=merged.as_type(Visit),
+        accession_numbers=attributes.accession_numbers,
+        started=attributes.started,
+        zone=zone_of(study.zone),
+        given=decode_as(Given, study.given),
+        source=linking.site.source_or_default(study.source),
+    )
+
+
+def known_patient(transaction: Transaction, link: Link) -> Resource | None:
+    """The Patient of the link, unless it is a provisional one."""
+    patient = resolve_patient(transaction.connection, id_of(link.patient) or "")
+    return None if patient is None or is_provisional(patient) else patient
+
+
+def same_person(link: Link, person: Person, existing: AnyRow, holder: Resource) -> bool:
+    """Decided on the resolved Patient; a number that resolves to none, on number and person."""
+    if link.patient is not None:
+        return id_of(link.patient) == holder["id"]
+    numbers = {issued.value for issued in person.identifiers}
+    known = {issued.value for issued in decode_as(Person, existing.person).identifiers}
+    alike = bool(numbers & known) or (is_provisional(holder) and not (numbers and known))
+    return bool(alike) and demographics.disagreement(person, holder) is None
+
+
+def facts(study: StudyAttributes, person: Person) -> dict[str, str | None]:
+    """What the file says, for those who decide about a held image."""
+    name = next((name.alphabetic for name in person.names if name.alphabetic), None)
+    number = next(iter(person.identifiers), None)
+    return {
+        "StudyInstanceUID": study.study_instance_uid,
+        "PatientID": number.value if number else None,
+        "PatientName": " ".join((*name.given, name.family or "")).strip() if name else None,
+        "PatientBirthDate": person.birth_date,
+        "PatientSex": person.gender,
+        "StudyDate": study.started.date if study.started else None,
+        "StudyDescription": study.study_description,
+    }
+
+
+def subject_reference(patient: Resource | None) -> Resource:
+    if patient is None:
+        return {}
+    name: Resource = next(iter(patient.get("name", ())), {})
+    display = name.get("text") or " ".join((*name.get("given", ()), name.get("family", "")))
+    return without_empty(
+        {
+            "reference": f"Patient/{patient['id']}",
+            "identifier": next(iter(patient.get("identifier", ())), None),
+            "display": display.strip(),
+        }
+    )
+
+
+def encounter_reference(link: Link) -> Resource | None:
+    if link.encounter is not None:
+        return {"reference": link.encounter}
+    if link.encounter_identifier is None:
+        return None
+    system, value = link.encounter_identifier
+    return {
+        "type": "Encounter",
+        "identifier": without_empty({"system": system, "value": value}),
+    }
+
+
+def viewer_address(study_instance_uid: str) -> str:
+    return f"{ROOT_PLACEHOLDER}/chart/studies/{study_instance_uid}"
+
+
+def disagreements(change: Change, of_series: Change | None) -> tuple[ReadWarning, ...]:
+    names = change.disagreeing + (of_series.disagreeing if of_series else [])
+    return tuple(
+        ReadWarning(
+            keyword="".join(part.capitalize() for part in name.split("_")),
+            message="Differs from other instances; the first by number counts.",
+        )
+        for name in names
+    )

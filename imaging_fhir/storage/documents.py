@@ -1,0 +1,37 @@
+"""The rows of images that are not DICOM."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from imaging_fhir.storage.database import AnyRow, Transaction
+from imaging_fhir.storage.schema import blob, document, resource
+
+SELECT = (
+    select(document, resource.c.deleted, blob.c.sha256, blob.c.size, blob.c.generation)
+    .join(resource, resource.c.rid == document.c.rid)
+    .join(blob, blob.c.pk == document.c.blob)
+)
+
+
+def by_content(connection: Connection, blob_pk: int) -> Sequence[AnyRow]:
+    """Every document with these bytes, whosever it is."""
+    return connection.execute(SELECT.where(document.c.blob == blob_pk)).all()
+
+
+def by_pk(connection: Connection, pk: int) -> AnyRow:
+    return connection.execute(SELECT.where(document.c.pk == pk)).one()
+
+
+def by_resource(connection: Connection, rid: int) -> AnyRow | None:
+    return connection.execute(SELECT.where(document.c.rid == rid)).first()
+
+
+def add(transaction: Transaction, **values: Any) -> int:
+    statement = insert(document).returning(document.c.pk)
+    return int(transaction.execute(statement, {"received": transaction.now, **values}).scalar_one())
+
+
+def change(transaction: Transaction, pk: int, **values: Any) -> None:
+    transaction.execute(update(document).where(document.c.pk == pk).values(**values))

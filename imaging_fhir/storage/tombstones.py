@@ -1,0 +1,41 @@
+"""What was erased for good: digests only, so that a resend is known without its data."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from imaging_fhir.storage.database import Transaction
+from imaging_fhir.storage.schema import tombstone
+
+INSERT = {
+    "sqlite": sqlite.insert(tombstone).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(tombstone).on_conflict_do_nothing(),
+}
+Mark = tuple[str, str]  # (study, instance or content; its UID or hash)
+
+
+def digest(mark: Mark) -> str:
+    return sha256("|".join(mark).encode()).hexdigest()
+
+
+def any_of(connection: Connection, marks: Sequence[Mark]) -> bool:
+    """Was one of them erased, and not allowed again since?"""
+    digests = [digest(mark) for mark in marks]
+    found = select(tombstone.c.digest).where(tombstone.c.digest.in_(digests)).limit(1)
+    return connection.execute(found).first() is not None
+
+
+def put(transaction: Transaction, marks: Sequence[Mark]) -> None:
+    for mark in marks:
+        transaction.execute(
+            INSERT[transaction.connection.dialect.name],
+            {"digest": digest(mark), "kind": mark[0], "erased": transaction.now},
+        )
+
+
+def remove(transaction: Transaction, marks: Sequence[Mark]) -> None:
+    """Let them come in again."""
+    digests = [digest(mark) for mark in marks]
+    transaction.execute(delete(tombstone).where(tombstone.c.digest.in_(digests)))
