@@ -5,6 +5,7 @@ from typing import BinaryIO, Protocol
 from imaging_fhir.errors import ImagingError, UnreadableImage, UnsupportedImage
 from imaging_fhir.images.avif import AvifReader
 from imaging_fhir.images.bmp import BmpReader
+from imaging_fhir.images.dicom import DicomReader
 from imaging_fhir.images.gif import GifReader
 from imaging_fhir.images.jpeg import JpegReader
 from imaging_fhir.images.netpbm import NetpbmReader
@@ -38,6 +39,7 @@ READERS: tuple[ImageReader, ...] = (
     PdfReader(),
     NetpbmReader(),
     AvifReader(),
+    DicomReader(),  # last: a data set without its file header begins with nothing certain
 )
 
 

@@ -11,7 +11,7 @@ HEAD_LENGTH = 4096
 JUNK_NAMES = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 
 # MediaStorageSOPClassUID (0002,0002): Media Storage Directory Storage
-_DIRECTORY_CLASS = re.compile(rb"\x02\0\x02\0UI..1\.2\.840\.10008\.1\.3\.10\0", re.DOTALL)
+_DIRECTORY_CLASS = re.compile(rb"\x02\0\x02\0UI..1\.2\.840\.10008\.1\.3\.10(?![.\d])", re.DOTALL)
 
 
 def is_dicomdir(head: bytes) -> bool:

@@ -204,8 +204,8 @@ def _window_function(values: Array, centre: float, width: float, function: str) 
     if function == "SIGMOID":
         grey: Array = 1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -50, 50)))
         return grey
-    if function != "LINEAR_EXACT":
-        centre, width = centre - 0.5, max(width - 1, 1e-6)
+    if function != "LINEAR_EXACT" and width > 1:  # LINEAR counts whole numbers
+        centre, width = centre - 0.5, width - 1
     grey = np.clip((values - centre) / width + 0.5, 0, 1)
     return grey  # noqa: RET504 - typed above
 

@@ -62,12 +62,16 @@ def raster_facts(image: Image.Image) -> ExifFacts:
     """What the EXIF says; EXIF that does not parse is a warning and spoils no picture."""
     try:
         # PngImageFile.getexif would decode the picture, in search of chunks behind it
-        facts = exif_facts(Image.Image.getexif(image))
+        exif = Image.Image.getexif(image)
+        facts = exif_facts(exif)
     except (
         Exception
     ) as error:  # a damaged directory raises struct.error, KeyError, SyntaxError, ...
         fault = f"does not parse ({type(error).__name__})"
         facts = ExifFacts(warnings=[ReadWarning(keyword="EXIF", message=fault)])
+    else:
+        if image.info.get("exif") and len(exif) == 0:  # Pillow failed on it before, and kept quiet
+            facts.warnings.append(ReadWarning(keyword="EXIF", message="has no readable tag"))
     if facts.taken is None:
         facts.taken = _creation_time(image, facts.warnings)
     return facts
