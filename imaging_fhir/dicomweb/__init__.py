@@ -1,0 +1,1 @@
+"""DICOMweb (PS3.18): its media types, its multipart bodies and its DICOM JSON answers."""
