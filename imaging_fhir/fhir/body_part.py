@@ -1,6 +1,7 @@
 """Body Part Examined and laterality as SNOMED CT (PS3.16 Annex L, PS3.3 C.7.3.1)."""
 
 import json
+import re
 from functools import cache
 from importlib.resources import files
 
@@ -30,11 +31,11 @@ def body_site(regions: tuple[CodedConcept, ...], body_part_examined: str | None)
 
 
 def body_part(term: str | None) -> Resource | None:
-    """The Coding of a defined term; an unknown term stays as its display."""
+    """The Coding of a defined term or of its meaning; an unknown term stays as its display."""
     shown = string(term)
     if shown is None:
         return None
-    known = body_parts().get(shown.upper())
+    known = _by_folded_name().get(_folded(shown))
     return coding(canonical.SNOMED_CT, *known) if known else {"display": shown}
 
 
@@ -59,3 +60,15 @@ def body_parts() -> dict[str, tuple[str, str]]:
     """Defined term of Body Part Examined -> SNOMED CT concept id and its meaning."""
     text = files("imaging_fhir.fhir").joinpath("body_parts.json").read_text("ascii")
     return {term: (concept, meaning) for term, (concept, meaning) in json.loads(text).items()}
+
+
+@cache
+def _by_folded_name() -> dict[str, tuple[str, str]]:
+    """By term, and by meaning where it is no other term: `LUMBAR SPINE` as `LSPINE`."""
+    meanings = {_folded(known[1]): known for known in body_parts().values()}
+    return {**meanings, **body_parts()}
+
+
+def _folded(text: str) -> str:
+    """Files write WHOLE BODY and HEAD-NECK for WHOLEBODY and HEADNECK."""
+    return re.sub(r"[\s_-]+", "", text).upper()

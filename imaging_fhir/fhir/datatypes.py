@@ -5,7 +5,7 @@ since R4 has neither null nor empty elements.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
@@ -154,6 +154,19 @@ def reference(
         {"reference": target, "identifier": identifier, "display": string(display)}
     )
     return without_empty({"type": type_, **found}) if found else None
+
+
+def local_references(value: Any) -> Iterator[str]:
+    """Every text that begins with #, without recursion: input may be nested without end."""
+    left = [value]
+    while left:
+        found = left.pop()
+        if isinstance(found, dict):
+            left.extend(found.values())
+        elif isinstance(found, list):
+            left.extend(found)
+        elif isinstance(found, str) and found.startswith("#"):
+            yield found
 
 
 def person_reference(person: PersonReference, *, type_: str = "Practitioner") -> Resource | None:

@@ -54,6 +54,17 @@ def document_reference(
     file's own. Only a photograph has a type by default: of other kinds it would be a guess.
     """
     captured = taken or date_time(document.taken, zone)
+    attachment = without_empty(
+        {
+            "extension": present([_thumbnail(thumbnail_url)]),
+            "contentType": document.media_type,
+            "url": binary_url,
+            "size": size,
+            "hash": sha1_base64,
+            "title": string(description),
+            "creation": captured,
+        }
+    )
     return without_empty(
         {
             "resourceType": "DocumentReference",
@@ -68,22 +79,7 @@ def document_reference(
             "author": list(author) or _camera(document),
             "description": string(description),
             "securityLabel": [security_label or NORMAL],
-            "content": [
-                {
-                    "attachment": without_empty(
-                        {
-                            "extension": present([_thumbnail(thumbnail_url)]),
-                            "contentType": document.media_type,
-                            "url": binary_url,
-                            "size": size,
-                            "hash": sha1_base64,
-                            "title": string(description),
-                            "creation": captured,
-                        }
-                    ),
-                    "format": ANY_FORMAT,
-                }
-            ],
+            "content": [{"attachment": attachment, "format": ANY_FORMAT}],
             "context": _context(encounter, captured, related),
         }
     )

@@ -21,6 +21,8 @@ from imaging_fhir.fhir.datatypes import (
     dicom_uid,
     identifier,
     issued_identifier,
+    local_references,
+    person_identifiers,
     person_reference,
     present,
     reference,
@@ -64,9 +66,11 @@ def imaging_study_head(
     order's numbers stand as logical references. What a user wrote (`overlay`) wins, element by
     element; None there takes the element away.
     """
+    referrers = _people("referrer", study.referring_physicians)[:1]  # R4 has room for one
+    interpreters = _people("interpreter", study.physicians_reading_study)
     derived = {
         "resourceType": "ImagingStudy",
-        "contained": _contained(study, viewer_address),
+        "contained": _contained((*referrers, *interpreters), viewer_address),
         "identifier": identifiers(study, system_of),
         "status": status,
         "modality": [modality(value) for value in dict.fromkeys(modalities)],
@@ -74,8 +78,8 @@ def imaging_study_head(
         "encounter": encounter,
         "started": date_time(study.started, zone),
         "basedOn": list(based_on) or orders(study, system_of),
-        "referrer": next(iter(_people("referrer", study.referring_physicians)), None),
-        "interpreter": _people("interpreter", study.physicians_reading_study),
+        "referrer": next((_person(*person) for person in referrers), None),
+        "interpreter": present(_person(*person) for person in interpreters),
         "endpoint": _endpoints(archive_endpoint, viewer_address),
         "procedureCode": codeable_concepts(study.procedure_codes),
         "location": location(study),
@@ -86,12 +90,17 @@ def imaging_study_head(
 
 
 def _overlaid(derived: Resource, overlay: Mapping[str, Any]) -> Resource:
-    """A user's contained resources join ours, which our own references still need."""
-    merged = {**derived, **overlay}
-    if overlay.get("contained"):
-        named = {resource["id"]: resource for resource in derived["contained"]}
-        named.update((resource["id"], resource) for resource in overlay["contained"])
-        merged["contained"] = list(named.values())
+    """A user's contained resources join those of ours that are still referred to."""
+    if not overlay:
+        return derived
+    merged = {**derived, **overlay, "contained": list(overlay.get("contained") or ())}
+    used = set(local_references(merged))
+    taken = {resource.get("id") for resource in merged["contained"]}
+    merged["contained"] += [
+        resource
+        for resource in derived["contained"]
+        if f"#{resource['id']}" in used and resource["id"] not in taken
+    ]
     return merged
 
 
@@ -144,31 +153,28 @@ def reasons(study: StudyAttributes) -> list[Resource]:
     return coded
 
 
-def _people(name: str, people: Sequence[PersonReference]) -> list[Resource]:
-    """References to the contained Practitioners, or by name alone where that is all we know."""
-    return present(
-        _person(f"{name}-{number}", person) for number, person in enumerate(people, start=1)
-    )
+def _people(name: str, people: Sequence[PersonReference]) -> list[tuple[str, PersonReference]]:
+    """Those of whom the file says anything, each with the id to contain it by."""
+    named = [person for person in people if person_reference(person)]
+    return [(f"{name}-{number}", person) for number, person in enumerate(named, start=1)]
 
 
 def _person(contained_id: str, person: PersonReference) -> Resource | None:
+    """A contained Practitioner where there is more than a name to say of one."""
     logical = person_reference(person)
-    if logical and person.identification_codes:
+    if logical and person_identifiers(person):
         return {"reference": f"#{contained_id}", **logical}
     return logical
 
 
-def _contained(study: StudyAttributes, viewer_address: str | None) -> list[Resource]:
-    """Only what is referred to (dom-3): R4 has a single referrer."""
-    people = {
-        "referrer": study.referring_physicians[:1],
-        "interpreter": study.physicians_reading_study,
-    }
+def _contained(
+    people: Iterable[tuple[str, PersonReference]], viewer_address: str | None
+) -> list[Resource]:
+    """Only what is referred to (dom-3)."""
     practitioners = [
-        contained_practitioner(person, contained_id=f"{name}-{number}")
-        for name, group in people.items()
-        for number, person in enumerate(group, start=1)
-        if person.identification_codes and person_reference(person)
+        contained_practitioner(person, contained_id=contained_id)
+        for contained_id, person in people
+        if person_identifiers(person)
     ]
     viewer = [viewer_endpoint(viewer_address)] if viewer_address else []
     return [*practitioners, *viewer]

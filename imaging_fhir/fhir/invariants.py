@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from imaging_fhir.fhir import canonical
+from imaging_fhir.fhir.datatypes import local_references
 from imaging_fhir.fhir.faults import Fault, Faults
 from imaging_fhir.fhir.resource_names import RESOURCE_NAMES
 from imaging_fhir.model.codec import Resource
@@ -59,7 +60,7 @@ def check_contained(resource: Resource, path: str, faults: Faults) -> dict[str, 
     if not isinstance(contained, list):
         return {}
     found: dict[str, str] = {}
-    used = set(_local_references(resource))
+    used = set(local_references(resource))
     for index, inner in enumerate(contained):
         if isinstance(inner, dict):
             here = f"{path}.contained[{index}]"
@@ -83,19 +84,6 @@ def _contained_faults(inner: Resource, used: set[str]) -> Iterator[str]:
         yield "must not have a version or a time of update (dom-4)"
     if isinstance(meta, dict) and "security" in meta:
         yield "must not have a security label (dom-5)"
-
-
-def _local_references(value: Any) -> Iterator[str]:
-    """Every text that begins with #, without recursion: input may be nested without end."""
-    left = [value]
-    while left:
-        found = left.pop()
-        if isinstance(found, dict):
-            left.extend(found.values())
-        elif isinstance(found, list):
-            left.extend(found)
-        elif isinstance(found, str) and found.startswith("#"):
-            yield found
 
 
 def _extension(value: Resource) -> Iterator[Fault]:

@@ -1,6 +1,8 @@
 """Narrative.div: the XHTML that R4 allows (narrative.html: txt-1, txt-2)."""
 
-from html.parser import HTMLParser
+import re
+from html.entities import name2codepoint
+from xml.parsers import expat
 
 TAGS = frozenset(
     """
@@ -9,7 +11,6 @@ TAGS = frozenset(
     thead tr tt ul var
     """.split()  # noqa: SIM905
 )
-EMPTY_TAGS = frozenset({"br", "col", "hr", "img"})
 ATTRIBUTES = frozenset(
     """
     abbr accesskey align alt axis bgcolor border cellhalign cellpadding cellspacing cellvalign
@@ -20,78 +21,76 @@ ATTRIBUTES = frozenset(
 )
 SCHEMES = ("http:", "https:", "mailto:", "tel:", "data:image/", "#")
 XHTML = "http://www.w3.org/1999/xhtml"
+_ENTITY = re.compile(r"&([A-Za-z][A-Za-z0-9]*);")
+_XML_ENTITIES = frozenset({"amp", "lt", "gt", "quot", "apos"})
 
 
 def xhtml_fault(text: str) -> str | None:
-    """What is wrong with a div, or None; scripts, styles, forms and foreign markup are refused."""
-    reader = _Reader()
-    reader.feed(text)
-    reader.close()
-    return reader.fault or reader.fault_at_end()
+    """What is wrong with a div, or None; scripts, forms and foreign markup are refused."""
+    return _Reader().fault_of(_ENTITY.sub(_numeric, text))
 
 
-class _Reader(HTMLParser):
+def _numeric(match: re.Match[str]) -> str:
+    """XHTML's entities as XML knows them: `&nbsp;` as `&#160;`."""
+    name = match[1]
+    known = name not in _XML_ENTITIES and name in name2codepoint
+    return f"&#{name2codepoint[name]};" if known else match[0]
+
+
+class _Refused(Exception):
+    """The first fault ends the reading."""
+
+
+class _Reader:
+    """Without a document type there are no entities to expand: expat is safe with any text."""
+
     def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.fault: str | None = None
-        self.began = False
+        self.depth = 0
         self.has_content = False
+        parser = self.parser = expat.ParserCreate()
+        parser.StartElementHandler = self.start
+        parser.EndElementHandler = self.end
+        parser.CharacterDataHandler = self.characters
+        for event in (
+            "StartDoctypeDeclHandler",
+            "ProcessingInstructionHandler",
+            "XmlDeclHandler",
+            "StartCdataSectionHandler",
+        ):
+            setattr(parser, event, self.declaration)
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if not self.open and (tag != "div" or self.began):
-            self._refuse("must be one <div>")
-        if tag not in TAGS:
-            self._refuse("has an element that R4 does not allow")
-        if not self.began and ("xmlns", XHTML) not in attrs:
-            self._refuse(f'must be <div xmlns="{XHTML}">')
-        for name, value in attrs:
-            self._check_attribute(name, value or "")
-        self.began = True
-        self.has_content = self.has_content or tag == "img"
-        if tag not in EMPTY_TAGS:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in EMPTY_TAGS:
-            self.handle_endtag(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in EMPTY_TAGS:
-            return
-        if not self.open or self.open.pop() != tag:
-            self._refuse("is not well formed: its tags do not match")
-
-    def handle_data(self, data: str) -> None:
-        if not data.strip():
-            return
-        self.has_content = True
-        if not self.open:
-            self._refuse("has text outside its <div>")
-
-    def handle_decl(self, decl: str) -> None:
-        self._refuse("must not have a declaration")
-
-    def handle_pi(self, data: str) -> None:
-        self._refuse("must not have a processing instruction")
-
-    def unknown_decl(self, data: str) -> None:
-        self._refuse("must not have a declaration")
-
-    def _check_attribute(self, name: str, value: str) -> None:
-        if name not in ATTRIBUTES:
-            self._refuse("has an attribute that R4 does not allow")
-        scheme = "".join(value.split()).lower()
-        if name in ("href", "src") and ":" in scheme and not scheme.startswith(SCHEMES):
-            self._refuse("has an address that a browser would run or load")
-
-    def _refuse(self, fault: str) -> None:
-        self.fault = self.fault or fault
-
-    def fault_at_end(self) -> str | None:
-        if not self.began:
-            return f'must be <div xmlns="{XHTML}">'
-        if self.open:
-            return "is not well formed: a tag is not closed"
+    def fault_of(self, text: str) -> str | None:
+        try:
+            self.parser.Parse(text, True)
+        except expat.ExpatError:
+            return "is not well-formed XHTML"
+        except _Refused as refused:
+            return str(refused)
         return None if self.has_content else "has no content"
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        if self.depth == 0 and (tag != "div" or attributes.get("xmlns") != XHTML):
+            raise _Refused(f'must be <div xmlns="{XHTML}">')
+        if tag not in TAGS:
+            raise _Refused("has an element that R4 does not allow")
+        for name, value in attributes.items():
+            check_attribute(name, value)
+        self.depth += 1
+        self.has_content = self.has_content or tag == "img"
+
+    def end(self, _tag: str) -> None:
+        self.depth -= 1
+
+    def characters(self, text: str) -> None:
+        self.has_content = self.has_content or not text.isspace()
+
+    def declaration(self, *_: object) -> None:
+        raise _Refused("must have no declaration, processing instruction or CDATA section")
+
+
+def check_attribute(name: str, value: str) -> None:
+    if name not in ATTRIBUTES or (name == "xmlns" and value != XHTML):
+        raise _Refused("has an attribute that R4 does not allow")
+    address = "".join(value.split()).lower()
+    if name in ("href", "src") and ":" in address and not address.startswith(SCHEMES):
+        raise _Refused("has an address that a browser would run or load")

@@ -6,6 +6,7 @@ from imaging_fhir.fhir.datatypes import (
     human_names,
     issued_identifier,
     present,
+    string,
     without_empty,
 )
 from imaging_fhir.model.codec import Resource
@@ -34,6 +35,27 @@ def patient(person: Person, *, system_of: SystemOf, with_identifiers: bool) -> R
             "birthDate": person.birth_date,
         }
     )
+
+
+def subject_reference(patient_id: str, resource: Resource) -> Resource:
+    """A reference to a known Patient that can be read without following it."""
+    numbers = resource.get("identifier", [])
+    first = numbers[0] if numbers else {}
+    number = {name: first[name] for name in ("system", "value") if name in first}
+    name = next((_shown(name) for name in resource.get("name", ())), None)
+    return without_empty(
+        {
+            "reference": f"Patient/{patient_id}",
+            "type": "Patient",
+            "identifier": number if "value" in number else None,
+            "display": string(name),
+        }
+    )
+
+
+def _shown(name: Resource) -> str:
+    parts = (*name.get("given", ()), name.get("family"))
+    return name.get("text") or " ".join(filter(None, parts))
 
 
 def is_provisional(resource: Resource) -> bool:

@@ -34,6 +34,21 @@ def test_a_defined_term_is_coded_and_an_unknown_one_shown() -> None:
     assert body_part("  ") is None
 
 
+@pytest.mark.parametrize(
+    ("term", "code"),
+    [
+        ("WHOLE BODY", "38266002"),
+        ("Head-Neck", "774007"),
+        ("LUMBAR SPINE", "122496007"),
+        ("lspine", "122496007"),
+    ],
+)
+def test_a_term_is_known_however_it_is_spaced_or_by_its_meaning(term: str, code: str) -> None:
+    found = body_part(term)
+    assert found is not None
+    assert found["code"] == code
+
+
 def test_a_coded_region_goes_before_the_body_part() -> None:
     found = body_site((BRAIN,), "CHEST")
     assert found is not None

@@ -121,14 +121,22 @@ def test_what_a_user_wrote_wins_element_by_element() -> None:
         "status": "entered-in-error",
         "note": [{"text": "wrong arm"}],
         "description": None,
+        "interpreter": [{"reference": "#mine"}],
         "contained": [{"resourceType": "Practitioner", "id": "mine"}],
     }
     found = head(overlay=overlay)
     assert found["status"] == "entered-in-error"
     assert found["note"] == [{"text": "wrong arm"}]
     assert "description" not in found
-    assert [one["id"] for one in found["contained"]] == ["referrer-1", "mine"]
+    assert [one["id"] for one in found["contained"]] == ["mine", "referrer-1"]
     assert found["started"] == head()["started"]
+
+
+@pytest.mark.parametrize("referrer", [None, {"reference": "Practitioner/9"}])
+def test_what_a_user_replaced_is_no_longer_contained(referrer: Resource | None) -> None:
+    found = head(overlay={"referrer": referrer, "contained": None})
+    assert found.get("referrer") == referrer
+    assert "contained" not in found
 
 
 def test_a_bare_study_says_only_what_it_must() -> None:

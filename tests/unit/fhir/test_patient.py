@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from imaging_fhir.fhir.datatypes import universal_system
-from imaging_fhir.fhir.patient import is_provisional, patient
+from imaging_fhir.fhir.patient import is_provisional, patient, subject_reference
 from tests.unit.fhir.facts import PERSON
 
 
@@ -29,3 +29,18 @@ def test_a_placeholder_has_no_name_and_an_unknown_sex_is_unknown() -> None:
 
 def test_other_patients_are_not_provisional() -> None:
     assert not is_provisional({"resourceType": "Patient"})
+
+
+def test_a_subject_can_be_read_without_following_the_reference() -> None:
+    found = {
+        "resourceType": "Patient",
+        "identifier": [{"use": "usual", "system": "urn:oid:1.2", "value": "7"}],
+        "name": [{"family": "Gray", "given": ["Ann"]}],
+    }
+    assert subject_reference("p", found) == {
+        "reference": "Patient/p",
+        "type": "Patient",
+        "identifier": {"system": "urn:oid:1.2", "value": "7"},
+        "display": "Ann Gray",
+    }
+    assert subject_reference("p", {}) == {"reference": "Patient/p", "type": "Patient"}
