@@ -6,7 +6,7 @@ WITH_SERVICES := $(BIN)/python tests/services.py
 PYTEST := $(BIN)/pytest -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint format bench clean package dev
+.PHONY: help demo test test-long lint format bench upgrade clean package dev
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ format: dev ## rewrite the code in the one style
 
 bench: dev ## measure ingest, reads and searches, and how they grow
 	@$(BIN)/python -m benchmarks
+
+upgrade: dev ## pin the newest versions that pyproject.toml allows; then run the tests
+	@$(BIN)/pip install --quiet --upgrade --upgrade-strategy eager -e '.[dev]'
+	@$(BIN)/pip freeze --exclude-editable > constraints.txt
 
 clean: ## remove everything that make made, but not imaging-data
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

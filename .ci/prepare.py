@@ -60,13 +60,21 @@ def prepare_venv(extra: str = "") -> None:
         sys.exit("imaging_fhir needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...")
     if not venv_works():
         make_venv()
-    stamp = VENV / f".installed-{extra or 'package'}"
     wanted = fingerprint()
-    if not stamp.exists() or stamp.read_text() != wanted:
+    if wanted not in (installed(extra), installed("dev")):
         what = f".[{extra}]" if extra else "."
         say(f"installing {what} into {VENV.name}")
         pip_install(PYTHON, "-c", "constraints.txt", "-e", what)
-        stamp.write_text(wanted)
+        stamp(extra).write_text(wanted)
+
+
+def stamp(extra: str) -> Path:
+    return VENV / f".installed-{extra or 'package'}"
+
+
+def installed(extra: str) -> str | None:
+    """The fingerprint of what was installed with that extra; `dev` holds all the others."""
+    return stamp(extra).read_text() if stamp(extra).exists() else None
 
 
 def fingerprint() -> str:
