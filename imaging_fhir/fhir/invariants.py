@@ -19,7 +19,8 @@ Invariant = Callable[[Resource], Iterator[Fault]]
 _TYPES = "|".join(RESOURCE_NAMES)
 _ID = r"[A-Za-z0-9.-]{1,64}"
 _RELATIVE = re.compile(rf"(?:{_TYPES})/{_ID}(?:/_history/{_ID})?")
-_CONDITIONAL = re.compile(rf"(?:{_TYPES})\?\S+")
+_PARAMETER = r"[A-Za-z_][\w.:-]*=[^&\s]+"
+_CONDITIONAL = re.compile(rf"(?:{_TYPES})\?{_PARAMETER}(?:&{_PARAMETER})*")
 _ABSOLUTE = re.compile(r"(?!urn:|javascript:|data:|vbscript:)[a-z][a-z0-9+.-]*:\S+", re.I)
 _URN = re.compile(
     r"urn:uuid:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|urn:oid:[0-2](?:\.(?:0|[1-9]\d*))+",
@@ -225,8 +226,21 @@ def _entry_faults(entry: Resource, type_: str | None) -> Iterator[str]:
         yield f"{'needs a' if answers else 'must not have a'} response (bdl-4)"
     if not entry.keys() & {"resource", "request", "response"}:
         yield "must have a resource (bdl-5)"
-    if "/_history/" in entry.get("fullUrl", ""):
+    yield from _full_url_faults(entry)
+
+
+def _full_url_faults(entry: Resource) -> Iterator[str]:
+    full_url, resource = entry.get("fullUrl"), entry.get("resource", {})
+    if full_url is None:
+        return
+    if not (_URN.fullmatch(full_url) or _ABSOLUTE.fullmatch(full_url)):
+        yield "has a fullUrl that is not absolute"
+    if "/_history/" in full_url:
         yield "has a fullUrl of one version (bdl-8)"
+    is_new = entry.get("request", {}).get("method") == "POST"  # then the id is the server's
+    has_both_ids = "/" in full_url and "id" in resource and not is_new
+    if has_both_ids and not full_url.endswith(f"/{resource['id']}"):
+        yield "has a fullUrl that disagrees with the resource's id"
 
 
 def _distinct_full_urls(entries: Iterable[Resource], type_: str | None) -> Iterator[Fault]:

@@ -259,6 +259,10 @@ FAULTS: list[tuple[str, str, Any, str]] = [
     ("Bundle", "entry.0.response", {"status": "201"}, "Bundle.entry[0]"),
     ("Bundle", "entry.0.search", {"mode": "match"}, "Bundle.entry[0]"),
     ("Bundle", "entry.0.fullUrl", "http://a/Patient/1/_history/2", "Bundle.entry[0]"),
+    ("Bundle", "entry.0.fullUrl", "Encounter/1", "Bundle.entry[0]"),
+    ("Bundle", "entry.0.fullUrl", "urn:uuid:1", "Bundle.entry[0]"),
+    ("Bundle", "entry.0.request.url", "a b", "Bundle.entry[0].request.url"),
+    ("Bundle", "entry.0.resource.subject.reference", "Patient?=", "Bundle.entry[0].resource.subject.reference"),  # noqa: E501
     ("Bundle", "entry.0.resource.status", "x", "Bundle.entry[0].resource.status"),
     ("Bundle", "entry.0.resource.resourceType", "X", "Bundle.entry[0].resource.resourceType"),
     ("OperationOutcome", "issue", REMOVED, "OperationOutcome.issue"),
@@ -380,6 +384,18 @@ def test_the_same_full_url_twice_is_an_error_unless_it_is_of_two_versions() -> N
 
     assert check(bundle({"meta": {"versionId": "1"}}, {"meta": {"versionId": "2"}})) == []
     assert [issue.expression for issue in check(bundle({}, {}))] == ["Bundle.entry[1].fullUrl"]
+
+
+@pytest.mark.parametrize(("method", "found"), [("PUT", 1), ("POST", 0)])
+def test_a_full_url_agrees_with_the_id_unless_the_id_is_yet_to_be_given(
+    method: str, found: int
+) -> None:
+    entry = {
+        "fullUrl": "https://a.example/fhir/Organization/1",
+        "resource": {"resourceType": "Organization", "id": "2", "name": "a"},
+        "request": {"method": method, "url": "Organization"},
+    }
+    assert len(check({"resourceType": "Bundle", "type": "batch", "entry": [entry]})) == found
 
 
 @pytest.mark.parametrize("value", [None, 1, "Patient", [], {}, [VALID["Patient"]]])
