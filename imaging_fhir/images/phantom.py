@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 Picture = npt.NDArray[np.floating[Any]]
 SEED = 1895  # the year of the first radiograph
@@ -33,6 +34,12 @@ class Plane:
         inwards: Picture = 1 - np.hypot(u / width, v / height)
         return step(inwards * min(width, height) * soft * 12)
 
+    def around(self, x: float, y: float, reach: float) -> tuple["Plane", tuple[slice, slice]]:
+        """The square part of the plane that holds all within `reach`, and where it is."""
+        rows = slice(*np.searchsorted(self.y[:, 0], (y - reach, y + reach)))
+        columns = slice(*np.searchsorted(self.x[0], (x - reach, x + reach)))
+        return Plane(self.x[rows, columns], self.y[rows, columns]), (rows, columns)
+
 
 def step(distance: Picture) -> Picture:
     result: Picture = 1 / (1 + np.exp(-np.clip(distance, -60, 60)))
@@ -41,6 +48,23 @@ def step(distance: Picture) -> Picture:
 
 def paint(picture: Picture, mask: Picture, value: float | Picture) -> None:
     picture += mask * (value - picture)
+
+
+def paint_ellipse(
+    picture: Picture,
+    plane: Plane,
+    value: float,
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    *,
+    turned: float = 0,
+    soft: float = 9,
+) -> None:
+    """Only where it shows: a body has many small parts."""
+    part, where = plane.around(x, y, max(width, height) + 0.8 / soft)
+    paint(picture[where], part.ellipse(x, y, width, height, turned=turned, soft=soft), value)
 
 
 def texture(rows: int, columns: int, *, seed: int, roughness: float = 1.6) -> Picture:
@@ -66,8 +90,8 @@ def chest_slice(height: float, *, size: int = 256) -> Picture:
     plane = Plane.of(size, size)
     hounsfield = np.full((size, size), -1000.0)
     wide = 0.84 - 0.2 * height**2
-    paint(hounsfield, plane.ellipse(0, 0.03, wide, 0.6), -95)
-    paint(hounsfield, plane.ellipse(0, 0.03, wide - 0.06, 0.54), 45)
+    paint_ellipse(hounsfield, plane, -95, 0, 0.03, wide, 0.6)
+    paint_ellipse(hounsfield, plane, 45, 0, 0.03, wide - 0.06, 0.54)
     _paint_lungs(hounsfield, plane, height)
     _paint_mediastinum(hounsfield, plane, height)
     _paint_bones(hounsfield, plane, height, wide)
@@ -84,36 +108,36 @@ def _paint_lungs(hounsfield: Picture, plane: Plane, height: float) -> None:
         paint(hounsfield, plane.ellipse(0.42 * side, 0, 0.29 * size, 0.43 * size), air)
     nodule = max(0.0, 1 - ((height - 0.55) / 0.06) ** 2) ** 0.5
     if nodule:
-        paint(hounsfield, plane.ellipse(-0.47, 0.12, 0.045 * nodule, 0.04 * nodule), 60)
+        paint_ellipse(hounsfield, plane, 60, -0.47, 0.12, 0.045 * nodule, 0.04 * nodule)
     dome = max(0.0, 0.28 - height) / 0.28
     if dome:
-        paint(hounsfield, plane.ellipse(-0.36, 0.05, 0.4 * dome, 0.46 * dome), 110)
+        paint_ellipse(hounsfield, plane, 110, -0.36, 0.05, 0.4 * dome, 0.46 * dome)
 
 
 def _paint_mediastinum(hounsfield: Picture, plane: Plane, height: float) -> None:
     heart = max(0.0, np.sin(np.pi * min(1.0, height * 1.55)))
     if heart > 0.05:
-        paint(hounsfield, plane.ellipse(0.1, -0.12, 0.3 * heart, 0.25 * heart, turned=0.5), 60)
-        paint(hounsfield, plane.ellipse(0.17, -0.1, 0.14 * heart, 0.1 * heart, turned=0.5), 210)
-        paint(hounsfield, plane.ellipse(0.0, -0.17, 0.1 * heart, 0.12 * heart), 180)
-    paint(hounsfield, plane.ellipse(0.12, 0.24, 0.065, 0.065), 220)  # descending aorta
+        paint_ellipse(hounsfield, plane, 60, 0.1, -0.12, 0.3 * heart, 0.25 * heart, turned=0.5)
+        paint_ellipse(hounsfield, plane, 210, 0.17, -0.1, 0.14 * heart, 0.1 * heart, turned=0.5)
+        paint_ellipse(hounsfield, plane, 180, 0.0, -0.17, 0.1 * heart, 0.12 * heart)
+    paint_ellipse(hounsfield, plane, 220, 0.12, 0.24, 0.065, 0.065)  # descending aorta
     if height > 0.5:
-        paint(hounsfield, plane.ellipse(-0.02, 0.06, 0.045, 0.04), -980)  # trachea
-        paint(hounsfield, plane.ellipse(-0.1, -0.16, 0.05, 0.05), 260)  # superior vena cava
+        paint_ellipse(hounsfield, plane, -980, -0.02, 0.06, 0.045, 0.04)  # trachea
+        paint_ellipse(hounsfield, plane, 260, -0.1, -0.16, 0.05, 0.05)  # superior vena cava
 
 
 def _paint_bones(hounsfield: Picture, plane: Plane, height: float, wide: float) -> None:
-    paint(hounsfield, plane.ellipse(0, 0.33, 0.14, 0.115), 620)  # vertebra
-    paint(hounsfield, plane.ellipse(0, 0.33, 0.115, 0.09), 240)
-    paint(hounsfield, plane.ellipse(0, 0.5, 0.035, 0.1), 480)
-    paint(hounsfield, plane.ellipse(0, 0.455, 0.055, 0.045), 30)  # spinal canal
-    paint(hounsfield, plane.ellipse(0, -0.5, 0.1, 0.03), 380)  # sternum
+    paint_ellipse(hounsfield, plane, 620, 0, 0.33, 0.14, 0.115)  # vertebra
+    paint_ellipse(hounsfield, plane, 240, 0, 0.33, 0.115, 0.09)
+    paint_ellipse(hounsfield, plane, 480, 0, 0.5, 0.035, 0.1)
+    paint_ellipse(hounsfield, plane, 30, 0, 0.455, 0.055, 0.045)  # spinal canal
+    paint_ellipse(hounsfield, plane, 380, 0, -0.5, 0.1, 0.03)  # sternum
     for number in range(9):
         angle = 0.35 + number * 0.34 + height * 2.1 % 0.34
         for side in (-1, 1):
             x, y = side * np.sin(angle) * (wide - 0.1), 0.03 + np.cos(angle) * 0.5
             turned = side * (np.pi / 2 + angle)
-            paint(hounsfield, plane.ellipse(x, y, 0.08, 0.026, turned=turned), 640)
+            paint_ellipse(hounsfield, plane, 640, x, y, 0.08, 0.026, turned=turned)
 
 
 def brain_slice(height: float, *, size: int = 256) -> Picture:
@@ -121,9 +145,9 @@ def brain_slice(height: float, *, size: int = 256) -> Picture:
     plane = Plane.of(size, size)
     scale = np.sqrt(max(0.15, 1 - (1.5 * height - 0.62) ** 2))
     signal = np.zeros((size, size))
-    paint(signal, plane.ellipse(0, 0, 0.76 * scale, 0.93 * scale), 420)  # scalp
-    paint(signal, plane.ellipse(0, 0, 0.72 * scale, 0.89 * scale), 40)  # skull
-    paint(signal, plane.ellipse(0, 0, 0.67 * scale, 0.84 * scale), 900)  # cerebrospinal fluid
+    paint_ellipse(signal, plane, 420, 0, 0, 0.76 * scale, 0.93 * scale)  # scalp
+    paint_ellipse(signal, plane, 40, 0, 0, 0.72 * scale, 0.89 * scale)  # skull
+    paint_ellipse(signal, plane, 900, 0, 0, 0.67 * scale, 0.84 * scale)  # cerebrospinal fluid
     folds = texture(size, size, seed=SEED + int(height * 6), roughness=1.1)
     radius = np.hypot(plane.x / (0.65 * scale), plane.y / (0.82 * scale)) + 0.065 * folds
     paint(signal, step((0.97 - radius) * 40), 520)  # grey matter
@@ -141,11 +165,11 @@ def _paint_ventricles(signal: Picture, plane: Plane, height: float) -> None:
     if size <= 0:
         return
     for side in (-1, 1):
-        paint(signal, plane.ellipse(0.23 * side, 0.06, 0.1 * size, 0.16 * size), 440)  # thalamus
+        paint_ellipse(signal, plane, 440, 0.23 * side, 0.06, 0.1 * size, 0.16 * size)  # thalamus
         front = plane.ellipse(0.1 * side, -0.2, 0.055 * size, 0.22 * size, turned=-0.28 * side)
         back = plane.ellipse(0.16 * side, 0.3, 0.06 * size, 0.2 * size, turned=0.3 * side)
         paint(signal, np.maximum(front, back), 950)
-    paint(signal, plane.ellipse(0.36, -0.12, 0.05 * size, 0.035 * size), 860)  # a lesion
+    paint_ellipse(signal, plane, 860, 0.36, -0.12, 0.05 * size, 0.035 * size)  # a lesion
 
 
 def heart_frame(phase: float, *, rows: int = 360, columns: int = 480) -> Picture:
@@ -153,20 +177,18 @@ def heart_frame(phase: float, *, rows: int = 360, columns: int = 480) -> Picture
     plane = Plane.of(rows, columns, aspect=columns / rows)
     squeeze = 0.5 - 0.5 * np.cos(2 * np.pi * phase)
     echo = np.full((rows, columns), 0.3)
-    paint(echo, plane.ellipse(0, 0.1, 0.56, 0.74), 0.62)  # pericardium and muscle
+    paint_ellipse(echo, plane, 0.62, 0, 0.1, 0.56, 0.74)  # pericardium and muscle
     left, right = 1 - 0.3 * squeeze, 1 - 0.22 * squeeze
-    paint(echo, plane.ellipse(0.21, -0.08, 0.2 * left, 0.36 * left, turned=-0.12), 0.05)
-    paint(echo, plane.ellipse(-0.23, -0.02, 0.15 * right, 0.31 * right, turned=0.16), 0.06)
+    paint_ellipse(echo, plane, 0.05, 0.21, -0.08, 0.2 * left, 0.36 * left, turned=-0.12)
+    paint_ellipse(echo, plane, 0.06, -0.23, -0.02, 0.15 * right, 0.31 * right, turned=0.16)
     atria = 0.82 + 0.25 * squeeze
-    paint(echo, plane.ellipse(0.2, 0.5, 0.18 * atria, 0.17 * atria), 0.05)
-    paint(echo, plane.ellipse(-0.2, 0.5, 0.17 * atria, 0.17 * atria), 0.05)
+    paint_ellipse(echo, plane, 0.05, 0.2, 0.5, 0.18 * atria, 0.17 * atria)
+    paint_ellipse(echo, plane, 0.05, -0.2, 0.5, 0.17 * atria, 0.17 * atria)
     opening = 0.35 + 0.9 * (1 - squeeze)
     for side in (-1, 1):  # mitral and tricuspid leaflets
         for centre in (0.2, -0.2):
-            leaflet = plane.ellipse(
-                centre + 0.08 * side, 0.27, 0.08, 0.014, turned=-side * opening, soft=20
-            )
-            paint(echo, leaflet, 0.95)
+            x, turned = centre + 0.08 * side, -side * opening
+            paint_ellipse(echo, plane, 0.95, x, 0.27, 0.08, 0.014, turned=turned, soft=20)
     return _as_scanned(echo, plane, seed=SEED + round(phase * 1000))
 
 
@@ -184,30 +206,35 @@ def _as_scanned(echo: Picture, plane: Plane, *, seed: int) -> Picture:
 
 def breast(*, rows: int = 2304, columns: int = 1792, seed: int = SEED) -> Picture:
     """Grey values (0 to 4095) of a left mediolateral oblique mammogram, chest wall at the left."""
+    smooth = Image.fromarray(_breast_tissue(rows // 2, columns // 2, seed).astype(np.float32))
+    grey = np.asarray(smooth.resize((columns, rows), Image.Resampling.BICUBIC), dtype=float)
+    noise = np.random.default_rng(seed).standard_normal(grey.shape)
+    result: Picture = np.clip(grey + 30 + 22 * noise, 0, 4095)
+    return result
+
+
+def _breast_tissue(rows: int, columns: int, seed: int) -> Picture:
     plane = Plane.of(rows, columns)
     edge = 1 - np.hypot((plane.x + 1) / 1.45, (plane.y - 0.1) / 0.88)
     inside = step(edge * 90)
     thickness = np.sqrt(np.clip(edge * 3, 0, 1))
     tissue = texture(rows, columns, seed=seed, roughness=1.55)
     gland = np.exp(-(((plane.x + 0.25) / 0.55) ** 2) - ((plane.y - 0.1) / 0.5) ** 2)
-    grey = 900 + 700 * thickness + 950 * gland * np.clip(0.6 + 0.55 * tissue, 0, 2)
+    grey: Picture = 900 + 700 * thickness + 950 * gland * np.clip(0.6 + 0.55 * tissue, 0, 2)
     grey += 110 * tissue
     muscle = step((-0.6 - plane.x - 0.42 * (plane.y + 0.45) + 0.02 * tissue) * 24)
     paint(grey, muscle * inside, 3000 + 90 * tissue)
     mass = plane.ellipse(-0.2, 0.22, 0.05, 0.042, turned=0.6, soft=4)
     paint(grey, mass * 0.65, 3300 + 150 * tissue)
     _paint_calcifications(grey, seed)
-    grey *= inside
-    noise = np.random.default_rng(seed).standard_normal(grey.shape)
-    result: Picture = np.clip(grey + 30 + 22 * noise, 0, 4095)
-    return result
+    return grey * inside
 
 
 def _paint_calcifications(grey: Picture, seed: int) -> None:
     chance = np.random.default_rng(seed)
     rows, columns = grey.shape
     for y, x in chance.normal((0.66, 0.46), (0.016, 0.018), (14, 2)):
-        row, column, size = int(y * rows), int(x * columns), int(chance.integers(2, 5))
+        row, column, size = int(y * rows), int(x * columns), int(chance.integers(1, 3))
         grey[row : row + size, column : column + size] += 900
 
 

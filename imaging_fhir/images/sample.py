@@ -118,7 +118,7 @@ def ultrasound_clip(header: Header, *, frames: int = 24) -> bytes:
         "Modality": "US",
         "BodyPartExamined": "HEART",
         "ImageType": ["ORIGINAL", "PRIMARY"],
-        "FrameTime": 1000 / frames,
+        "FrameTime": f"{1000 / frames:.3f}",
         "FrameIncrementPointer": 0x00181063,  # FrameTime
         "NumberOfFrames": frames,
         "LossyImageCompression": "01",

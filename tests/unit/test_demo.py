@@ -6,6 +6,7 @@ from fhir.resources.R4B import get_fhir_model_class
 from pydicom import Dataset, dcmread
 
 from imaging_fhir.demo import ATTACHED, PATIENTS_FILE, VISITS, demo_bundle, demo_files
+from imaging_fhir.images import read_image
 from imaging_fhir.model.codec import Resource, encode
 
 
@@ -46,6 +47,11 @@ def test_every_image_has_an_identity_of_its_own(headers: dict[str, Dataset]) -> 
     assert len({header.SOPInstanceUID for header in headers.values()}) == len(headers)
     studies = {header.StudyInstanceUID for header in headers.values()}
     assert len(studies) == len({header.StudyDescription for header in headers.values()}) == 6
+
+
+def test_the_reader_finds_nothing_wrong_with_any_image(files: dict[str, bytes]) -> None:
+    for name in files.keys() - {PATIENTS_FILE}:
+        assert read_image(BytesIO(files[name])).warnings == (), name
 
 
 def test_only_the_stranger_is_in_no_patient_list(headers: dict[str, Dataset]) -> None:
