@@ -54,6 +54,8 @@ def string(text: str | None) -> str | None:
 
 def code(text: str | None) -> str | None:
     """An R4 code: a string with single spaces inside at most."""
+    if text and text.isalnum():  # nearly always, and then nothing is to be done
+        return text
     return " ".join((string(text) or "").split()) or None
 
 
