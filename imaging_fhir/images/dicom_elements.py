@@ -20,6 +20,7 @@ from imaging_fhir.images.dicom_json import (
     CONVERTERS,
     MAX_INLINE_BYTES,
     Reading,
+    Value,
     inline_binary,
 )
 from imaging_fhir.images.dicom_stream import LONG_VRS, FileStart, is_vr_like
@@ -31,16 +32,17 @@ UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 SPECIFIC_CHARACTER_SET, PIXEL_REPRESENTATION = 0x00080005, 0x00280103
 PER_FRAME_FUNCTIONAL_GROUPS, FRAME_ANATOMY = "52009230", "00209071"
+SWITCHES = (SPECIFIC_CHARACTER_SET, PIXEL_REPRESENTATION)
 PIXEL_DATA = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 
 MAX_VALUE_BYTES = 64 * 1024  # of one value that is loaded
 MAX_LOADED_BYTES = 8 * 1024**2  # of all values together; more become BulkDataURI
 MAX_KEPT_BYTES = 1024**2  # of values not yet encoded
-MAX_ELEMENTS = 1_000_000  # elements and items together; what follows is left out
+MAX_ELEMENTS = 1_000_000  # what follows is left out
+ITEM_COST = 4  # in elements, by the time that reading an item takes
 MAX_KEPT_ELEMENTS = 20_000  # not yet encoded: from here on items are, as soon as they end
 MAX_OPEN_ELEMENTS = 100_000  # of items that have not ended
 MAX_KEPT_ITEMS = 16  # of a sequence or a value, for whoever takes facts from them
-MAX_DATA_SET_ELEMENTS = 20_000  # of one data set, without its items
 MAX_DEPTH = 64
 MAX_FRAME_ANATOMIES = 64
 
@@ -93,7 +95,9 @@ def private_vr(tag: int, creator: str) -> str:
         return "UN"
 
 
-EXPLICIT_VRS = {vr.encode(): vr for vr in (*CONVERTERS, *BINARY_VRS, "SQ")}
+_VRS = {vr.encode(): vr for vr in (*CONVERTERS, *BINARY_VRS, "SQ")}
+SHORT_VRS = {code: vr for code, vr in _VRS.items() if code not in LONG_VRS}
+LONG_EXPLICIT_VRS = {code: vr for code, vr in _VRS.items() if code in LONG_VRS}
 
 
 class ElementReader:
@@ -123,47 +127,38 @@ class ElementReader:
         return self._read_data_set(data_set)
 
     def _read_data_set(self, data_set: DataSet) -> DicomJson:
-        elements = data_set.elements
-        while (header := self._next_header(data_set)) is not None:
-            tag, vr, length = header
-            data_set.reading.tag = tag
+        elements, reading, end = data_set.elements, data_set.reading, data_set.end
+        while end is None or self._tell() < end:
+            head = self._read(8)
+            if len(head) < 8 or self._is_stopped:
+                self._note_truncation(data_set, head)
+                break
+            tag, vr, length = self._header(head, data_set.implicit_vr)
+            if tag >= ITEM or (tag in PIXEL_DATA and not data_set.depth):
+                self._end_at(tag, vr, data_set)
+                break
+            reading.tag = tag
             element = self._element(tag, vr, length, data_set)
             if element is not None:
                 elements[f"{tag:08X}"] = element
-            if len(elements) > MAX_DATA_SET_ELEMENTS:
-                self._stop("has too many attributes: what follows is left out", tag)
         return elements
 
-    def _next_header(self, data_set: DataSet) -> tuple[int, str | None, int] | None:
-        """Tag, VR and length of the next element; None where the data set ends."""
-        if data_set.end is not None and self._tell() >= data_set.end:
-            return None
-        head = self._read(8)
-        if len(head) < 8 or self._is_stopped:
-            self._note_truncation(data_set, head)
-            return None
-        if data_set.implicit_vr:
-            group, element, length = self._implicit(head)
-            vr = None
-        else:
-            group, element, vr, length = self._explicit_header(head)
-        tag = group << 16 | element
-        if group == 0xFFFE or (tag in PIXEL_DATA and not data_set.depth):
-            return self._end_at(tag, vr, data_set)
-        return tag, vr, length
-
-    def _explicit_header(self, head: bytes) -> tuple[int, int, str | None, int]:
-        group, element, code, length = self._explicit(head)
-        vr = EXPLICIT_VRS.get(code)
-        if vr is None:
+    def _header(self, head: bytes, implicit_vr: bool) -> tuple[int, str | None, int]:
+        """Tag, VR if the element says it, and length; the stream is then at its value."""
+        if not implicit_vr:
+            group, element, code, length = self._explicit(head)
+            vr = SHORT_VRS.get(code)
+            if vr is not None:
+                return group << 16 | element, vr, length
+            vr = LONG_EXPLICIT_VRS.get(code)
+            if vr is not None:
+                long_length = self._read(4)
+                length = self._length(long_length)[0] if len(long_length) == 4 else 0
+                return group << 16 | element, vr, length
             if is_vr_like(code):
-                return group, element, "UN", length
-            group, element, length = self._implicit(head)  # some writers switch inside an item
-            return group, element, None, length
-        if code in LONG_VRS:
-            long_length = self._read(4)
-            length = self._length(long_length)[0] if len(long_length) == 4 else 0
-        return group, element, vr, length
+                return group << 16 | element, "UN", length
+        group, element, length = self._implicit(head)  # also where a writer switches in an item
+        return group << 16 | element, None, length
 
     def _note_truncation(self, data_set: DataSet, head: bytes) -> None:
         if (head or data_set.depth) and not self._is_stopped:
@@ -196,6 +191,8 @@ class ElementReader:
         if not tag & 0xFFFF:
             self._seek(length, 1)
             return None
+        if not length:
+            return {"vr": vr}
         return self._value(tag, vr, length, data_set)
 
     def _known_vr(self, tag: int, vr: str | None, length: int, data_set: DataSet) -> str:
@@ -222,8 +219,8 @@ class ElementReader:
         return group << 16 | element, length
 
     def _value(self, tag: int, vr: str, length: int, data_set: DataSet) -> Element:
-        word = BINARY_VRS.get(vr)
-        limit = MAX_VALUE_BYTES if word is None else MAX_INLINE_BYTES
+        convert = CONVERTERS.get(vr)
+        limit = MAX_VALUE_BYTES if convert else MAX_INLINE_BYTES
         if length > limit or self._loaded > MAX_LOADED_BYTES:
             self._seek(length, 1)
             return _bulk(vr, tag, data_set)
@@ -232,28 +229,27 @@ class ElementReader:
         self._kept_bytes += length
         if len(value) < length:
             self._stop("ends in the middle of an element", tag)
-        if word is not None:
-            if not value:
-                return {"vr": vr}
+        if convert is None:
             return {"vr": vr, "InlineBinary": inline_binary(vr, value, data_set.reading)}
-        return self._converted(tag, vr, value, data_set)
-
-    def _converted(self, tag: int, vr: str, value: bytes, data_set: DataSet) -> Element:
-        if not value:
-            return {"vr": vr}
-        items = CONVERTERS[vr](value, data_set.reading)
-        if tag == SPECIFIC_CHARACTER_SET:
-            self._switch_charset(value, data_set)
-            items = ["ISO_IR 192"]
-        elif tag == PIXEL_REPRESENTATION:
-            data_set.is_signed = items[:1] == [1]
-        elif tag & 0x1FF00 == 0x10000 and items:
-            data_set.creators[tag] = str(items[0])
+        items = convert(value, data_set.reading)
+        if tag in SWITCHES or tag & 0x1FF00 == 0x10000:
+            items = self._switched(tag, value, items, data_set)
         if not items:
             return {"vr": vr}
         if len(items) > MAX_KEPT_ITEMS or self._kept_bytes > MAX_KEPT_BYTES:
             return {"vr": vr, "Value": msgspec.Raw(encode(items))}
         return {"vr": vr, "Value": items}
+
+    def _switched(self, tag: int, value: bytes, items: Value, data_set: DataSet) -> Value:
+        """Take note of what governs later elements: character set, signedness, private blocks."""
+        if tag == SPECIFIC_CHARACTER_SET:
+            self._switch_charset(value, data_set)
+            return ["ISO_IR 192"]
+        if tag == PIXEL_REPRESENTATION:
+            data_set.is_signed = items[:1] == [1]
+        elif items:
+            data_set.creators[tag] = str(items[0])
+        return items
 
     def _switch_charset(self, value: bytes, data_set: DataSet) -> None:
         data_set.reading.charset = charset_of(value)
@@ -306,7 +302,7 @@ class ElementReader:
 
     def _item(self, item: DataSet, items: "_Items") -> None:
         """Read an item; past the first few, only its JSON text stays in memory."""
-        self._elements += 1
+        self._elements += ITEM_COST
         kept, kept_bytes = self._kept, self._kept_bytes
         elements = self._read_data_set(item)
         if item.end is not None and not self._is_stopped:

@@ -64,22 +64,19 @@ def _multiple(texts: list[str]) -> Value:
     return items if any(texts) else []
 
 
-def _ascii_texts(value: bytes, reading: Reading) -> list[str]:
+def _ascii_texts(vr: str, value: bytes, reading: Reading) -> list[str]:
     """Values of the default character repertoire, without padding."""
     if not value.isascii():
         reading.warn("has characters that its VR does not allow")
-    text = value.decode("latin_1")
-    if "\\" not in text:
-        return [clean(text.strip(" \0"))]
-    return [clean(part.strip(" \0")) for part in text.split("\\")]
+    texts = [clean(part.strip(" \0")) for part in value.decode("latin_1").split("\\")]
+    if len(value) > MAX_CHARACTERS.get(vr, 0):
+        _warn_of_long(vr, texts, reading)
+    return texts
 
 
 def ascii_converter(vr: str) -> "Converter":
     def convert(value: bytes, reading: Reading) -> Value:
-        texts = _ascii_texts(value, reading)
-        if len(value) > 4:
-            _warn_of_long(vr, texts, reading)
-        return _multiple(texts)
+        return _multiple(_ascii_texts(vr, value, reading))
 
     return convert
 
@@ -97,7 +94,8 @@ def text_converter(vr: str) -> "Converter":
     def convert(value: bytes, reading: Reading) -> Value:
         text = _decoded(value, reading, b"\\")
         texts = [part.strip(" \0") for part in text.split("\\")]
-        _warn_of_long(vr, texts, reading)
+        if len(value) > MAX_CHARACTERS.get(vr, 0):
+            _warn_of_long(vr, texts, reading)
         return _multiple(texts)
 
     return convert
@@ -140,35 +138,30 @@ _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 
 
-def _number_texts(vr: str, value: bytes, reading: Reading) -> list[str]:
-    texts = _ascii_texts(value, reading)
-    if len(value) > 12:
-        _warn_of_long(vr, texts, reading)
-    return texts
-
-
 def _numbers(texts: list[str], number: Callable[[str], object], reading: Reading) -> Value:
     items: Value = [number(text) if text else None for text in texts]
+    if None not in items:
+        return items
     if any(item is None and text for item, text in zip(items, texts, strict=True)):
         reading.warn("is not a number")
     return items if any(item is not None for item in items) else []
 
 
 def decimal_strings(value: bytes, reading: Reading) -> Value:
-    return _numbers(_number_texts("DS", value, reading), _decimal, reading)
+    return _numbers(_ascii_texts("DS", value, reading), _decimal, reading)
 
 
 def _decimal(text: str) -> Decimal | int | None:
     if len(text) > MAX_NUMBER_CHARACTERS or not _DECIMAL.fullmatch(text):
         return None
-    if _INTEGER.fullmatch(text):
+    if text.isdigit():
         return int(text)
     number = Decimal(text)
     return number if abs(number.adjusted()) <= 308 else None  # what a JSON reader's double holds
 
 
 def integer_strings(value: bytes, reading: Reading) -> Value:
-    items = _numbers(_number_texts("IS", value, reading), _integer, reading)
+    items = _numbers(_ascii_texts("IS", value, reading), _integer, reading)
     if any(isinstance(item, int) and not -(2**31) <= item < 2**31 for item in items):
         reading.warn("is beyond the 32 bits of IS")
     return items
