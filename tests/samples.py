@@ -3,9 +3,11 @@
 import io
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from PIL import Image
 from PIL.ExifTags import IFD, Base
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from tests.dicom_samples import ct_instance
 
@@ -16,7 +18,9 @@ RED = (200, 30, 40)
 def raster(format_: str, *, mode: str = "RGB", exif: dict[int, object] | None = None) -> bytes:
     content = io.BytesIO()
     picture = Image.new("RGB", SIZE, RED).convert(mode)
-    options = {} if exif is None else {"exif": _exif(exif)}
+    options: dict[str, Any] = {}
+    if exif is not None:
+        options = {"tiffinfo": _tiff_tags(exif)} if format_ == "TIFF" else {"exif": _exif(exif)}
     picture.save(content, format_, **options)
     return content.getvalue()
 
@@ -29,6 +33,16 @@ def _exif(tags: dict[int, object]) -> Image.Exif:
     for tag, value in tags.items():
         (camera if tag >= 0x8000 else exif)[tag] = value
     return exif
+
+
+def _tiff_tags(tags: dict[int, object]) -> ImageFileDirectory_v2:
+    directory = ImageFileDirectory_v2()
+    camera = {tag: value for tag, value in tags.items() if tag >= 0x8000}
+    for tag in tags.keys() - camera.keys():
+        directory[tag] = tags[tag]
+    if camera:
+        directory[IFD.Exif] = camera
+    return directory
 
 
 def animation(format_: str, frames: int = 3) -> bytes:
