@@ -1,5 +1,6 @@
 """What a search asks, and what the index holds: shared by fhir (text), storage (SQL), services."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,20 +9,29 @@ SearchType = Literal[
 ]
 
 
+DICOM_PARAMETERS = frozenset({"instance", "series", "dicom-class"})
+"""Of ImagingStudy: answered from the DICOM index, and kept nowhere else."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchParameter:
     """One row of the table that index, CapabilityStatement and search are derived from.
 
-    `paths` are dotted element paths below the resource (`series.modality`, `value` for value[x]);
-    the parameter's value is the union of what they reach. `targets` limits references.
+    `paths` are dotted element paths below the resource; `deceased[x]` is the element of whichever
+    type is there. The parameter's value is the union of what they reach.
     """
 
     name: str
     type: SearchType
     paths: tuple[str, ...]
-    targets: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()  # of a reference; none: any type
     url: str = ""  # canonical of the SearchParameter
     documentation: str = ""
+    only: str = ""  # leaves out references to another type, as where(resolve() is Patient) does
+    where: tuple[str, str] | None = None  # an element of what is reached, and the value it has
+    exists: bool = False  # the value is whether something is there that is not false
+    phonetic: bool = False  # words are compared by their sound
+    uid: bool = False  # a DICOM UID, searched as 1.2.3 and as urn:oid:1.2.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +88,10 @@ class UriEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantityEntry:
+    """What a Quantity stands for: its value, or all on one side of it by its comparator."""
+
     parameter: str
-    low: float  # implicit precision: 100 is 99.5 .. 100.5
+    low: float
     high: float
     system: str | None = None
     code: str | None = None
@@ -95,7 +107,8 @@ class TokenValue:
 
     system: str | None
     value: str | None
-    type_code: str | None = None  # with :of-type, where system is the type's system
+    type_system: str | None = None  # these two with :of-type
+    type_code: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +127,10 @@ class DateValue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantityValue:
+    """Implicit precision: `eq100` is 99.5 <= value < 100.5; the other prefixes take `value`."""
+
     prefix: str
+    value: float
     low: float
     high: float
     system: str | None = None
@@ -136,7 +152,7 @@ class Criterion:
 
     parameter: str
     type: SearchType
-    modifier: str | None = None  # exact contains not missing text identifier of-type
+    modifier: str | None = None  # exact contains not missing text identifier of-type above below
     values: tuple[SearchValue, ...] = ()
     chain: "tuple[tuple[str, Criterion], ...]" = ()  # (target type, its criterion); alternatives
 
@@ -159,7 +175,7 @@ class SortKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inclusion:
-    """`_include=source:parameter:target` or `_revinclude`; parameter `*` is every reference."""
+    """`_include=source:parameter:target` or `_revinclude`, one reference parameter each."""
 
     source_type: str
     parameter: str
@@ -183,3 +199,7 @@ class Query:
     elements: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()  # parameters not understood, left out (handling=lenient)
     self_parameters: tuple[tuple[str, str], ...] = ()  # what was understood, for the self link
+
+
+Restrictions = Mapping[str, tuple[Criterion | ReverseCriterion, ...]]
+"""What a resource of a type must fulfil to be seen at all; a type that is not there is open."""

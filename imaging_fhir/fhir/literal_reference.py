@@ -1,0 +1,35 @@
+"""What a literal reference points at (https://hl7.org/fhir/R4/references.html#literal)."""
+
+import re
+from dataclasses import dataclass
+
+from imaging_fhir.fhir.resource_names import RESOURCE_NAMES
+from imaging_fhir.model.codec import BASE_PLACEHOLDER
+
+_NAMES = frozenset(RESOURCE_NAMES)
+_RELATIVE = re.compile(r"([A-Za-z]+)/([A-Za-z0-9.-]{1,64})(?:/_history/[A-Za-z0-9.-]{1,64})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A resource of this server by type and id, or anything else by its address."""
+
+    type: str | None = None
+    id: str | None = None
+    url: str | None = None
+
+
+def target_of(text: str, *, base: str = BASE_PLACEHOLDER) -> Target | None:
+    """`Type/id`, absolute or not, with or without a version; None inside the same resource."""
+    if text.startswith("#"):
+        return None
+    relative = _RELATIVE.fullmatch(text.removeprefix(f"{base}/"))
+    if relative and relative[1] in _NAMES:
+        return Target(type=relative[1], id=relative[2])
+    return Target(url=text)
+
+
+def type_in(url: str) -> str | None:
+    """The type that an address of another FHIR server names."""
+    end = re.search(rf"/{_RELATIVE.pattern}$", url)
+    return end[1] if end and end[1] in _NAMES else None

@@ -1,0 +1,234 @@
+"""What the search index holds of a resource, by the table of search parameters."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, tzinfo
+from functools import cache
+from typing import Any
+
+from imaging_fhir.fhir.literal_reference import Target, target_of, type_in
+from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
+from imaging_fhir.fhir.search_dates import interval_of
+from imaging_fhir.fhir.soundex import soundex
+from imaging_fhir.model.codec import Resource
+from imaging_fhir.model.search import (
+    DICOM_PARAMETERS,
+    DateEntry,
+    IndexEntry,
+    QuantityEntry,
+    ReferenceEntry,
+    SearchParameter,
+    StringEntry,
+    TokenEntry,
+    UriEntry,
+)
+from imaging_fhir.model.text import folded
+
+OF_THE_ROW = frozenset({"_id", "_lastUpdated"})  # read from the resource's row itself
+CONTACT_SYSTEMS = frozenset({"phone", "fax", "email", "pager", "url", "sms", "other"})
+NAME_PARTS = ("text", "family", "given", "prefix", "suffix")
+ADDRESS_PARTS = ("text", "line", "city", "district", "state", "postalCode", "country")
+PARTS = (*NAME_PARTS, *ADDRESS_PARTS[1:])
+UNBOUNDED = float("inf")
+
+
+def index_entries(
+    resource_type: str, resource: Resource, *, zone: tzinfo | None = None
+) -> list[IndexEntry]:
+    """All entries of a valid resource, each once; `zone` is that of its dates without a time."""
+    found: dict[IndexEntry, None] = {}
+    for parameter, paths in indexed_parameters(resource_type):
+        values = [value for path in paths for value in reached(resource, path)]
+        for entry in entries_of(parameter, values, zone or UTC):
+            found[entry] = None
+    return list(found)
+
+
+def study_entries(
+    head: Resource, series_heads: Sequence[Resource], *, zone: tzinfo | None = None
+) -> list[IndexEntry]:
+    """Of an ImagingStudy without its instances: those are found by the DICOM index."""
+    return index_entries("ImagingStudy", {**head, "series": series_heads}, zone=zone)
+
+
+@cache
+def indexed_parameters(
+    resource_type: str,
+) -> tuple[tuple[SearchParameter, tuple[tuple[str, ...], ...]], ...]:
+    """The parameters that have entries, each with its paths in steps."""
+    elsewhere = OF_THE_ROW | (DICOM_PARAMETERS if resource_type == "ImagingStudy" else set())
+    return tuple(
+        (parameter, tuple(tuple(path.split(".")) for path in parameter.paths))
+        for parameter in RESOURCE_TYPES[resource_type].search_parameters
+        if parameter.name not in elsewhere
+    )
+
+
+def reached(value: Any, path: tuple[str, ...]) -> Iterator[Any]:
+    """Every value at the end of the path, lists taken apart."""
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from reached(item, path)
+    elif not path:
+        if value is not None:
+            yield value
+    elif isinstance(value, dict):
+        yield from reached(element(value, path[0]), path[1:])
+
+
+def element(value: dict[str, Any], name: str) -> Any:
+    """The element; `deceased[x]` is deceasedBoolean, deceasedDateTime or what else is there."""
+    if not name.endswith("[x]"):
+        return value.get(name)
+    stem = name[:-3]
+    return next((value[key] for key in value if re.match(f"{stem}[A-Z]", key)), None)
+
+
+def entries_of(parameter: SearchParameter, values: list[Any], zone: tzinfo) -> Iterator[IndexEntry]:
+    if parameter.exists:
+        there = any(value is not False for value in values)
+        values = [there]
+    for value in values:
+        if not parameter.where or value.get(parameter.where[0]) == parameter.where[1]:
+            yield from ENTRIES[parameter.type](parameter, value, zone)
+
+
+def token_entries(parameter: SearchParameter, value: Any, zone: tzinfo) -> Iterator[TokenEntry]:
+    """code, boolean, id, Coding, CodeableConcept, Identifier, ContactPoint."""
+    if isinstance(value, bool):
+        yield TokenEntry(parameter=parameter.name, system=None, value=str(value).lower())
+    elif isinstance(value, str):
+        yield TokenEntry(parameter=parameter.name, system=None, value=value)
+    elif "value" in value:
+        yield from identifier_entries(parameter, value)
+    elif "coding" in value or "text" in value:
+        yield from concept_entries(parameter, value)
+    elif "code" in value or "display" in value:
+        yield coding_entry(parameter, value)
+
+
+def coding_entry(parameter: SearchParameter, coding: Resource) -> TokenEntry:
+    return TokenEntry(
+        parameter=parameter.name,
+        system=coding.get("system"),
+        value=coding.get("code", ""),  # of a meaning without a code: found by :text alone
+        text=coding.get("display"),
+    )
+
+
+def concept_entries(parameter: SearchParameter, concept: Resource) -> Iterator[TokenEntry]:
+    codings = concept.get("coding", ())
+    for coding in codings:
+        yield coding_entry(parameter, coding)
+    text = concept.get("text")
+    if text and all(text != coding.get("display") for coding in codings):
+        yield TokenEntry(parameter=parameter.name, system=None, value="", text=text)
+
+
+def identifier_entries(parameter: SearchParameter, identifier: Resource) -> Iterator[TokenEntry]:
+    """The namespace of a ContactPoint is its use (search.html#token)."""
+    system = identifier.get("system")
+    if system in CONTACT_SYSTEMS:
+        system = identifier.get("use")
+    type_: Resource = identifier.get("type", {})
+    codings: Sequence[Resource] = type_.get("coding") or ({},)
+    for coding in codings:
+        yield TokenEntry(
+            parameter=parameter.name,
+            system=system,
+            value=identifier["value"],
+            text=type_.get("text") or coding.get("display"),
+            type_system=coding.get("system"),
+            type_code=coding.get("code"),
+        )
+
+
+def reference_entries(
+    parameter: SearchParameter, value: Any, zone: tzinfo
+) -> Iterator[ReferenceEntry]:
+    """A Reference, a canonical, or an Attachment's address."""
+    if isinstance(value, str):
+        value = {"reference": value}
+    target = target_of(value.get("reference", "#")) or Target()
+    identifier = value.get("identifier", {})
+    if not is_of_type(parameter.only, value, target.type or type_in(target.url or "")):
+        return
+    if target == Target() and not identifier.get("value") and "display" not in value:
+        return
+    yield ReferenceEntry(
+        parameter=parameter.name,
+        target_type=target.type,
+        target_id=target.id,
+        url=target.url,
+        identifier_system=identifier.get("system"),
+        identifier_value=identifier.get("value"),
+        display=value.get("display"),
+    )
+
+
+def is_of_type(only: str, reference: Resource, literal_type: str | None) -> bool:
+    """Judged by what the reference says; one that says nothing of its type may be any."""
+    said = literal_type or reference.get("type")
+    return not only or said is None or said == only
+
+
+def date_entries(parameter: SearchParameter, value: Any, zone: tzinfo) -> Iterator[DateEntry]:
+    interval = interval_of(value, zone)
+    if interval is not None:
+        yield DateEntry(parameter=parameter.name, low=interval[0], high=interval[1])
+
+
+def string_entries(parameter: SearchParameter, value: Any, zone: tzinfo) -> Iterator[StringEntry]:
+    """A string, or every part of a HumanName or Address."""
+    texts = [value] if isinstance(value, str) else parts_of(value)
+    for text in texts:
+        if parameter.phonetic:
+            yield from sounds(parameter, text)
+        else:
+            yield StringEntry(parameter=parameter.name, value=text, folded=folded(text))
+
+
+def parts_of(value: Resource) -> Iterator[str]:
+    for name in PARTS:
+        part = value.get(name)
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, list):
+            yield from (text for text in part if isinstance(text, str))
+
+
+def sounds(parameter: SearchParameter, text: str) -> Iterator[StringEntry]:
+    for word in re.findall(r"\w+", text):
+        yield StringEntry(parameter=parameter.name, value=word, folded=soundex(folded(word)))
+
+
+def uri_entries(parameter: SearchParameter, value: Any, zone: tzinfo) -> Iterator[UriEntry]:
+    if isinstance(value, str):
+        yield UriEntry(parameter=parameter.name, value=value)
+
+
+def quantity_entries(
+    parameter: SearchParameter, value: Any, zone: tzinfo
+) -> Iterator[QuantityEntry]:
+    if "value" not in value:
+        return
+    number = float(value["value"])
+    comparator = value.get("comparator", "")
+    yield QuantityEntry(
+        parameter=parameter.name,
+        low=-UNBOUNDED if "<" in comparator else number,
+        high=UNBOUNDED if ">" in comparator else number,
+        system=value.get("system"),
+        code=value.get("code"),
+        unit=value.get("unit"),
+    )
+
+
+ENTRIES: dict[str, Callable[[SearchParameter, Any, tzinfo], Iterator[IndexEntry]]] = {
+    "token": token_entries,
+    "reference": reference_entries,
+    "date": date_entries,
+    "string": string_entries,
+    "uri": uri_entries,
+    "quantity": quantity_entries,
+}

@@ -1,0 +1,105 @@
+"""The rows of the search index: what one resource is found by."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Table, bindparam, delete, insert, select
+from sqlalchemy.sql.expression import Delete, Insert, Select
+
+from imaging_fhir.model.search import (
+    DateEntry,
+    IndexEntry,
+    QuantityEntry,
+    ReferenceEntry,
+    StringEntry,
+    TokenEntry,
+    UriEntry,
+)
+from imaging_fhir.model.text import folded
+from imaging_fhir.storage.database import Transaction
+from imaging_fhir.storage.schema import (
+    INDEX_TABLES,
+    date_index,
+    quantity_index,
+    reference_index,
+    string_index,
+    token_index,
+    uri_index,
+)
+
+Row = tuple[Any, ...]  # the columns of an index table, but for rid
+
+
+def text_or_none(text: str | None) -> str | None:
+    return None if text is None else folded(text)
+
+
+def row_of(resource_type: str, entry: IndexEntry) -> tuple[Table, Row]:
+    """The entry's table and row; what only `:text` compares is kept folded."""
+    parameter = f"{resource_type}.{entry.parameter}"
+    match entry:
+        case TokenEntry():
+            value, text = entry.value, text_or_none(entry.text)
+            types = (entry.type_system, entry.type_code)
+            return token_index, (parameter, entry.system, value, folded(value), text, *types)
+        case ReferenceEntry():
+            identifier = (entry.identifier_system, entry.identifier_value)
+            target = (entry.target_type, entry.target_id, entry.url)
+            return reference_index, (parameter, *target, *identifier, text_or_none(entry.display))
+        case DateEntry():
+            return date_index, (parameter, entry.low, entry.high)
+        case StringEntry():
+            return string_index, (parameter, entry.value, entry.folded)
+        case UriEntry():
+            return uri_index, (parameter, entry.value)
+        case QuantityEntry():
+            bounds = (entry.low, entry.high)
+            return quantity_index, (parameter, *bounds, entry.system, entry.code, entry.unit)
+
+
+def columns_of(table: Table) -> tuple[str, ...]:
+    return tuple(column.name for column in table.columns if column.name != "rid")
+
+
+COLUMNS: dict[Table, tuple[str, ...]] = {table: columns_of(table) for table in INDEX_TABLES}
+ROWS: dict[Table, Select[Any]] = {
+    table: select(*(table.c[name] for name in COLUMNS[table])).where(
+        table.c.rid == bindparam("row")
+    )
+    for table in INDEX_TABLES
+}
+INSERTS: dict[Table, Insert] = {table: insert(table) for table in INDEX_TABLES}
+REMOVALS: dict[Table, Delete] = {
+    table: delete(table).where(table.c.rid == bindparam("row")) for table in INDEX_TABLES
+}
+
+
+def replace(
+    transaction: Transaction, rid: int, resource_type: str, entries: Iterable[IndexEntry]
+) -> None:
+    """Let the resource be found by these entries alone; a table that has them is left as it is."""
+    wanted: dict[Table, list[Row]] = {table: [] for table in INDEX_TABLES}
+    for entry in entries:
+        table, row = row_of(resource_type, entry)
+        wanted[table].append(row)
+    for table, rows in wanted.items():
+        replace_rows(transaction, rid, table, rows)
+
+
+def replace_rows(transaction: Transaction, rid: int, table: Table, rows: list[Row]) -> None:
+    """Most changes only add: then nothing is deleted."""
+    present = Counter(tuple(row) for row in transaction.execute(ROWS[table], {"row": rid}))
+    added = Counter(rows) - present
+    if present - Counter(rows):
+        transaction.execute(REMOVALS[table], {"row": rid})
+        added = Counter(rows)
+    if added:
+        values = [dict(zip(COLUMNS[table], row, strict=True), rid=rid) for row in added.elements()]
+        transaction.execute(INSERTS[table], values)
+
+
+def remove(transaction: Transaction, rid: int) -> None:
+    """The resource is found by nothing any more."""
+    for statement in REMOVALS.values():
+        transaction.execute(statement, {"row": rid})
