@@ -291,9 +291,9 @@ def dicom_files() -> Iterator[tuple[str, bytes]]:
     yield "dicom/lindqvist-us.dcm", sample.ultrasound_clip(heart)
 
     breast = study("Screening mammography", at(SCREENING, minutes=20)) | TANAKA.header()
-    breast |= {"SeriesDescription": "MLO", "SeriesNumber": 1}
-    for side in ("R", "L"):
-        yield f"dicom/tanaka-mg-{side.lower()}.dcm", sample.mammogram(breast, laterality=side)
+    for number, side in enumerate(("R", "L"), start=1):
+        series = breast | {"SeriesDescription": f"{side} MLO", "SeriesNumber": number}
+        yield f"dicom/tanaka-mg-{side.lower()}.dcm", sample.mammogram(series, laterality=side)
     yield from doubtful_dicom_files()
 
 

@@ -106,8 +106,7 @@ def mammogram(header: Header, *, laterality: str) -> bytes:
         "WindowCenter": "1900",
         "WindowWidth": "3300",
     }
-    number = 1 if laterality == "R" else 2
-    return dicom_file(header | described, picture.astype(np.uint16), number=number, bits=12)
+    return dicom_file(header | described, picture.astype(np.uint16), number=1, bits=12)
 
 
 def ultrasound_clip(header: Header, *, frames: int = 24) -> bytes:
