@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from imaging_fhir.model.codec import decode, encode
+
 T = TypeVar("T")
 Rank = tuple[int, int, str]  # series number, instance number, SOP Instance UID
 
@@ -33,7 +35,7 @@ class Merged:
     def add(self, attributes: object, position: Rank) -> "Change":
         """Take in what one more instance says."""
         change = Change()
-        for name, value in msgspec.to_builtins(attributes).items():
+        for name, value in decode(encode(attributes)).items():  # as what is stored: lists
             if value is None or value in ((), []):
                 continue
             known = self.values.get(name)
