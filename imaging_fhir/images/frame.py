@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from pydicom import Dataset, dcmread
+from pydicom.dataset import FileMetaDataset
 from pydicom.multival import MultiValue
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
 from pydicom.pixels.utils import pixel_array
@@ -129,6 +130,8 @@ def _display_attributes(header: Dataset, index: int) -> Dataset:
     """The header with what the functional groups say of this frame (PS3.3 C.7.6.16)."""
     attributes = Dataset()
     attributes.update(header)
+    attributes.file_meta = FileMetaDataset()  # tells the byte order of lookup tables
+    attributes.file_meta.TransferSyntaxUID = _transfer_syntax(header)
     shared = header.get("SharedFunctionalGroupsSequence") or []
     per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
     for group in [*shared[:1], *per_frame[index : index + 1]]:
