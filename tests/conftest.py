@@ -13,6 +13,8 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
+from imaging_fhir.demo import demo_files
+
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "IMAGING_FHIR_TEST_"
 
@@ -80,3 +82,9 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("../shared/data is not there")
     return folder
+
+
+@pytest.fixture(scope="session")
+def demo_samples() -> dict[str, bytes]:
+    """The sample files of `imaging-fhir demo` by their path."""
+    return dict(demo_files())

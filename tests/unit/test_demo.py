@@ -5,21 +5,16 @@ import pytest
 from fhir.resources.R4B import get_fhir_model_class
 from pydicom import Dataset, dcmread
 
-from imaging_fhir.demo import ATTACHED, PATIENTS_FILE, VISITS, demo_bundle, demo_files
+from imaging_fhir.demo import ATTACHED, PATIENTS_FILE, VISITS, demo_bundle
 from imaging_fhir.images import read_image
 from imaging_fhir.model.codec import Resource, encode
 
 
 @pytest.fixture(scope="module")
-def files() -> dict[str, bytes]:
-    return dict(demo_files())
-
-
-@pytest.fixture(scope="module")
-def headers(files: dict[str, bytes]) -> dict[str, Dataset]:
+def headers(demo_samples: dict[str, bytes]) -> dict[str, Dataset]:
     return {
         name: dcmread(BytesIO(content), stop_before_pixels=True)
-        for name, content in files.items()
+        for name, content in demo_samples.items()
         if name.endswith(".dcm")
     }
 
@@ -49,9 +44,9 @@ def test_every_image_has_an_identity_of_its_own(headers: dict[str, Dataset]) -> 
     assert len(studies) == len({header.StudyDescription for header in headers.values()}) == 6
 
 
-def test_the_reader_finds_nothing_wrong_with_any_image(files: dict[str, bytes]) -> None:
-    for name in files.keys() - {PATIENTS_FILE}:
-        assert read_image(BytesIO(files[name])).warnings == (), name
+def test_the_reader_finds_nothing_wrong_with_any_image(demo_samples: dict[str, bytes]) -> None:
+    for name in demo_samples.keys() - {PATIENTS_FILE}:
+        assert read_image(BytesIO(demo_samples[name])).warnings == (), name
 
 
 def test_only_the_stranger_is_in_no_patient_list(headers: dict[str, Dataset]) -> None:
@@ -86,6 +81,6 @@ def test_every_study_was_made_during_a_visit(headers: dict[str, Dataset]) -> Non
         assert header.get("AdmissionID", during[0].number) == during[0].number
 
 
-def test_what_is_attached_by_hand_is_made(files: dict[str, bytes]) -> None:
-    assert set(ATTACHED) < set(files)
-    assert next(reversed(files)) == PATIENTS_FILE
+def test_what_is_attached_by_hand_is_made(demo_samples: dict[str, bytes]) -> None:
+    assert set(ATTACHED) < set(demo_samples)
+    assert next(reversed(demo_samples)) == PATIENTS_FILE
