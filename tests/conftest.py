@@ -13,8 +13,6 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
-from imaging_fhir.demo import demo_files
-
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "IMAGING_FHIR_TEST_"
 
@@ -87,4 +85,6 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def demo_samples() -> dict[str, bytes]:
     """The sample files of `imaging-fhir demo` by their path."""
+    from imaging_fhir.demo import demo_files  # here: most tests need no image library
+
     return dict(demo_files())
