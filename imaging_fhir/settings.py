@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -139,10 +140,11 @@ class Site:
                 Source(**{key: tupled(value) for key, value in source.items()})
                 for source in described.get("sources", ())
             )
+            for source in sources:
+                zone(source.time_zone)
+                _ = [ip_network(address, strict=False) for address in source.addresses]
         except (OSError, TypeError, ValueError) as error:
             raise InvalidSetting(f"{PREFIX}SITE_FILE {path}: {error}") from error
-        for source in sources:
-            zone(source.time_zone)
         return cls(issuers=described.get("issuers", {}), sources=sources)
 
     def source(self, source_id: str) -> Source:
@@ -153,6 +155,25 @@ class Site:
         if source_id == DEFAULT_SOURCE.id:
             return DEFAULT_SOURCE
         raise InvalidSetting(f"The site file has no source {source_id!r}.")
+
+    def source_of_address(self, address: str) -> Source:
+        """The source that lists this client's address, or the network it is in."""
+        try:
+            client = ip_address(address)
+        except ValueError:
+            return DEFAULT_SOURCE
+        for source in self.sources:
+            if any(client in ip_network(listed, strict=False) for listed in source.addresses):
+                return source
+        return DEFAULT_SOURCE
+
+    def source_of_path(self, path: Path) -> Source:
+        """The source that lists a folder which the file is in."""
+        absolute = path.absolute()
+        for source in self.sources:
+            if any(absolute.is_relative_to(Path(folder).absolute()) for folder in source.folders):
+                return source
+        return DEFAULT_SOURCE
 
     def source_or_default(self, source_id: str) -> Source:
         """For what was filed under a source that the site file no longer has."""

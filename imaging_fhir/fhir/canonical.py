@@ -7,6 +7,8 @@ DOCUMENT_CATEGORY = f"{BASE}/CodeSystem/document-category"
 TASK_CODE = f"{BASE}/CodeSystem/task-code"
 TASK_INPUT = f"{BASE}/CodeSystem/task-input"
 HOLD_REASON = f"{BASE}/CodeSystem/hold-reason"
+LINK_RULE = f"{BASE}/CodeSystem/link-rule"
+STUDY_STATE = f"{BASE}/CodeSystem/study-state"
 LATERALITY_EXTENSION = f"{BASE}/StructureDefinition/laterality"
 THUMBNAIL_EXTENSION = f"{BASE}/StructureDefinition/thumbnail"
 

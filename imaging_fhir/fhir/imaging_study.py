@@ -56,7 +56,7 @@ def imaging_study_head(
     status: str = "available",
     zone: tzinfo | None,
     system_of: SystemOf,
-    archive_endpoint: str,
+    archive_endpoint: str | None,
     viewer_address: str | None = None,
     overlay: Mapping[str, Any] | None = None,
 ) -> Resource:
@@ -180,9 +180,9 @@ def _contained(
     return [*practitioners, *viewer]
 
 
-def _endpoints(archive_endpoint: str, viewer_address: str | None) -> list[Resource]:
-    viewer = [{"reference": "#viewer"}] if viewer_address else []
-    return [{"reference": archive_endpoint}, *viewer]
+def _endpoints(archive_endpoint: str | None, viewer_address: str | None) -> list[Resource]:
+    viewer = "#viewer" if viewer_address else None
+    return present(reference(address) for address in (archive_endpoint, viewer))
 
 
 def imaging_study_series_head(

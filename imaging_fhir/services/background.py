@@ -39,14 +39,15 @@ class Background:
         try:
             finished = self.kinds()[kind](int(subject))
         except ImagingError as error:
-            logger.warning("%s will be tried again: %s", kind, error)
-            finished = attempts >= LAST_ATTEMPT
+            logger.warning("%s failed (attempt %d): %s", kind, attempts + 1, error)
+            if attempts < LAST_ATTEMPT:
+                return  # taking it has made it due again after a pause
+            finished = True
         if finished:
             self.database.write(lambda transaction: jobs.finish(transaction, pk))
         else:
-            self.database.write(
-                lambda transaction: jobs.postpone(transaction, pk, self.quiet_milliseconds)
-            )
+            pause = self.quiet_milliseconds
+            self.database.write(lambda transaction: jobs.postpone(transaction, pk, pause))
 
     def kinds(self) -> dict[str, Callable[[int], bool]]:
         """Each says whether the work is done, or is to be looked at again later."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from imaging_fhir.fhir.datatypes import without_empty
 from imaging_fhir.fhir.document_reference import document_reference
+from imaging_fhir.fhir.patient import subject_reference
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.task import held_task
 from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource, decode_as, encode
@@ -16,7 +17,7 @@ from imaging_fhir.services.arrival import DocumentArrival, Filed
 from imaging_fhir.services.linking import Evidence, Linking
 from imaging_fhir.services.moments import zone_of
 from imaging_fhir.services.people import resolve_patient
-from imaging_fhir.services.study_filing import encounter_reference, id_of, subject_reference
+from imaging_fhir.services.study_filing import encounter_reference, id_of
 from imaging_fhir.settings import Source
 from imaging_fhir.storage import binaries, dicom_index, documents, jobs, resources
 from imaging_fhir.storage.database import AnyRow, Transaction
@@ -98,16 +99,19 @@ class DocumentFiling:
 
     def move(self, transaction: Transaction, rid: int, link: Link) -> None:
         content = resources.content_of(transaction.connection, rid)
-        patient = resolve_patient(transaction.connection, id_of(link.patient) or "")
         encounter = encounter_reference(link)
         context = dict(content.get("context", {}))
         context["encounter"] = [encounter] if encounter else []
         moved = without_empty(
-            {**content, "subject": subject_reference(patient), "context": context}
+            {**content, "subject": self.subject(transaction, link), "context": context}
         )
         if moved != content:
             entries = index_entries("DocumentReference", moved)
             resources.put(transaction, "DocumentReference", content["id"], moved, entries)
+
+    def subject(self, transaction: Transaction, link: Link) -> Resource:
+        patient = resolve_patient(transaction.connection, id_of(link.patient) or "")
+        return subject_reference(patient["id"], patient) if patient else {}
 
     def hold(self, transaction: Transaction, link: Link, document: Document) -> int:
         task = held_task(
@@ -126,9 +130,7 @@ class DocumentFiling:
         self, transaction: Transaction, link: Link, arrival: DocumentArrival, blob: int
     ) -> int:
         """The Binary first, then the DocumentReference that points at it."""
-        subject = subject_reference(
-            resolve_patient(transaction.connection, id_of(link.patient) or "")
-        )
+        subject = self.subject(transaction, link)
         binary_id, resource_id = self.new_id(), self.new_id()
         content = {
             "resourceType": "Binary",

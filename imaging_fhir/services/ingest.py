@@ -95,7 +95,7 @@ class Ingest:
         expected_study: str | None = None,
         name: str = "",
     ) -> Outcome:
-        """Take in one image; an archive is refused here (see `ingest_all`)."""
+        """Take in one image; an archive is refused here (see `ingest_staged`)."""
         try:
             with self.store.stage(chunks, limit=self.max_bytes) as staged:
                 outcome = self.keep(staged, source, given, expected_study)
@@ -105,44 +105,42 @@ class Ingest:
         self.counted(outcome)
         return outcome
 
-    def ingest_all(
-        self,
-        chunks: Iterable[bytes],
-        *,
-        source: Source,
-        given: Given = NOTHING_GIVEN,
-        name: str = "",
+    def ingest_staged(
+        self, staged: StagedBlob, *, source: Source, given: Given = NOTHING_GIVEN, name: str = ""
     ) -> Iterator[Outcome]:
         """The same for what may be a ZIP archive: an outcome for every image in it, in order."""
+        with staged.open() as stream:
+            if is_archive(stream.read(HEAD_LENGTH)):
+                yield from self.unpack(stream, source, given, name)
+                return
         try:
-            with self.store.stage(chunks, limit=self.max_bytes) as staged:
-                with staged.open() as stream:
-                    head = stream.read(HEAD_LENGTH)
-                    if is_archive(head):
-                        yield from self.unpack(stream, source, given)
-                        return
-                outcome = self.keep(staged, source, given, None)
+            outcome = self.keep(staged, source, given, None)
         except ImagingError as error:
             outcome = Outcome(status=error.status, error=error)
         outcome = replace(outcome, name=name)
         self.counted(outcome)
         yield outcome
 
-    def unpack(self, stream: BinaryIO, source: Source, given: Given) -> Iterator[Outcome]:
+    def unpack(
+        self, stream: BinaryIO, source: Source, given: Given, name: str
+    ) -> Iterator[Outcome]:
         stream.seek(0)
-        for member in members(stream):
-            yield self.ingest(opened(member.open), source=source, given=given, name=member.name)
+        try:
+            for member in members(stream):
+                yield self.ingest(opened(member.open), source=source, given=given, name=member.name)
+        except ImagingError as error:
+            yield Outcome(status=error.status, error=error, name=name)
 
     def look(
-        self, chunks: Iterable[bytes], *, source: Source, given: Given = NOTHING_GIVEN
-    ) -> Outcome:
-        """What `ingest` would answer, with nothing kept and nothing written."""
+        self, staged: StagedBlob, *, source: Source, given: Given = NOTHING_GIVEN, name: str = ""
+    ) -> Iterator[Outcome]:
+        """What `ingest_staged` would answer, with nothing written; archives are not opened."""
         try:
-            with self.store.stage(chunks, limit=self.max_bytes) as staged:
-                image = read(staged)
-                return self.rehearsed(staged, image, source, given)
+            image = read(staged)
+            outcome = self.rehearsed(staged, image, source, given)
         except ImagingError as error:
-            return Outcome(status=error.status, error=error)
+            outcome = Outcome(status=error.status, error=error)
+        yield replace(outcome, name=name)
 
     def keep(
         self, staged: StagedBlob, source: Source, given: Given, expected_study: str | None

@@ -11,6 +11,7 @@ from datetime import tzinfo
 from sqlalchemy import Connection
 
 from imaging_fhir.errors import InvalidRequest
+from imaging_fhir.fhir.datatypes import universal_system
 from imaging_fhir.fhir.patient import is_provisional
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.link import Given, Link
@@ -359,22 +360,6 @@ PROVISIONAL_SHARED = "Nobody has the file's patient identifier yet: a provisiona
 NO_IDENTITY = "The file names nobody, and the sender named no patient."
 GIVEN = "The sender named this Patient, and nothing in the file contradicts it."
 GIVEN_AND_SAID = "The sender named this Patient, and so does the file's own identifier."
-
-
-def universal_system(issuer: Issuer) -> str | None:
-    """UniversalEntityID by its type (PS3.3 10.14, HL7 v2 table 0301)."""
-    value = issuer.universal_entity_id
-    match issuer.universal_entity_id_type if value else None:
-        case "ISO":
-            return f"urn:oid:{value}"
-        case "UUID":
-            return f"urn:uuid:{value.lower() if value else ''}"
-        case "URI":
-            return value
-        case "DNS":
-            return f"http://{value}"
-        case _:
-            return None
 
 
 def same_subject(connection: Connection, resource: Resource, patient: Resource | None) -> bool:

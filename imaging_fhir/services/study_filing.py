@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import NAMESPACE_OID, uuid5
 
+from imaging_fhir.fhir import canonical
 from imaging_fhir.fhir.datatypes import without_empty
 from imaging_fhir.fhir.imaging_study import (
     imaging_study_head,
     imaging_study_instance,
     imaging_study_series_head,
 )
-from imaging_fhir.fhir.patient import is_provisional
+from imaging_fhir.fhir.patient import is_provisional, subject_reference
 from imaging_fhir.fhir.search_index import index_entries, study_entries
 from imaging_fhir.fhir.task import held_task
 from imaging_fhir.model.codec import ROOT_PLACEHOLDER, Resource, decode, decode_as, encode
@@ -334,12 +335,12 @@ class StudyFiling:
     def write_head(self, transaction: Transaction, study: AnyRow, merged: Merged) -> bool:
         """Build the head anew; say whether it differs from the one that was there."""
         link = decode_as(Link, study.link)
-        patient = study.patient and resolve_patient(transaction.connection, study.patient)
+        patient = resolve_patient(transaction.connection, study.patient or "")
         overlay: Resource = decode(study.overlay) if study.overlay else {}
         head = encode(
             imaging_study_head(
                 merged.as_type(StudyAttributes),
-                subject=subject_reference(patient),
+                subject=subject_reference(patient["id"], patient) if patient else {},
                 encounter=encounter_reference(link),
                 based_on=[{"reference": order} for order in link.based_on],
                 modalities=merged.ordered_modalities(),
@@ -401,7 +402,7 @@ class StudyFiling:
 
 PICTURE_DELAY = 2_000  # milliseconds; most of a series is there by then
 DISPUTED = {
-    "system": "https://imaging-fhir.org/fhir/CodeSystem/study-state",
+    "system": canonical.STUDY_STATE,
     "code": "disputed",
     "display": "The study arrived again naming another known patient",
 }
@@ -453,7 +454,7 @@ def known_patient(transaction: Transaction, link: Link) -> Resource | None:
 def same_person(link: Link, person: Person, existing: AnyRow, holder: Resource) -> bool:
     """Decided on the resolved Patient; a number that resolves to none, on number and person."""
     if link.patient is not None:
-        return id_of(link.patient) == holder["id"]
+        return bool(id_of(link.patient) == holder["id"])
     numbers = {issued.value for issued in person.identifiers}
     known = {issued.value for issued in decode_as(Person, existing.person).identifiers}
     alike = bool(numbers & known) or (is_provisional(holder) and not (numbers and known))
@@ -473,20 +474,6 @@ def facts(study: StudyAttributes, person: Person) -> dict[str, str | None]:
         "StudyDate": study.started.date if study.started else None,
         "StudyDescription": study.study_description,
     }
-
-
-def subject_reference(patient: Resource | None) -> Resource:
-    if patient is None:
-        return {}
-    name: Resource = next(iter(patient.get("name", ())), {})
-    display = name.get("text") or " ".join((*name.get("given", ()), name.get("family", "")))
-    return without_empty(
-        {
-            "reference": f"Patient/{patient['id']}",
-            "identifier": next(iter(patient.get("identifier", ())), None),
-            "display": display.strip(),
-        }
-    )
 
 
 def encounter_reference(link: Link) -> Resource | None:

@@ -8,9 +8,7 @@ from imaging_fhir.storage.schema import job
 
 INSERT = {
     "sqlite": sqlite.insert(job).on_conflict_do_nothing(index_elements=["kind", "subject"]),
-    "postgresql": postgresql.insert(job).on_conflict_do_nothing(
-        index_elements=["kind", "subject"]
-    ),
+    "postgresql": postgresql.insert(job).on_conflict_do_nothing(index_elements=["kind", "subject"]),
 }
 PAUSE = 30_000  # milliseconds until another may try what a worker took and never finished
 

@@ -6,6 +6,7 @@ from flask import current_app, request
 
 from imaging_fhir.services.access import Caller
 from imaging_fhir.services.composition import Services
+from imaging_fhir.settings import Source
 
 EXTENSION = "imaging_fhir"
 
@@ -16,3 +17,8 @@ def services() -> Services:
 
 def caller() -> Caller:
     return Caller(address=request.remote_addr or "")
+
+
+def source_of_caller() -> Source:
+    """Told by the client's address, never by what it says of itself."""
+    return services().site.source_of_address(request.remote_addr or "")
