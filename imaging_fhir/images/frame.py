@@ -34,7 +34,8 @@ PERCENTILES = (0.5, 99.5)  # of what is shown where the file says no window
 MOST_UNEQUAL_SPACING = 20.0  # more is a mistake, not an aspect
 VIDEO = "1.2.840.10008.1.2.4.10"  # 1.2.840.10008.1.2.4.100 to .108: MPEG-2, H.264, HEVC
 BEYOND_DECODERS = ("not support", "missing dependencies", "bits allocated")  # pydicom's words
-SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+SPACINGS_OF_ACQUISITION = ("ImagerPixelSpacing", "NominalScannedPixelSpacing")
+ASPECTS = ("PixelAspectRatio", "PixelSpacing", *SPACINGS_OF_ACQUISITION)
 TRANSFORMATIONS = (
     "PixelValueTransformationSequence",
     "FrameVOILUTSequence",
@@ -127,9 +128,12 @@ def _transfer_syntax(header: Dataset) -> UID:
 
 
 def _display_attributes(header: Dataset, index: int) -> Dataset:
-    """The header with what the functional groups say of this frame (PS3.3 C.7.6.16)."""
-    attributes = Dataset()
-    attributes.update(header)
+    """What the header says of its pixels, with what the functional groups say of this frame
+    (PS3.3 C.7.6.3 and C.7.6.16)."""
+    attributes = header.group_dataset(0x0028)
+    for keyword in SPACINGS_OF_ACQUISITION:
+        if keyword in header:
+            attributes[keyword] = header[keyword]
     attributes.file_meta = FileMetaDataset()  # tells the byte order of lookup tables
     attributes.file_meta.TransferSyntaxUID = _transfer_syntax(header)
     shared = header.get("SharedFunctionalGroupsSequence") or []
@@ -250,7 +254,7 @@ def _target_size(attributes: Dataset, max_size: int) -> tuple[int, int]:
 
 def _pixel_aspect(attributes: Dataset) -> float:
     """A pixel's height by its width (PS3.3 C.7.6.3.1.7 and 10.7)."""
-    for keyword in ("PixelAspectRatio", *SPACINGS):
+    for keyword in ASPECTS:
         try:
             vertical, horizontal = (float(value) for value in attributes.get(keyword) or ())
         except (TypeError, ValueError):
