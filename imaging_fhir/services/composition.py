@@ -6,13 +6,30 @@ from pathlib import Path
 from uuid import uuid4
 
 from imaging_fhir.errors import ImagingError, InvalidSetting
+from imaging_fhir.fhir.endpoint import archive_endpoint
+from imaging_fhir.fhir.search_index import index_entries
+from imaging_fhir.model.codec import ROOT_PLACEHOLDER
 from imaging_fhir.services.access import AccessPolicy
+from imaging_fhir.services.background import Background
+from imaging_fhir.services.binary import Binaries
+from imaging_fhir.services.document_filing import DocumentFiling
+from imaging_fhir.services.ingest import Ingest
+from imaging_fhir.services.linking import Linking
+from imaging_fhir.services.pictures import Pictures
+from imaging_fhir.services.relinking import Relinking
 from imaging_fhir.services.resources import Resources
-from imaging_fhir.settings import Settings, zone
-from imaging_fhir.storage.database import Database
+from imaging_fhir.services.search import Search
+from imaging_fhir.services.studies import Studies
+from imaging_fhir.services.study_filing import StudyFiling
+from imaging_fhir.services.transaction import Transactions
+from imaging_fhir.settings import Settings, Site, zone
+from imaging_fhir.storage.database import Database, Transaction
 from imaging_fhir.storage.folder import FolderBlobStore
 from imaging_fhir.storage.migrations import upgrade
 from imaging_fhir.storage.ports import BlobStore
+from imaging_fhir.storage.resources import find_content, put
+
+ARCHIVE_ENDPOINT = "Endpoint/dicomweb"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +37,15 @@ class Services:
     settings: Settings
     database: Database
     blobs: BlobStore
+    site: Site
     access: AccessPolicy
     resources: Resources
+    binaries: Binaries
+    search: Search
+    transactions: Transactions
+    ingest: Ingest
+    pictures: Pictures
+    background: Background
 
     @property
     def base(self) -> str:
@@ -52,20 +76,66 @@ def build_services(settings: Settings) -> Services:
     upgrade(settings.database_address)
     database = Database(settings.database_address)
     blobs = open_blob_store(settings)
+    site = Site.from_file(settings.site_file)
+    quiet_milliseconds = settings.quiet_seconds * 1000
+    linking = Linking(site)
+    filing = StudyFiling(
+        linking=linking,
+        archive_endpoint=ARCHIVE_ENDPOINT,
+        quiet_milliseconds=quiet_milliseconds,
+        new_id=new_id,
+    )
+    document_filing = DocumentFiling(linking=linking, new_id=new_id)
+    studies = Studies(max_instances=settings.max_instances_in_study)
+    pictures = Pictures(database=database, store=blobs)
+    database.write(put_archive_endpoint)
+    access = AccessPolicy(settings)
+    resources = Resources(
+        database,
+        blobs,
+        studies,
+        base=settings.public_address + "/fhir",
+        zone=zone(settings.time_zone),
+        new_id=new_id,
+        after_write=Relinking(studies=filing, documents=document_filing).resource_written,
+    )
+    search = Search(resources, access, settings)
     return Services(
         settings=settings,
         database=database,
         blobs=blobs,
-        access=AccessPolicy(settings),
-        resources=Resources(
+        site=site,
+        access=access,
+        resources=resources,
+        binaries=Binaries(resources, limit=settings.max_upload_bytes),
+        search=search,
+        transactions=Transactions(resources, search, access),
+        ingest=Ingest(
             database,
-            None,
-            base=settings.public_address + "/fhir",
-            zone=zone(settings.time_zone),
-            new_id=new_id,
-            after_write=lambda *_: None,
+            blobs,
+            filing,
+            document_filing,
+            max_bytes=settings.max_upload_bytes,
+            time_zone=settings.time_zone,
+        ),
+        pictures=pictures,
+        background=Background(
+            database=database,
+            pictures=pictures,
+            studies=studies,
+            quiet_milliseconds=quiet_milliseconds,
         ),
     )
+
+
+def put_archive_endpoint(transaction: Transaction) -> None:
+    """The one Endpoint that every ImagingStudy refers to; written only when it changes."""
+    content = archive_endpoint(f"{ROOT_PLACEHOLDER}/dicomweb")
+    resource_type, _, resource_id = ARCHIVE_ENDPOINT.partition("/")
+    known = find_content(transaction.connection, resource_type, resource_id) or {}
+    if {name: known.get(name) for name in content} != content:
+        entries = index_entries(resource_type, content)
+        put(transaction, resource_type, resource_id, content, entries)
 
 
 def new_id() -> str:

@@ -3,9 +3,8 @@
 References are not required to resolve: an EHR's feeds arrive out of order.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -18,12 +17,14 @@ from imaging_fhir.errors import (
 )
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.validation import require_valid
-from imaging_fhir.model.codec import Resource, decode, encode_sorted
+from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource, decode, encode_sorted
 from imaging_fhir.model.search import Query
+from imaging_fhir.services.attachment import Detached, Prepared, keep, prepare
 from imaging_fhir.services.rewriting import without_base
-from imaging_fhir.storage import filing, resources, search
+from imaging_fhir.storage import binaries, filing, resources, search
 from imaging_fhir.storage.database import Connection, Database, Transaction
 from imaging_fhir.storage.point_read import PointReads
+from imaging_fhir.storage.ports import BlobStore
 from imaging_fhir.storage.resources import StoredResource, with_meta
 
 AfterWrite = Callable[[Transaction, str, str, Resource | None], None]
@@ -47,6 +48,7 @@ class Resources:
     def __init__(
         self,
         database: Database,
+        store: BlobStore,
         assembler: Assembler,
         *,
         base: str,
@@ -55,6 +57,7 @@ class Resources:
         after_write: AfterWrite,
     ) -> None:
         self.database = database
+        self.store = store
         self.current = PointReads(database)
         self.assembler = assembler
         self.base = base
@@ -68,23 +71,27 @@ class Resources:
         if found is not None and found.body is not None:
             return found, found.body
         with self.database.read() as connection:
+            return self.fetch(connection, resource_type, resource_id)
+
+    def fetch(
+        self,
+        connection: Connection,
+        resource_type: str,
+        resource_id: str,
+        version_id: str | None = None,
+    ) -> tuple[StoredResource, bytes]:
+        """The same on a connection that is in use already."""
+        if version_id is None:
             stored = resources.read(connection, resource_type, resource_id)
-            return stored, self.body(connection, stored)
+        else:
+            stored = resources.read_version(connection, resource_type, resource_id, version_id)
+        return stored, self.body(connection, stored)
 
     def read_version(
         self, resource_type: str, resource_id: str, version_id: str
     ) -> tuple[StoredResource, bytes]:
         with self.database.read() as connection:
-            stored = resources.read_version(connection, resource_type, resource_id, version_id)
-            return stored, self.body(connection, stored)
-
-    def history(
-        self, resource_type: str, resource_id: str
-    ) -> Iterator[tuple[StoredResource, bytes | None]]:
-        """Every version that was kept, newest first; a deletion has no body."""
-        with self.database.read() as connection:
-            for stored in resources.history(connection, resource_type, resource_id):
-                yield stored, None if stored.deleted else self.body(connection, stored)
+            return self.fetch(connection, resource_type, resource_id, version_id)
 
     def body(self, connection: Connection, stored: StoredResource) -> bytes:
         if stored.body is not None:
@@ -94,45 +101,88 @@ class Resources:
     def create(
         self, resource_type: str, content: Resource, *, if_none_exist: Query | None = None
     ) -> Written:
-        content = self.acceptable(resource_type, content)
-        return self.database.write(
-            partial(
-                self.create_in,
-                resource_type=resource_type,
-                resource_id=self.new_id(),
-                content=content,
-                if_none_exist=if_none_exist,
-            )
-        )
+        prepared = self.prepared(resource_type, self.new_id(), content)
+
+        def unit(transaction: Transaction, kept: list[Detached]) -> Written:
+            return self.create_in(transaction, prepared, kept, if_none_exist=if_none_exist)
+
+        return self.write(prepared, unit)
 
     def update(
-        self, resource_type: str, resource_id: str, content: Resource, *, if_match: str | None
+        self,
+        resource_type: str,
+        resource_id: str,
+        content: Resource,
+        *,
+        if_match: str | None = None,
+        if_none_match: str | None = None,
     ) -> Written:
         """The next version, or version 1 under the client's id; raise VersionConflict."""
-        if content.get("id") != resource_id:
-            raise InvalidRequest(
-                "The resource must have the id of the address.", expression=f"{resource_type}.id"
+        require_id(content, resource_type, resource_id)
+        prepared = self.prepared(resource_type, resource_id, content)
+
+        def unit(transaction: Transaction, kept: list[Detached]) -> Written:
+            return self.update_in(
+                transaction, prepared, kept, if_match=if_match, if_none_match=if_none_match
             )
-        content = self.acceptable(resource_type, content)
-        return self.database.write(
-            partial(
-                self.update_in,
-                resource_type=resource_type,
-                resource_id=resource_id,
-                content=content,
-                if_match=if_match,
+
+        return self.write(prepared, unit)
+
+    def update_where(
+        self, condition: Query, content: Resource, *, if_match: str | None = None
+    ) -> Written:
+        """http.html#cond-update; raise MultipleMatches, InvalidRequest, ResourceConflict."""
+        prepared = self.prepared(condition.resource_type, content.get("id", ""), content)
+        fresh_id = self.new_id()
+
+        def unit(transaction: Transaction, kept: list[Detached]) -> Written:
+            chosen = self.matched_or_new(transaction, condition, prepared.resource_id, fresh_id)
+            target = replace(prepared, resource_id=chosen)
+            return self.update_in(transaction, target, kept, if_match=if_match)
+
+        return self.write(prepared, unit)
+
+    def matched_or_new(
+        self, transaction: Transaction, condition: Query, given_id: str, fresh_id: str
+    ) -> str:
+        """The id that a conditional update writes to."""
+        known = self.only_match(transaction.connection, condition)
+        if known is None:
+            taken = given_id and resources.find(
+                transaction.connection, condition.resource_type, given_id
             )
-        )
+            if taken:
+                raise ResourceConflict(f"{taken.reference} exists and is not the one searched for.")
+            return given_id or fresh_id
+        if given_id and given_id != known:
+            raise InvalidRequest("The resource's id is not that of the one found.")
+        return known
 
     def delete(self, resource_type: str, resource_id: str, *, if_match: str | None = None) -> None:
         self.database.write(
-            partial(
-                self.delete_in,
-                resource_type=resource_type,
-                resource_id=resource_id,
-                if_match=if_match,
+            lambda transaction: self.delete_in(
+                transaction, resource_type, resource_id, if_match=if_match
             )
         )
+
+    def delete_where(self, condition: Query) -> None:
+        """http.html#3.1.0.7.1, of one resource; raise MultipleMatches; none is fine."""
+
+        def unit(transaction: Transaction) -> None:
+            known = self.only_match(transaction.connection, condition)
+            if known is not None:
+                self.delete_in(transaction, condition.resource_type, known)
+
+        self.database.write(unit)
+
+    def write(
+        self, prepared: Prepared, unit: Callable[[Transaction, list[Detached]], Written]
+    ) -> Written:
+        return keep(self.database, self.store, prepared.detached, unit)
+
+    def prepared(self, resource_type: str, resource_id: str, content: Resource) -> Prepared:
+        content = self.acceptable(resource_type, content)
+        return prepare(resource_type, resource_id, content, self.new_id)
 
     def acceptable(self, resource_type: str, content: Resource) -> Resource:
         """What comes in, as it may be stored; raise InvalidRequest, InvalidResource."""
@@ -145,61 +195,79 @@ class Resources:
     def create_in(
         self,
         transaction: Transaction,
+        prepared: Prepared,
+        kept: Sequence[Detached],
         *,
-        resource_type: str,
-        resource_id: str,
-        content: Resource,
         if_none_exist: Query | None = None,
     ) -> Written:
         """Writes are serial, so that nothing can be created between the search and the insert."""
         if if_none_exist is not None:
             known = self.only_match(transaction.connection, if_none_exist)
             if known is not None:
-                found = resources.read(transaction.connection, resource_type, known)
+                found = resources.read(transaction.connection, prepared.resource_type, known)
                 return Written(stored=found, created=False, changed=False)
-        return Written(
-            stored=self.put(transaction, resource_type, resource_id, content), created=True
-        )
+        return self.update_in(transaction, prepared, kept)
 
     def update_in(
         self,
         transaction: Transaction,
+        prepared: Prepared,
+        kept: Sequence[Detached],
         *,
-        resource_type: str,
-        resource_id: str,
-        content: Resource,
         if_match: str | None = None,
+        if_none_match: str | None = None,
     ) -> Written:
-        current = resources.find(transaction.connection, resource_type, resource_id)
+        connection = transaction.connection
+        current = resources.find(connection, prepared.resource_type, prepared.resource_id)
         require_match(if_match, current)
-        if current is not None and is_same(current, content):
+        require_none(if_none_match, current)
+        if current is not None and is_same(connection, current, prepared, kept):
             return Written(stored=current, created=False, changed=False)
-        stored = self.put(transaction, resource_type, resource_id, content)
+        stored = self.put(transaction, prepared)
+        self.put_binaries(transaction, stored, kept)
         return Written(stored=stored, created=current is None or current.deleted)
 
-    def put(
-        self, transaction: Transaction, resource_type: str, resource_id: str, content: Resource
-    ) -> StoredResource:
-        entries = index_entries(resource_type, content, zone=self.zone)
-        stored = resources.put(transaction, resource_type, resource_id, content, entries)
-        self.after_write(transaction, resource_type, resource_id, content)
+    def put_binaries(
+        self, transaction: Transaction, owner: StoredResource, kept: Sequence[Detached]
+    ) -> None:
+        """Bind the bytes that came inside the resource: to itself if it is the Binary.
+
+        Else to a Binary that is to be read by whoever may read the resource.
+        """
+        for one in kept:
+            stored = owner
+            if owner.type != "Binary":
+                content = {**one.content, "securityContext": {"reference": owner.reference}}
+                stored = self.put(transaction, Prepared("Binary", one.resource_id, content))
+            binaries.put_content(transaction, stored.rid, one.blob, one.content["contentType"])
+
+    def put(self, transaction: Transaction, prepared: Prepared) -> StoredResource:
+        type_, id_, content = prepared.resource_type, prepared.resource_id, prepared.content
+        entries = index_entries(type_, {**content, "id": id_}, zone=self.zone)
+        stored = resources.put(transaction, type_, id_, content, entries)
+        self.after_write(transaction, type_, id_, content)
         return stored
 
     def delete_in(
         self,
         transaction: Transaction,
-        *,
         resource_type: str,
         resource_id: str,
+        *,
         if_match: str | None = None,
     ) -> StoredResource | None:
-        current = resources.find(transaction.connection, resource_type, resource_id)
+        """A document takes with it the Binary that only it refers to; raise ResourceConflict."""
+        connection = transaction.connection
+        current = resources.find(connection, resource_type, resource_id)
         require_match(if_match, current)
-        if filing.has_images(transaction.connection, resource_type, resource_id):
+        if filing.has_images(connection, resource_type, resource_id):
             raise ResourceConflict(f"Images are filed to {resource_type}/{resource_id}.")
         deleted = resources.delete(transaction, resource_type, resource_id)
-        if deleted is not None:
+        if current is not None and deleted is not None:
             self.after_write(transaction, resource_type, resource_id, None)
+            for binary_id in binaries_of(current):
+                if not filing.is_attached(connection, binary_id):
+                    self.delete_in(transaction, "Binary", binary_id)
         return deleted
 
     def only_match(self, connection: Connection, condition: Query) -> str | None:
@@ -237,9 +305,39 @@ def require_match(if_match: str | None, current: StoredResource | None) -> None:
         raise VersionConflict("The current version is another than that of If-Match.")
 
 
-def is_same(current: StoredResource, content: Resource) -> bool:
-    """Would the next version say the same as this one?"""
+def require_none(if_none_match: str | None, current: StoredResource | None) -> None:
+    """`If-None-Match: *` on a write: only where there is none yet."""
+    exists = current is not None and not current.deleted
+    if exists and if_none_match is not None and if_none_match.strip() == "*":
+        raise VersionConflict("If-None-Match: * was said, and the resource exists.")
+
+
+def require_id(content: Resource, resource_type: str, resource_id: str) -> None:
+    if content.get("id") != resource_id:
+        raise InvalidRequest(
+            "The resource must have the id of the address.", expression=f"{resource_type}.id"
+        )
+
+
+def is_same(
+    connection: Connection,
+    current: StoredResource,
+    prepared: Prepared,
+    kept: Sequence[Detached],
+) -> bool:
+    """Would the next version say the same as this one, and stand for the same bytes?"""
     if current.body is None:
         return False
-    same = with_meta(content, current.id, current.version, current.last_updated)
-    return encode_sorted(same) == encode_sorted(decode(current.body))
+    same = with_meta(prepared.content, current.id, current.version, current.last_updated)
+    return encode_sorted(same) == encode_sorted(decode(current.body)) and all(
+        binaries.is_bound(connection, current.rid, one.blob) for one in kept
+    )
+
+
+def binaries_of(stored: StoredResource) -> list[str]:
+    """Ids of the Binaries of ours that a DocumentReference's attachments are."""
+    if stored.type != "DocumentReference" or stored.body is None:
+        return []
+    urls = [content["attachment"].get("url", "") for content in decode(stored.body)["content"]]
+    prefix = f"{BASE_PLACEHOLDER}/Binary/"
+    return [url.removeprefix(prefix) for url in urls if url.startswith(prefix)]

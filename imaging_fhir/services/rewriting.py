@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from imaging_fhir.errors import InvalidRequest
-from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource
+from imaging_fhir.model.codec import BASE_PLACEHOLDER, ROOT_PLACEHOLDER, Resource
 
 DEEPEST = 100  # R4 resources are a few levels deep; what is deeper means harm
 
@@ -31,13 +31,14 @@ def rewritten_value(name: str, value: Any, change: Change, depth: int) -> Any:
 
 def without_base(resource: Resource, base: str) -> Resource:
     """Our own address taken out: references become relative, other addresses a placeholder."""
-    prefix = base + "/"
+    root = base.removesuffix("/fhir")
 
     def change(name: str, text: str) -> str:
-        if not text.startswith(prefix):
+        if not text.startswith(root + "/"):
             return text
-        path = text.removeprefix(prefix)
-        return path if name == "reference" else f"{BASE_PLACEHOLDER}/{path}"
+        if name == "reference" and text.startswith(base + "/"):
+            return text.removeprefix(base + "/")
+        return ROOT_PLACEHOLDER + text.removeprefix(root)
 
     return rewritten(resource, change)
 

@@ -34,6 +34,12 @@ def content(connection: Connection, rid: int) -> BinaryContent:
     )
 
 
+def is_bound(connection: Connection, rid: int, blob_pk: int) -> bool:
+    """Does the Binary stand for those bytes already?"""
+    bound = select(binary.c.blob).where(binary.c.rid == rid, binary.c.blob == blob_pk)
+    return connection.execute(bound).first() is not None
+
+
 def put_content(transaction: Transaction, rid: int, blob_pk: int, content_type: str) -> None:
     """Bind the Binary to bytes that are live, in place of those it had."""
     remove_content(transaction, rid)

@@ -1,9 +1,10 @@
-"""Whether images hang on a Patient or an Encounter."""
+"""What hangs on a resource that is to be deleted."""
 
 from sqlalchemy import Connection, select, union_all
 from sqlalchemy.sql.expression import ColumnElement
 
-from imaging_fhir.storage.schema import document, resource, study
+from imaging_fhir.model.codec import BASE_PLACEHOLDER
+from imaging_fhir.storage.schema import document, resource, study, uri_index
 
 COLUMNS: dict[str, tuple[ColumnElement[str], ColumnElement[str]]] = {
     "Patient": (study.c.patient, document.c.patient),
@@ -26,3 +27,12 @@ def has_images(connection: Connection, resource_type: str, resource_id: str) -> 
     ]
     either = union_all(*(select(part.c.pk) for part in filed))
     return connection.execute(either).first() is not None
+
+
+def is_attached(connection: Connection, binary_id: str) -> bool:
+    """Does a DocumentReference refer to this Binary of ours?"""
+    referring = select(uri_index.c.rid).where(
+        uri_index.c.parameter == "DocumentReference.location",
+        uri_index.c.value == f"{BASE_PLACEHOLDER}/Binary/{binary_id}",
+    )
+    return connection.execute(referring).first() is not None

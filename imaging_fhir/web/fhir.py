@@ -7,14 +7,18 @@ from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.http import parse_date
 
 from imaging_fhir.errors import InvalidRequest, ResourceNotFound
+from imaging_fhir.fhir.operation_outcome import outcome_of
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.model.codec import Resource, decode
+from imaging_fhir.services.history import history as history_bundle
+from imaging_fhir.services.history import history_query
 from imaging_fhir.services.resources import Written
 from imaging_fhir.storage.resources import StoredResource
 from imaging_fhir.web import streams
 from imaging_fhir.web.context import caller, services
-from imaging_fhir.web.negotiation import require_json_accepted, require_json_body
+from imaging_fhir.web.negotiation import preference, require_json_accepted, require_json_body
 from imaging_fhir.web.responses import (
+    fhir_response,
     json_response,
     no_content,
     version_headers,
@@ -81,13 +85,28 @@ def is_known_to_client(stored: StoredResource) -> bool:
     return since is not None and stored.last_updated // 1000 <= since.timestamp()
 
 
+@bp.get("/<type_name>/<resource_id>/_history")
+def history(type_name: str, resource_id: str) -> Response:
+    """http.html#history, of one resource"""
+    allow("history-instance", type_name, resource_id)
+    require_json_accepted(request)
+    settings = services().settings
+    query = history_query(
+        request.args.to_dict(), count=settings.page_size, max_count=settings.max_page_size
+    )
+    return json_response(history_bundle(services().resources, type_name, resource_id, query))
+
+
 @bp.post("/<type_name>")
 def create(type_name: str) -> Response:
     """http.html#create, and ccreate"""
     allow("create", type_name)
     require_json_accepted(request)
-    written = services().resources.create(type_name, resource_sent())
-    return written_response(written)
+    condition = request.headers.get("If-None-Exist")
+    if_none_exist = None if condition is None else services().search.condition(type_name, condition)
+    return written_response(
+        services().resources.create(type_name, resource_sent(), if_none_exist=if_none_exist)
+    )
 
 
 @bp.put("/<type_name>/<resource_id>")
@@ -96,9 +115,26 @@ def update(type_name: str, resource_id: str) -> Response:
     allow("update", type_name, resource_id)
     require_json_accepted(request)
     written = services().resources.update(
-        type_name, resource_id, resource_sent(), if_match=request.headers.get("If-Match")
+        type_name,
+        resource_id,
+        resource_sent(),
+        if_match=request.headers.get("If-Match"),
+        if_none_match=request.headers.get("If-None-Match"),
     )
     return written_response(written)
+
+
+@bp.put("/<type_name>")
+def update_where(type_name: str) -> Response:
+    """http.html#cond-update"""
+    allow("update", type_name)
+    require_json_accepted(request)
+    condition = services().search.condition(type_name, query_string())
+    return written_response(
+        services().resources.update_where(
+            condition, resource_sent(), if_match=request.headers.get("If-Match")
+        )
+    )
 
 
 @bp.delete("/<type_name>/<resource_id>")
@@ -107,6 +143,29 @@ def delete(type_name: str, resource_id: str) -> Response:
     allow("delete", type_name, resource_id)
     services().resources.delete(type_name, resource_id, if_match=request.headers.get("If-Match"))
     return no_content()
+
+
+@bp.delete("/<type_name>")
+def delete_where(type_name: str) -> Response:
+    """http.html#cond-delete (3.1.0.7.1), of one resource"""
+    allow("delete", type_name)
+    services().resources.delete_where(services().search.condition(type_name, query_string()))
+    return no_content()
+
+
+@bp.post("")
+@bp.post("/")
+def batch() -> Response:
+    """http.html#transaction"""
+    require_json_accepted(request)
+    answer = services().transactions.run(
+        resource_sent(), caller(), representation=preference("return") == "representation"
+    )
+    return fhir_response(answer)
+
+
+def query_string() -> str:
+    return request.query_string.decode(errors="replace")
 
 
 def resource_sent() -> Resource:
@@ -120,7 +179,21 @@ def resource_sent() -> Resource:
 def written_response(written: Written) -> Response:
     """As `Prefer: return=` wants it (http.html#ops); by default the resource."""
     headers = version_headers(written.stored)
-    if written.changed or request.method == "POST":
+    if written.created or request.method == "POST":
         headers["Location"] = version_location(written.stored)
     status = 201 if written.created else 200
-    return json_response(written.stored.body or b"", status, headers=headers)
+    match preference("return"):
+        case "minimal":
+            headers["Preference-Applied"] = "return=minimal"
+            return no_content(status, headers)
+        case "OperationOutcome":
+            headers["Preference-Applied"] = "return=OperationOutcome"
+            return fhir_response(outcome_of([]), status, headers)
+        case _:
+            return json_response(body_of(written), status, headers)
+
+
+def body_of(written: Written) -> bytes:
+    """What is assembled from fragments is read again: it was there before (If-None-Exist)."""
+    stored = written.stored
+    return stored.body or services().resources.read(stored.type, stored.id)[1]

@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from flask import Request
+from flask import Request, request
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header, parse_options_header
 
@@ -59,6 +59,15 @@ def split_type(value: str) -> tuple[str, dict[str, str]]:
 
 def is_r4(options: dict[str, str]) -> bool:
     return options.get("fhirversion", options.get("fhirVersion", "4.0")) == "4.0"
+
+
+def preference(name: str) -> str | None:
+    """What `Prefer` says of it (RFC 7240): `return=minimal`, `handling=strict`, ..."""
+    for part in ",".join(request.headers.getlist("Prefer")).replace(";", ",").split(","):
+        said, _, value = part.strip().partition("=")
+        if said.strip().lower() == name:
+            return value.strip().strip('"')
+    return None
 
 
 def require_json_body(content_type: str | None) -> None:

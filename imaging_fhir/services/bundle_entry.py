@@ -1,0 +1,88 @@
+"""An entry of a batch or transaction, as what it asks for (bundle.html#request)."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from imaging_fhir.errors import ImagingError, InvalidRequest, InvalidResource
+from imaging_fhir.model.codec import Resource
+
+ADDRESS = re.compile(
+    r"/?(?P<type>[A-Z][A-Za-z]+)"
+    r"(?:/(?P<id>[A-Za-z0-9\-.]{1,64})(?:/_history/(?P<version>[A-Za-z0-9\-.]{1,64}))?)?"
+    r"(?:\?(?P<query>.*))?"
+)
+WRITING = {"POST": "create", "PUT": "update", "DELETE": "delete"}
+READING = frozenset({"GET", "HEAD"})
+ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "GET": 3, "HEAD": 3}  # http.html#trules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    index: int
+    method: str
+    resource_type: str
+    resource_id: str | None
+    version_id: str | None
+    query: str | None  # conditional update or delete, or a search
+    full_url: str | None
+    resource: Resource | None
+    request: Mapping[str, Any]
+
+    @property
+    def interaction(self) -> str:
+        if self.method in WRITING:
+            return WRITING[self.method]
+        if self.version_id is not None:
+            return "vread"
+        return "search-type" if self.resource_id is None else "read"
+
+    @property
+    def content(self) -> Resource:
+        """What is to be written; raise InvalidRequest where there is nothing."""
+        if self.resource is None:
+            raise InvalidRequest("The entry has no resource.")
+        return self.resource
+
+
+def entry_at(index: int, entry: object, base: str) -> Entry:
+    """Raise InvalidRequest where it asks for nothing that can be understood."""
+    request = entry.get("request") if isinstance(entry, dict) else None
+    if not isinstance(entry, dict) or not isinstance(request, dict):
+        raise InvalidRequest("The entry has no request (bdl-3).")
+    method, url = request.get("method"), request.get("url")
+    if not isinstance(method, str) or not isinstance(url, str):
+        raise InvalidRequest("The entry's request lacks method or url.")
+    address = ADDRESS.fullmatch(url.removeprefix(base))
+    if method not in ORDER or address is None:
+        raise InvalidRequest("The entry's request is none that this server knows.")
+    resource = entry.get("resource")
+    return Entry(
+        index=index,
+        method=method,
+        resource_type=address["type"],
+        resource_id=address["id"],
+        version_id=address["version"],
+        query=address["query"],
+        full_url=entry.get("fullUrl"),
+        resource=resource if isinstance(resource, dict) else None,
+        request=request,
+    )
+
+
+@contextmanager
+def named(index: int) -> Iterator[None]:
+    """Errors inside say which entry they are of."""
+    where = f"Bundle.entry[{index}]"
+    try:
+        yield
+    except InvalidResource as error:
+        raise InvalidResource(
+            f"{where}: {error}",
+            expression=where,
+            issues=tuple((f"{where}: {at}", fault) for at, fault in error.issues),
+        ) from error
+    except ImagingError as error:
+        raise type(error)(f"{where}: {error}", expression=where) from error

@@ -1,0 +1,379 @@
+"""batch and transaction (http.html#transaction): many interactions in one request.
+
+A transaction is one unit of the database: all of it is committed, or nothing. Its bytes (Binary,
+inline attachments) are placed before, and are what nothing refers to if it fails.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from imaging_fhir.errors import ImagingError, InvalidRequest, MultipleMatches
+from imaging_fhir.fhir.operation_outcome import operation_outcome
+from imaging_fhir.fhir.validation import require_valid
+from imaging_fhir.model.codec import Resource, decode
+from imaging_fhir.model.search import Query
+from imaging_fhir.services.access import AccessPolicy, Caller
+from imaging_fhir.services.attachment import Detached, Prepared, keep, prepare
+from imaging_fhir.services.bundle_entry import ORDER, READING, Entry, entry_at, named
+from imaging_fhir.services.interactions import is_supported, require_supported
+from imaging_fhir.services.resources import Resources, Written, require_id, require_type
+from imaging_fhir.services.rewriting import rewritten, with_references, without_base
+from imaging_fhir.services.search import Search
+from imaging_fhir.storage.database import Connection, Transaction
+from imaging_fhir.storage.resources import StoredResource, instant
+
+MOST_ENTRIES = 5000
+Answers = dict[int, Resource]  # by the entry's place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """An entry with the id that it will write to, as far as that is known beforehand."""
+
+    entry: Entry
+    prepared: Prepared
+    condition: Query | None = None  # of a conditional create, update or delete
+
+
+class Transactions:
+    def __init__(self, resources: Resources, search: Search, access: AccessPolicy) -> None:
+        self.resources = resources
+        self.search = search
+        self.access = access
+
+    def run(self, bundle: Resource, caller: Caller, *, representation: bool = False) -> Resource:
+        """The response Bundle; raise ImagingError where a transaction fails as a whole."""
+        require_type("Bundle", bundle)
+        kind, entries = bundle.get("type"), bundle.get("entry", [])
+        if kind not in ("batch", "transaction") or not isinstance(entries, list):
+            raise InvalidRequest(
+                "Only a batch or a transaction can be posted here.", expression="Bundle.type"
+            )
+        if len(entries) > MOST_ENTRIES:
+            raise InvalidRequest(f"A Bundle may have at most {MOST_ENTRIES} entries.")
+        run = self.batch if kind == "batch" else self.transaction
+        answers = run(bundle, caller)
+        return {
+            "resourceType": "Bundle",
+            "type": f"{kind}-response",
+            "entry": [
+                shown(answers[index], representation or is_reading(entry))
+                for index, entry in enumerate(entries)
+            ],
+        }
+
+    def entry(self, index: int, entry: object, caller: Caller) -> Entry:
+        understood = entry_at(index, entry, self.resources.base)
+        require_supported(understood.interaction, understood.resource_type)
+        self.access.require(caller, understood.interaction, understood.resource_type)
+        return understood
+
+    # batch: each entry for itself
+
+    def batch(self, bundle: Resource, caller: Caller) -> Answers:
+        answers = {}
+        for index, entry in enumerate(bundle.get("entry", [])):
+            try:
+                with named(index):
+                    answers[index] = self.alone(self.entry(index, entry, caller), caller)
+            except ImagingError as error:
+                answers[index] = failed(error)
+        return answers
+
+    def alone(self, entry: Entry, caller: Caller) -> Resource:
+        """One interaction with a transaction of its own."""
+        if entry.method in READING:
+            with self.resources.database.read() as connection:
+                return self.fetched(connection, entry, caller)
+        if entry.method == "DELETE":
+            self.delete(entry)
+            return deleted()
+        return written(self.store(entry))
+
+    def delete(self, entry: Entry) -> None:
+        if entry.resource_id is not None:
+            self.resources.delete(
+                entry.resource_type, entry.resource_id, if_match=entry.request.get("ifMatch")
+            )
+        else:
+            self.resources.delete_where(self.condition(entry.resource_type, entry.query))
+
+    def store(self, entry: Entry) -> Written:
+        require_type(entry.resource_type, entry.content)
+        if entry.method == "POST":
+            condition = self.if_none_exist(entry)
+            return self.resources.create(
+                entry.resource_type, entry.content, if_none_exist=condition
+            )
+        if entry.resource_id is None:
+            where = self.condition(entry.resource_type, entry.query)
+            return self.resources.update_where(where, entry.content)
+        return self.resources.update(
+            entry.resource_type,
+            entry.resource_id,
+            entry.content,
+            if_match=entry.request.get("ifMatch"),
+            if_none_match=entry.request.get("ifNoneMatch"),
+        )
+
+    # transaction: all of it or nothing
+
+    def transaction(self, bundle: Resource, caller: Caller) -> Answers:
+        entries = []
+        for index, entry in enumerate(bundle.get("entry", [])):
+            with named(index):
+                entries.append(self.entry(index, entry, caller))
+        require_valid(bundle)
+        planned = [self.plan(entry) for entry in entries]
+        require_distinct(one.prepared for one in planned if one.entry.method not in READING)
+        detached = [inner for one in planned for inner in one.prepared.detached]
+
+        def unit(transaction: Transaction, kept: list[Detached]) -> Answers:
+            return Run(self, transaction, planned, kept, caller).answers()
+
+        return keep(self.resources.database, self.resources.store, detached, unit)
+
+    def plan(self, entry: Entry) -> Planned:
+        with named(entry.index):
+            if entry.method in READING:
+                prepared = Prepared(entry.resource_type, entry.resource_id or "", {})
+                return Planned(entry=entry, prepared=prepared)
+            if entry.method == "DELETE":
+                return self.plan_delete(entry)
+            return self.plan_write(entry)
+
+    def plan_delete(self, entry: Entry) -> Planned:
+        prepared = Prepared(entry.resource_type, entry.resource_id or "", {})
+        if entry.resource_id is not None:
+            return Planned(entry=entry, prepared=prepared)
+        condition = self.condition(entry.resource_type, entry.query)
+        return Planned(entry=entry, prepared=prepared, condition=condition)
+
+    def plan_write(self, entry: Entry) -> Planned:
+        type_ = entry.resource_type
+        require_type(type_, entry.content)
+        content = without_base(entry.content, self.resources.base)
+        if entry.method == "POST":
+            chosen, condition = self.resources.new_id(), self.if_none_exist(entry)
+        elif entry.resource_id is not None:
+            require_id(content, type_, entry.resource_id)
+            chosen, condition = entry.resource_id, None
+        else:
+            chosen = content.get("id") or self.resources.new_id()
+            condition = self.condition(type_, entry.query)
+        prepared = prepare(type_, chosen, content, self.resources.new_id)
+        return Planned(entry=entry, prepared=prepared, condition=condition)
+
+    def if_none_exist(self, entry: Entry) -> Query | None:
+        condition = entry.request.get("ifNoneExist")
+        return None if condition is None else self.condition(entry.resource_type, condition)
+
+    def condition(self, resource_type: str, text: str | None) -> Query:
+        return self.search.condition(resource_type, text or "")
+
+    def fetched(self, connection: Connection, entry: Entry, caller: Caller) -> Resource:
+        """The answer to a GET."""
+        if entry.resource_id is None:
+            page = self.search.bundle(
+                connection, self.search.query(entry.resource_type, entry.query or "", caller)
+            )
+            return {"resource": decode(page), "response": {"status": "200 OK"}}
+        stored, body = self.resources.fetch(
+            connection, entry.resource_type, entry.resource_id, entry.version_id
+        )
+        return {"resource": decode(body), "response": response("200 OK", stored)}
+
+
+class Run:
+    """One run of a transaction inside its unit; nothing of it outlives a failure."""
+
+    def __init__(
+        self,
+        transactions: Transactions,
+        transaction: Transaction,
+        planned: Sequence[Planned],
+        kept: Sequence[Detached],
+        caller: Caller,
+    ) -> None:
+        self.transactions = transactions
+        self.resources = transactions.resources
+        self.transaction = transaction
+        self.planned = planned
+        self.kept = {one.resource_id: one for one in kept}
+        self.caller = caller
+        self.done: Answers = {}
+
+    def answers(self) -> Answers:
+        """Deletes, then creates, updates and reads; what searches for others among them last."""
+        chosen = [self.resolved(one) for one in self.planned]
+        require_distinct(one.prepared for one in chosen if one.entry.method not in READING)
+        targets = targets_of(chosen)
+        rewritten_ones = [self.with_targets(one, targets) for one in chosen]
+        for one in sorted(rewritten_ones, key=turn):
+            with named(one.entry.index):
+                self.done[one.entry.index] = self.answer(one)
+        return self.done
+
+    def resolved(self, one: Planned) -> Planned:
+        """With the id of the resource that the entry's condition finds."""
+        if one.condition is None:
+            return one
+        with named(one.entry.index):
+            known = self.resources.only_match(self.transaction.connection, one.condition)
+        if known is None:
+            return replace(one, condition=None)
+        if one.entry.method == "PUT" and one.entry.content.get("id", known) != known:
+            raise InvalidRequest("The resource's id is not that of the one found.")
+        return replace(one, prepared=replace(one.prepared, resource_id=known))
+
+    def with_targets(self, one: Planned, targets: Mapping[str, str]) -> Planned:
+        prepared = one.prepared
+        content = with_references(prepared.content, targets) if prepared.content else {}
+        return replace(one, prepared=replace(prepared, content=content))
+
+    def answer(self, one: Planned) -> Resource:
+        match one.entry.method:
+            case "DELETE":
+                return self.delete(one)
+            case "POST" if one.condition is not None:  # something fulfils If-None-Exist
+                found, body = self.resources.fetch(
+                    self.transaction.connection,
+                    one.prepared.resource_type,
+                    one.prepared.resource_id,
+                )
+                return {"resource": decode(body), "response": response("200 OK", found)}
+            case "POST" | "PUT":
+                return written(self.write(one))
+            case _:
+                return self.transactions.fetched(
+                    self.transaction.connection, one.entry, self.caller
+                )
+
+    def delete(self, one: Planned) -> Resource:
+        if one.prepared.resource_id:
+            self.resources.delete_in(
+                self.transaction,
+                one.prepared.resource_type,
+                one.prepared.resource_id,
+                if_match=one.entry.request.get("ifMatch"),
+            )
+        return deleted()
+
+    def write(self, one: Planned) -> Written:
+        prepared = one.prepared
+        if has_conditional_reference(prepared.content):
+            prepared = replace(prepared, content=self.with_found_references(prepared.content))
+        kept = [self.kept[inner.resource_id] for inner in one.prepared.detached]
+        return self.resources.update_in(
+            self.transaction,
+            prepared,
+            kept,
+            if_match=one.entry.request.get("ifMatch"),
+            if_none_match=one.entry.request.get("ifNoneMatch"),
+        )
+
+    def with_found_references(self, content: Resource) -> Resource:
+        def change(name: str, text: str) -> str:
+            return self.found_reference(text) if is_conditional(name, text) else text
+
+        return rewritten(content, change)
+
+    def found_reference(self, text: str) -> str:
+        """The one resource that a conditional reference means; raise MultipleMatches."""
+        resource_type, _, query = text.partition("?")
+        require_supported("search-type", resource_type)
+        condition = self.transactions.condition(resource_type, query)
+        known = self.resources.only_match(self.transaction.connection, condition)
+        if known is None:
+            raise MultipleMatches("A conditional reference finds nothing.")
+        return f"{resource_type}/{known}"
+
+
+def turn(one: Planned) -> tuple[int, bool]:
+    return ORDER[one.entry.method], has_conditional_reference(one.prepared.content)
+
+
+def targets_of(planned: Iterable[Planned]) -> dict[str, str]:
+    """What each entry's own address stands for in this transaction."""
+    return {
+        one.entry.full_url: f"{one.prepared.resource_type}/{one.prepared.resource_id}"
+        for one in planned
+        if one.entry.full_url and one.entry.method in ("POST", "PUT")
+    }
+
+
+def require_distinct(prepared: Iterable[Prepared]) -> None:
+    """No resource is touched twice (http.html#trules); raise InvalidRequest."""
+    seen = set()
+    for one in prepared:
+        identity = (one.resource_type, one.resource_id)
+        if one.resource_id and identity in seen:
+            raise InvalidRequest(
+                f"The transaction touches {one.resource_type}/{one.resource_id} more than once."
+            )
+        seen.add(identity)
+
+
+def is_conditional(name: str, text: str) -> bool:
+    return name == "reference" and "?" in text and "://" not in text and not text.startswith("#")
+
+
+def has_conditional_reference(content: Resource) -> bool:
+    found = False
+
+    def look(name: str, text: str) -> str:
+        nonlocal found
+        found = found or is_conditional(name, text)
+        return text
+
+    rewritten(content, look)
+    return found
+
+
+def response(status: str, stored: StoredResource) -> Resource:
+    return {
+        "status": status,
+        "location": f"{stored.reference}/_history/{stored.version}",
+        "etag": f'W/"{stored.version}"',
+        "lastModified": instant(stored.last_updated),
+    }
+
+
+def written(result: Written) -> Resource:
+    status = "201 Created" if result.created else "200 OK"
+    return {
+        "resource": decode(result.stored.body or b"null"),
+        "response": response(status, result.stored),
+    }
+
+
+def deleted() -> Resource:
+    return {"response": {"status": "204 No Content"}}
+
+
+def failed(error: ImagingError) -> Resource:
+    outcome = operation_outcome(error.issue_code, str(error), expression=error.expression)
+    return {"response": {"status": str(error.status), "outcome": outcome}}
+
+
+def shown(answer: Resource, with_resource: bool) -> Resource:
+    return answer if with_resource else {"response": answer["response"]}
+
+
+def is_reading(entry: object) -> bool:
+    """Reads always bring their resource, writes only where it is wanted."""
+    request = entry.get("request") if isinstance(entry, dict) else None
+    return isinstance(request, dict) and request.get("method") in READING
+
+
+def supported_part(bundle: Resource) -> Resource:
+    """The Bundle without the entries whose type or interaction this server does not offer."""
+
+    def kept(entry: Resource) -> bool:
+        request = entry.get("request", {})
+        method = str(request.get("method", ""))
+        resource_type = str(request.get("url", "")).partition("?")[0].split("/")[0]
+        interaction = {"POST": "create", "PUT": "update", "DELETE": "delete"}.get(method, "read")
+        return is_supported(interaction, resource_type)
+
+    return {**bundle, "entry": [entry for entry in bundle.get("entry", []) if kept(entry)]}

@@ -1,0 +1,50 @@
+"""Searching over HTTP (http.html#search): by GET or POST, of a type or in a compartment."""
+
+from flask import Blueprint, Response, request
+
+from imaging_fhir.errors import UnsupportedMediaType
+from imaging_fhir.web.context import caller, services
+from imaging_fhir.web.fhir import allow
+from imaging_fhir.web.negotiation import preference, require_json_accepted
+from imaging_fhir.web.responses import json_response
+
+bp = Blueprint("search", __name__, url_prefix="/fhir")
+FORM = "application/x-www-form-urlencoded"
+
+
+@bp.get("/<type_name>")
+@bp.post("/<type_name>/_search")
+def search(type_name: str) -> Response:
+    return found(type_name, None)
+
+
+@bp.get("/<owner_type>/<owner_id>/<type_name>")
+@bp.post("/<owner_type>/<owner_id>/<type_name>/_search")
+def search_compartment(owner_type: str, owner_id: str, type_name: str) -> Response:
+    """compartmentdefinition.html; an owner that is not there has nothing in its compartment"""
+    allow("read", owner_type, owner_id)
+    return found(type_name, (owner_type, owner_id))
+
+
+def found(type_name: str, compartment: tuple[str, str] | None) -> Response:
+    allow("search-type", type_name)
+    require_json_accepted(request)
+    return json_response(
+        services().search.search(
+            type_name,
+            parameters(),
+            caller(),
+            compartment=compartment,
+            strict=preference("handling") == "strict",
+        )
+    )
+
+
+def parameters() -> list[tuple[str, str]]:
+    """Those of the address, and of the form where there is one; raise UnsupportedMediaType."""
+    given = list(request.args.items(multi=True))
+    if request.method == "POST":
+        if request.mimetype not in (FORM, ""):
+            raise UnsupportedMediaType(f"A search is posted as {FORM}.")
+        given += request.form.items(multi=True)
+    return given
