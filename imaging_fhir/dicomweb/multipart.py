@@ -1,6 +1,6 @@
 """Bodies of many parts (RFC 2046, RFC 7578, PS3.18 8.6.1): read and written as they stream."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from email.message import Message
 from email.utils import collapse_rfc2231_value
@@ -176,3 +176,13 @@ def part_start(boundary: str, headers: dict[str, str]) -> bytes:
 
 def body_end(boundary: str) -> bytes:
     return f"\r\n--{boundary}--\r\n".encode("ascii")
+
+
+def related_body(
+    boundary: str, contents: Iterable[tuple[dict[str, str], Iterable[bytes]]]
+) -> Iterator[bytes]:
+    """The whole body, from the headers and the bytes of each part."""
+    for headers, chunks in contents:
+        yield part_start(boundary, headers)
+        yield from chunks
+    yield body_end(boundary)

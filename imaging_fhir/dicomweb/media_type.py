@@ -1,0 +1,168 @@
+"""What a client accepts (PS3.18 8.7): media ranges, and the form of instances they ask for."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.request import parse_http_list
+
+from imaging_fhir.dicomweb.multipart import split_media_type
+from imaging_fhir.errors import InvalidRequest, NotAcceptable
+
+DICOM = "application/dicom"
+DICOM_JSON = "application/dicom+json"
+OCTET_STREAM = "application/octet-stream"
+RELATED = "multipart/related"
+JSON_RANGES = frozenset({DICOM_JSON, "application/json", "application/*", "*/*"})
+AS_STORED = "*"  # of the transfer-syntax parameter
+EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+MAX_ACCEPT_CHARACTERS = 8192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaRange:
+    """One entry of an Accept header; of `multipart/related`, `media_type` is that of its parts."""
+
+    media_type: str
+    is_multipart: bool = False
+    transfer_syntax: str | None = None
+    quality: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DicomForm:
+    """How instances are to be sent, and in which transfer syntaxes they may be."""
+
+    is_multipart: bool
+    transfer_syntaxes: frozenset[str]
+
+    def takes(self, transfer_syntax: str) -> bool:
+        return AS_STORED in self.transfer_syntaxes or transfer_syntax in self.transfer_syntaxes
+
+
+def media_ranges(accept: str) -> tuple[MediaRange, ...]:
+    """The ranges of an Accept header (or parameter), best first; none accepts everything.
+
+    Raise InvalidRequest where a quality is no number.
+    """
+    if len(accept) > MAX_ACCEPT_CHARACTERS:
+        raise InvalidRequest("The Accept header is too long.", expression="http.Accept")
+    ranges = [media_range(entry) for entry in parse_http_list(accept) if entry.strip()]
+    if not ranges:
+        return (MediaRange(media_type="*/*"),)
+    acceptable = [one for one in ranges if one.quality > 0]
+    return tuple(sorted(acceptable, key=lambda one: -one.quality))
+
+
+def media_range(entry: str) -> MediaRange:
+    media_type, parameters = split_media_type(entry)
+    is_multipart = media_type in (RELATED, "multipart/*")
+    if is_multipart:
+        media_type = parameters.get("type", "*/*").lower()
+    return MediaRange(
+        media_type=media_type,
+        is_multipart=is_multipart,
+        transfer_syntax=parameters.get("transfer-syntax"),
+        quality=quality(parameters.get("q", "1")),
+    )
+
+
+def quality(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise InvalidRequest("A quality in Accept is from 0 to 1.", expression="http.Accept")
+    return value
+
+
+def dicom_form(ranges: Iterable[MediaRange], *, single: bool) -> DicomForm:
+    """The form in which to send one instance (`single`) or many; raise NotAcceptable.
+
+    Without a transfer-syntax parameter Explicit VR Little Endian is meant (PS3.18 8.7.3.5.2);
+    whoever names no media type accepts any, as stored.
+    """
+    offers = [offer for one in ranges if (offer := dicom_offer(one, single)) is not None]
+    if not offers:
+        raise NotAcceptable(
+            f'Instances are sent as {RELATED}; type="{DICOM}"'
+            f"{f', or one alone as {DICOM}' if single else ''}.",
+            expression="http.Accept",
+        )
+    is_multipart = offers[0][0]
+    syntaxes = frozenset(syntax for multipart, syntax in offers if multipart == is_multipart)
+    return DicomForm(is_multipart=is_multipart, transfer_syntaxes=syntaxes)
+
+
+def dicom_offer(accepted: MediaRange, single: bool) -> tuple[bool, str] | None:
+    """Whether in parts, and the transfer syntax; None where the range asks for something else."""
+    media_type = accepted.media_type
+    if media_type == DICOM and (accepted.is_multipart or single):
+        return accepted.is_multipart, accepted.transfer_syntax or EXPLICIT_VR_LITTLE_ENDIAN
+    if media_type == "*/*" or (media_type == "application/*" and accepted.is_multipart):
+        return True, accepted.transfer_syntax or AS_STORED
+    if media_type == "application/*" and single:
+        return False, accepted.transfer_syntax or AS_STORED
+    return None
+
+
+def require_dicom_json(ranges: Iterable[MediaRange]) -> None:
+    """Raise NotAcceptable where DICOM JSON is not accepted."""
+    if not any(one.media_type in JSON_RANGES and not one.is_multipart for one in ranges):
+        raise NotAcceptable(f"This is sent as {DICOM_JSON} only.", expression="http.Accept")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkForm:
+    """How a bulk data value is sent: alone or in parts, and of which type."""
+
+    is_multipart: bool
+    media_type: str
+
+
+def plain_bulk_form(ranges: Iterable[MediaRange]) -> BulkForm:
+    """Of a value that is not compressed: octets, alone unless parts are asked for."""
+    for one in ranges:
+        if one.media_type in (OCTET_STREAM, "application/*", "*/*"):
+            return BulkForm(is_multipart=one.is_multipart, media_type=OCTET_STREAM)
+    raise NotAcceptable(f"This value is sent as {OCTET_STREAM} only.", expression="http.Accept")
+
+
+def compressed_bulk_form(ranges: Iterable[MediaRange], transfer_syntax: str) -> BulkForm:
+    """Of compressed frames: always in parts, one a frame, as they are stored."""
+    own_type = FRAME_TYPES.get(transfer_syntax, OCTET_STREAM)
+    for one in ranges:
+        if takes_compressed(one, own_type, transfer_syntax):
+            named = one.media_type == OCTET_STREAM
+            return BulkForm(is_multipart=True, media_type=OCTET_STREAM if named else own_type)
+    raise NotAcceptable(
+        f'These frames are sent as {RELATED}; type="{own_type}"; '
+        f"transfer-syntax={transfer_syntax}.",
+        expression="http.Accept",
+    )
+
+
+def takes_compressed(accepted: MediaRange, own_type: str, transfer_syntax: str) -> bool:
+    """Octets without a transfer syntax are uncompressed ones; an image type stands for its own."""
+    if accepted.media_type == OCTET_STREAM:
+        return accepted.transfer_syntax in (AS_STORED, transfer_syntax)
+    general = own_type.partition("/")[0] + "/*"
+    if accepted.media_type not in (own_type, general, "*/*"):
+        return False
+    return accepted.transfer_syntax in (None, AS_STORED, transfer_syntax)
+
+
+FRAME_TYPES = {  # PS3.18 8.7.3.3.2, by what follows 1.2.840.10008.1.2
+    f"1.2.840.10008.1.2.{suffix}": media_type
+    for media_type, suffixes in {
+        "image/jpeg": ("4.50", "4.51", "4.57", "4.70"),
+        "image/jls": ("4.80", "4.81"),
+        "image/jp2": ("4.90", "4.91"),
+        "image/jpx": ("4.92", "4.93"),
+        "image/jphc": ("4.201", "4.202", "4.203"),
+        "image/jxl": ("4.110", "4.111", "4.112"),
+        "image/dicom-rle": ("5",),
+        "video/mpeg": ("4.100", "4.100.1", "4.101", "4.101.1"),
+        "video/mp4": tuple(f"4.{n}" for n in (102, 103, 104, 105, 106, 107, 108)),
+    }.items()
+    for suffix in suffixes
+}

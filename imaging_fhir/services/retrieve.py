@@ -1,0 +1,125 @@
+"""What DICOMweb gives out: instances as stored, their DICOM JSON, and their bulk data."""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from imaging_fhir.dicomweb.part10 import file_head, preamble
+from imaging_fhir.errors import ResourceNotFound
+from imaging_fhir.images.bulk_data import BulkValue, bulk_value
+from imaging_fhir.images.dicom_stream import PREAMBLE_BYTES, PREFIX, start_of_file
+from imaging_fhir.model.blob import Blob
+from imaging_fhir.storage.database import Database
+from imaging_fhir.storage.dicom_retrieval import dicom_json_of, visible_instances
+from imaging_fhir.storage.ports import BlobStore
+
+CHUNK = 256 * 1024
+INSTANCES_AT_ONCE = 100  # whose DICOM JSON is in memory together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredInstance:
+    """An instance that may be seen, and where its bytes are."""
+
+    pk: int
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    number_of_frames: int | None
+    blob: Blob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DicomFile:
+    """A file of PS3.10: `head` is empty unless the bytes arrived without one of their own."""
+
+    stream: BinaryIO
+    head: bytes
+    start: int  # of what of the stored bytes follows the head
+    size: int  # of the whole
+
+    def chunks(self) -> Iterator[bytes]:
+        """All of it; the stream is closed at the end, however it comes."""
+        with self.stream:
+            if self.head:
+                yield self.head
+            self.stream.seek(self.start)
+            while chunk := self.stream.read(CHUNK):
+                yield chunk
+
+
+class Retrieve:
+    def __init__(self, database: Database, store: BlobStore) -> None:
+        self.database = database
+        self.store = store
+
+    def instances(
+        self, study: str, series: str | None = None, instance: str | None = None
+    ) -> list[StoredInstance]:
+        """Those of a study, of a series of it, or the one, in order; raise ResourceNotFound."""
+        with self.database.read() as connection:
+            rows = visible_instances(connection, study, series, instance)
+        if not rows:
+            raise ResourceNotFound("There is no such study, series or instance here.")
+        return [
+            StoredInstance(
+                pk=row.pk,
+                study_instance_uid=row.study_instance_uid,
+                series_instance_uid=row.series_instance_uid,
+                sop_instance_uid=row.sop_instance_uid,
+                sop_class_uid=row.sop_class_uid,
+                transfer_syntax_uid=row.transfer_syntax_uid,
+                number_of_frames=row.number_of_frames,
+                blob=Blob(sha256=row.sha256, size=row.size, generation=row.generation),
+            )
+            for row in rows
+        ]
+
+    def file(self, instance: StoredInstance) -> DicomFile:
+        """The instance as stored; raise ResourceNotFound, StorageUnavailable."""
+        stream = self.store.open(instance.blob)
+        try:
+            head, start = missing_head(stream, instance)
+        except BaseException:
+            stream.close()
+            raise
+        size = len(head) + instance.blob.size - start
+        return DicomFile(stream=stream, head=head, start=start, size=size)
+
+    def metadata(
+        self, instances: Sequence[StoredInstance]
+    ) -> Iterator[tuple[StoredInstance, bytes]]:
+        """Each with its DICOM JSON; one that was erased meanwhile is left out."""
+        for first in range(0, len(instances), INSTANCES_AT_ONCE):
+            some = instances[first : first + INSTANCES_AT_ONCE]
+            with self.database.read() as connection:
+                found = dicom_json_of(connection, [one.pk for one in some])
+            for one in some:
+                if one.pk in found:
+                    yield one, zlib.decompress(found[one.pk])
+
+    def bulk_data(self, instance: StoredInstance, path: str) -> tuple[BinaryIO, BulkValue]:
+        """The value at a path of BulkDataURI, and the stream to close; raise ResourceNotFound."""
+        stream = self.store.open(instance.blob)
+        try:
+            return stream, bulk_value(stream, path)
+        except BaseException:
+            stream.close()
+            raise
+
+
+def missing_head(stream: BinaryIO, instance: StoredInstance) -> tuple[bytes, int]:
+    """What has to be put before the stored bytes, and from where on those are served."""
+    has_preamble = stream.read(PREAMBLE_BYTES + len(PREFIX))[PREAMBLE_BYTES:] == PREFIX
+    start = start_of_file(stream)
+    if not start.is_transfer_syntax_guessed:
+        return (b"" if has_preamble else preamble()), 0
+    head = file_head(
+        sop_class_uid=instance.sop_class_uid,
+        sop_instance_uid=instance.sop_instance_uid,
+        transfer_syntax_uid=instance.transfer_syntax_uid,
+    )
+    return head, start.stream.tell()

@@ -1,0 +1,195 @@
+"""WADO-RS (PS3.18 10.4): studies, series and instances as stored, metadata and bulk data."""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+from flask import Blueprint, Response, request
+
+from imaging_fhir.dicomweb.media_type import (
+    DICOM,
+    DICOM_JSON,
+    DicomForm,
+    compressed_bulk_form,
+    dicom_form,
+    plain_bulk_form,
+    require_dicom_json,
+)
+from imaging_fhir.dicomweb.metadata import gzipped, json_array, with_bulk_data_base
+from imaging_fhir.errors import InvalidRequest, NotAcceptable, ResourceNotFound
+from imaging_fhir.images.bulk_data import BulkValue
+from imaging_fhir.services.retrieve import DicomFile, Retrieve, StoredInstance
+from imaging_fhir.web.context import caller, services
+from imaging_fhir.web.dicomweb_answers import (
+    accepted,
+    answer,
+    answer_errors,
+    base,
+    related_answer,
+)
+
+bp = Blueprint("dicomweb", __name__, url_prefix="/dicomweb")
+answer_errors(bp)
+
+UID = re.compile(r"[0-9.]{1,64}")
+BULK_DATA_PATH = re.compile(r"([0-9A-F]{8}/[0-9]{1,6}/){0,64}[0-9A-F]{8}")
+PIXEL_DATA = "7FE00010"
+STUDY = "/studies/<study>"
+SERIES = f"{STUDY}/series/<series>"
+INSTANCE = f"{SERIES}/instances/<instance>"
+
+
+@bp.get(STUDY)
+@bp.get(SERIES)
+@bp.get(INSTANCE)
+def retrieve_instances(
+    study: str, series: str | None = None, instance: str | None = None
+) -> Response:
+    """10.4.1.1.1: as stored, in a multipart body, or one alone as application/dicom."""
+    instances = visible_instances(study, series, instance)
+    form = dicom_form(accepted(), single=instance is not None)
+    if is_known_to_client(instances):
+        return not_modified(instances)
+    require_as_stored(instances, form)
+    response = parts_answer(instances) if form.is_multipart else file_answer(instances[0])
+    response.headers["ETag"] = etag(instances)
+    return response
+
+
+def visible_instances(study: str, series: str | None, instance: str | None) -> list[StoredInstance]:
+    """Raise AccessDenied, InvalidRequest, ResourceNotFound."""
+    services().access.require(caller(), "read", "ImagingStudy")
+    for uid in (study, series, instance):
+        if uid is not None and not UID.fullmatch(uid):
+            raise InvalidRequest("The address has something else than a UID in the place of one.")
+    return retrieve().instances(study, series, instance)
+
+
+def retrieve() -> Retrieve:
+    return Retrieve(services().database, services().blobs)
+
+
+def require_as_stored(instances: Sequence[StoredInstance], form: DicomForm) -> None:
+    """Raise NotAcceptable where an instance is in a transfer syntax that was not asked for."""
+    for instance in instances:
+        if not form.takes(instance.transfer_syntax_uid):
+            raise NotAcceptable(
+                f"Instances are sent as stored, here in {instance.transfer_syntax_uid}: "
+                f'ask for type="{DICOM}"; transfer-syntax=*.',
+                expression="http.Accept",
+            )
+
+
+def parts_answer(instances: Sequence[StoredInstance]) -> Response:
+    files = map(retrieve().file, instances)
+    first = next(files)  # before the status is said: after it, a fault can only cut the answer
+    contents = zip(instances, chain([first], files), strict=True)
+    response = related_answer(
+        DICOM,
+        ((part_headers(instance), file.chunks()) for instance, file in contents),
+    )
+    response.call_on_close(first.stream.close)
+    return response
+
+
+def part_headers(instance: StoredInstance) -> dict[str, str]:
+    return {"Content-Type": content_type(instance), "Content-Location": address(instance)}
+
+
+def content_type(instance: StoredInstance) -> str:
+    return f"{DICOM}; transfer-syntax={instance.transfer_syntax_uid}"
+
+
+def address(instance: StoredInstance) -> str:
+    return (
+        f"{base()}/studies/{instance.study_instance_uid}"
+        f"/series/{instance.series_instance_uid}/instances/{instance.sop_instance_uid}"
+    )
+
+
+def file_answer(instance: StoredInstance) -> Response:
+    file: DicomFile = retrieve().file(instance)
+    response = answer(file.chunks(), content_type=content_type(instance))
+    response.content_length = file.size
+    response.call_on_close(file.stream.close)
+    return response
+
+
+@bp.get(f"{STUDY}/metadata")
+@bp.get(f"{SERIES}/metadata")
+@bp.get(f"{INSTANCE}/metadata")
+def retrieve_metadata(
+    study: str, series: str | None = None, instance: str | None = None
+) -> Response:
+    """10.4.1.1.2: an array of the instances' DICOM JSON, from the index alone."""
+    instances = visible_instances(study, series, instance)
+    require_dicom_json(accepted())
+    if is_known_to_client(instances):
+        return not_modified(instances)
+    body = json_array(metadata(instances))
+    is_compressed = request.accept_encodings.quality("gzip") > 0
+    response = answer(gzipped(body) if is_compressed else body, content_type=DICOM_JSON)
+    if is_compressed:
+        response.headers["Content-Encoding"] = "gzip"
+    response.headers["ETag"] = etag(instances)
+    return response
+
+
+def metadata(instances: Sequence[StoredInstance]) -> Iterator[bytes]:
+    for instance, json in retrieve().metadata(instances):
+        yield with_bulk_data_base(json, address(instance))
+
+
+@bp.get(f"{INSTANCE}/bulkdata/<path:path>")
+def retrieve_bulk_data(study: str, series: str, instance: str, path: str) -> Response:
+    """10.4.1.1.5: the value that a BulkDataURI of the metadata stands for."""
+    [stored] = visible_instances(study, series, instance)
+    if not BULK_DATA_PATH.fullmatch(path.upper()):
+        raise ResourceNotFound("This is no address of bulk data.")
+    stream, value = retrieve().bulk_data(stored, path.upper())
+    try:
+        response = bulk_answer(stored, value, path.upper())
+    except BaseException:
+        stream.close()
+        raise
+    response.call_on_close(stream.close)
+    return response
+
+
+def bulk_answer(instance: StoredInstance, value: BulkValue, path: str) -> Response:
+    if value.length is None:
+        return frames_answer(instance, value, path)
+    form = plain_bulk_form(accepted())
+    if form.is_multipart:
+        headers = {"Content-Type": form.media_type}
+        return related_answer(form.media_type, [(headers, value.chunks())])
+    return answer(value.chunks(), content_type=form.media_type)
+
+
+def frames_answer(instance: StoredInstance, value: BulkValue, path: str) -> Response:
+    form = compressed_bulk_form(accepted(), instance.transfer_syntax_uid)
+    number_of_frames = instance.number_of_frames or 1 if path == PIXEL_DATA else 1
+    frames = value.frames(number_of_frames)
+    first = next(frames, b"")  # before the status is said, as above
+    headers = {"Content-Type": f"{form.media_type}; transfer-syntax={instance.transfer_syntax_uid}"}
+    return related_answer(form.media_type, ((headers, [frame]) for frame in chain([first], frames)))
+
+
+def etag(instances: Sequence[StoredInstance]) -> str:
+    """An instance never changes, and none gets the key of another: so their number and last key."""
+    return f'W/"{tag(instances)}"'
+
+
+def tag(instances: Sequence[StoredInstance]) -> str:
+    return f"{len(instances)}-{max(one.pk for one in instances)}"
+
+
+def is_known_to_client(instances: Sequence[StoredInstance]) -> bool:
+    return request.if_none_match.contains_weak(tag(instances))
+
+
+def not_modified(instances: Sequence[StoredInstance]) -> Response:
+    response = answer(b"", 304, content_type=DICOM)
+    del response.headers["Content-Type"]
+    response.headers["ETag"] = etag(instances)
+    return response

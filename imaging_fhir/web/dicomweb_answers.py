@@ -1,0 +1,78 @@
+"""What all DICOMweb answers have in common: what is accepted, whose address, and errors in JSON."""
+
+import logging
+from collections.abc import Iterable, Iterator
+
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import HTTPException
+
+from imaging_fhir.dicomweb.media_type import MediaRange, media_ranges
+from imaging_fhir.dicomweb.multipart import new_boundary, related_body
+from imaging_fhir.errors import ImagingError, StorageUnavailable
+from imaging_fhir.model.codec import encode
+from imaging_fhir.web.context import services
+from imaging_fhir.web.errors import RETRY_SECONDS
+from imaging_fhir.web.responses import Answer
+
+logger = logging.getLogger(__name__)
+
+Body = bytes | Iterator[bytes]
+
+
+def base() -> str:
+    """The public address of the DICOMweb base."""
+    return services().settings.public_address + "/dicomweb"
+
+
+def accepted() -> tuple[MediaRange, ...]:
+    """The `accept` parameter beats the header (PS3.18 8.3.3.1), a `+` unescaped or not."""
+    parameter = request.args.get("accept", "").replace("dicom json", "dicom+json")
+    return media_ranges(parameter or request.headers.get("Accept", ""))
+
+
+def answer(body: Body, status: int = 200, *, content_type: str) -> Response:
+    response = Answer(body, status, content_type=content_type)
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Vary"] = "Accept, Accept-Encoding"
+    return response
+
+
+def related_answer(
+    media_type: str, contents: Iterable[tuple[dict[str, str], Iterable[bytes]]]
+) -> Response:
+    """Streamed without a length: a cut connection is no end of it (RFC 9112 7.1)."""
+    boundary = new_boundary()
+    content_type = f'multipart/related; type="{media_type}"; boundary={boundary}'
+    return answer(related_body(boundary, contents), content_type=content_type)
+
+
+def answer_errors(bp: Blueprint) -> None:
+    """Of this blueprint, as `{"error": ...}`: PS3.18 leaves the form open."""
+    bp.register_error_handler(ImagingError, answer_expected)
+    bp.register_error_handler(HTTPException, answer_http)
+    bp.register_error_handler(Exception, answer_fault)
+
+
+def answer_expected(error: ImagingError) -> Response:
+    response = error_answer(error.status, str(error))
+    if error.status == StorageUnavailable.status:
+        response.headers["Retry-After"] = RETRY_SECONDS
+    return response
+
+
+def answer_http(error: HTTPException) -> Response:
+    """Flask's own errors, such as a body that ends too early."""
+    response = error_answer(error.code or 500, error.name)
+    for name, value in error.get_headers():
+        if name.lower() != "content-type":
+            response.headers[name] = value
+    return response
+
+
+def answer_fault(error: Exception) -> Response:
+    logger.error("unexpected error", exc_info=error)
+    return answer_expected(ImagingError("The server failed; the fault was logged."))
+
+
+def error_answer(status: int, message: str) -> Response:
+    return answer(encode({"error": message}), status, content_type="application/json")
