@@ -1,0 +1,147 @@
+"""A service without its doors: what linking and filing tests need, on one database and folder."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imaging_fhir.fhir.search_index import index_entries
+from imaging_fhir.model.codec import Resource, decode
+from imaging_fhir.model.link import Given
+from imaging_fhir.services.composition import ARCHIVE_ENDPOINT, new_id
+from imaging_fhir.services.document_filing import DocumentFiling
+from imaging_fhir.services.ingest import Ingest, Outcome
+from imaging_fhir.services.linking import Linking
+from imaging_fhir.services.relinking import Relinking
+from imaging_fhir.services.studies import Studies
+from imaging_fhir.services.study_filing import StudyFiling
+from imaging_fhir.settings import DEFAULT_SOURCE, Site, Source
+from imaging_fhir.storage import resources
+from imaging_fhir.storage.database import Database, Transaction
+from imaging_fhir.storage.folder import FolderBlobStore
+from imaging_fhir.storage.migrations import upgrade
+
+HOSPITAL = "urn:oid:1.2.3"
+VISITS = "urn:oid:1.2.3.9"
+ORDERS = "urn:oid:1.2.3.8"
+
+
+def issued_by(system: str) -> list[dict[str, str]]:
+    """The issuer sequence of a system that is an OID."""
+    return [{"UniversalEntityID": system.removeprefix("urn:oid:"), "UniversalEntityIDType": "ISO"}]
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    database: Database
+    store: FolderBlobStore
+    ingest: Ingest
+    relinking: Relinking
+
+    def put(self, content: Resource) -> None:
+        """What a FHIR update does, news for waiting images included."""
+
+        def write(transaction: Transaction) -> None:
+            resource_type, resource_id = content["resourceType"], content["id"]
+            entries = index_entries(resource_type, content)
+            resources.put(transaction, resource_type, resource_id, content, entries)
+            self.relinking.resource_written(transaction, resource_type, resource_id, content)
+
+        self.database.write(write)
+
+    def patient(self, resource_id: str, *numbers: str, system: str = HOSPITAL, **more: Any) -> None:
+        self.put(
+            {
+                "resourceType": "Patient",
+                "id": resource_id,
+                "identifier": [{"system": system, "value": number} for number in numbers],
+                **more,
+            }
+        )
+
+    def encounter(
+        self, resource_id: str, patient: str, start: str = "", end: str = "", **more: Any
+    ) -> None:
+        period = {name: time for name, time in (("start", start), ("end", end)) if time}
+        self.put(
+            {
+                "resourceType": "Encounter",
+                "id": resource_id,
+                "status": "finished",
+                "class": {
+                    "system": "http://terminology.hl7.org/CodeSystem/v3-ActCode",
+                    "code": "AMB",
+                },
+                "subject": {"reference": f"Patient/{patient}"},
+                **({"period": period} if period else {}),
+                **more,
+            }
+        )
+
+    def send(
+        self, content: bytes, *, source: Source = DEFAULT_SOURCE, **given: str | None
+    ) -> Outcome:
+        return self.ingest.ingest([content], source=source, given=Given(**given))
+
+    def read(self, reference: str | None) -> Resource:
+        resource_type, _, resource_id = (reference or "").partition("/")
+        with self.database.read() as connection:
+            stored = resources.read(connection, resource_type, resource_id)
+            body = stored.body or Studies().body(connection, stored)
+        found: Resource = decode(body)
+        return found
+
+    def subject(self, reference: str | None) -> str | None:
+        found = self.read(reference).get("subject", {}).get("reference")
+        return None if found is None else str(found)
+
+    def close(self) -> None:
+        self.database.close()
+
+
+def build_house(
+    database_url: str,
+    folder: Path,
+    *,
+    issuers: Mapping[str, str] | None = None,
+    time_zone: str = "Europe/Berlin",
+    max_bytes: int = 64 * 1024**2,
+) -> House:
+    upgrade(database_url)
+    return open_house(
+        database_url, folder, issuers=issuers, time_zone=time_zone, max_bytes=max_bytes
+    )
+
+
+def open_house(
+    database_url: str,
+    folder: Path,
+    *,
+    issuers: Mapping[str, str] | None = None,
+    time_zone: str = "Europe/Berlin",
+    max_bytes: int = 64 * 1024**2,
+) -> House:
+    """The same on a database that is up to date."""
+    database = Database(database_url)
+    store = FolderBlobStore(folder / "blobs")
+    linking = Linking(Site(issuers=issuers or {}))
+    studies = StudyFiling(
+        linking=linking,
+        archive_endpoint=ARCHIVE_ENDPOINT,
+        quiet_milliseconds=60_000,
+        new_id=new_id,
+    )
+    documents = DocumentFiling(linking=linking, new_id=new_id)
+    return House(
+        database,
+        store,
+        Ingest(database, store, studies, documents, max_bytes=max_bytes, time_zone=time_zone),
+        Relinking(studies=studies, documents=documents),
+    )
+
+
+def copied_house(template: Path, folder: Path, **options: Any) -> House:
+    """A house on a copy of an empty SQLite database: quick enough for one an example."""
+    shutil.copy(template, folder / "test.db")
+    return open_house(f"sqlite:///{folder}/test.db", folder, **options)

@@ -1,0 +1,358 @@
+"""Whose image it is, at which visit: each rule, on both databases."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imaging_fhir.settings import Source
+from tests.dicom_samples import ct_instance
+from tests.house import HOSPITAL, ORDERS, VISITS, House, build_house, issued_by
+from tests.samples import SAMPLES
+
+JANE = {
+    "name": [{"family": "Roe", "given": ["Jane"]}],
+    "birthDate": "1975-03-14",
+    "gender": "female",
+}
+WARD = Source(id="ward", patient_id_system=HOSPITAL, visit_number_system=VISITS)
+
+
+@pytest.fixture
+def house(database_url: str, tmp_path: Path) -> Iterator[House]:
+    house = build_house(database_url, tmp_path, issuers={"MAIN": HOSPITAL})
+    yield house
+    house.close()
+
+
+def ct(**attributes: Any) -> bytes:
+    """Jane Roe's CT of 14 March 2026, 10:15, with a number that the hospital issued."""
+    return ct_instance(
+        **{
+            "IssuerOfPatientIDQualifiersSequence": issued_by(HOSPITAL),
+            **attributes,
+        }
+    )
+
+
+def photo() -> bytes:
+    return SAMPLES["image/jpeg"]()
+
+
+def rule(house: House, content: bytes, **options: Any) -> str:
+    outcome = house.send(content, **options)
+    assert outcome.filed is not None, outcome.message
+    return outcome.filed.rule
+
+
+def test_an_identifier_with_its_issuer_leads_to_its_patient(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    outcome = house.send(ct())
+    assert outcome.status == 201
+    assert outcome.filed is not None
+    assert (outcome.filed.patient, outcome.filed.rule) == ("Patient/jane", "patient-identifier")
+    assert house.subject(outcome.location) == "Patient/jane"
+
+
+def test_an_issuer_known_by_name_is_mapped(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    content = ct_instance(IssuerOfPatientID="MAIN")
+    assert rule(house, content) == "patient-identifier"
+
+
+def test_a_bare_number_means_its_sources_default_issuer(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    assert rule(house, ct_instance(), source=WARD) == "patient-identifier"
+
+
+def test_a_bare_number_of_an_unknown_source_names_nobody(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    outcome = house.send(ct_instance())
+    assert outcome.filed is not None
+    assert outcome.filed.rule == "provisional-alone"
+    patient = house.read(outcome.filed.patient)
+    assert "identifier" not in patient
+    assert patient["id"].startswith("provisional-")
+
+
+def test_two_studies_with_a_bare_number_are_two_people(house: House) -> None:
+    first = house.send(ct_instance())
+    second = house.send(
+        ct_instance(StudyInstanceUID="1.2.9", SeriesInstanceUID="1.2.9.1", SOPInstanceUID="1.2.9.2")
+    )
+    assert first.filed is not None
+    assert second.filed is not None
+    assert first.filed.patient != second.filed.patient
+
+
+def test_the_same_number_of_another_issuer_is_somebody_else(house: House) -> None:
+    house.patient("jane", "4711", system="urn:oid:9.9.9", **JANE)
+    assert rule(house, ct()) == "provisional-identifier"
+
+
+def test_a_wrong_birth_date_holds_the_study(house: House) -> None:
+    house.patient("jane", "4711", **{**JANE, "birthDate": "1975-03-15"})
+    outcome = house.send(ct())
+    assert outcome.status == 202
+    assert outcome.filed is not None
+    assert outcome.filed.rule == "demographics-disagree"
+    task = house.read(outcome.location)
+    assert task["resourceType"] == "Task"
+    assert "for" not in task
+
+
+def test_numbers_of_two_people_hold_the_study(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    house.patient("joan", "4712", **JANE)
+    other = {"PatientID": "4712", "IssuerOfPatientIDQualifiersSequence": issued_by(HOSPITAL)}
+    assert rule(house, ct(OtherPatientIDsSequence=[other])) == "identifiers-conflict"
+
+
+def test_a_merged_patient_leads_to_the_one_that_replaced_it(house: House) -> None:
+    house.patient("jane", "1", **JANE)
+    link = [{"other": {"reference": "Patient/jane"}, "type": "replaced-by"}]
+    house.patient("old", "4711", **JANE, link=link)
+    outcome = house.send(ct())
+    assert outcome.filed is not None
+    assert outcome.filed.patient == "Patient/jane"
+
+
+def test_a_merge_moves_what_was_filed(house: House) -> None:
+    house.patient("old", "4711", **JANE)
+    outcome = house.send(ct())
+    house.patient("jane", "1", **JANE)
+    link = [{"other": {"reference": "Patient/jane"}, "type": "replaced-by"}]
+    house.patient("old", "4711", **JANE, link=link)
+    assert house.subject(outcome.location) == "Patient/jane"
+
+
+def test_an_unknown_number_makes_a_provisional_patient_that_others_find(house: House) -> None:
+    first = house.send(ct())
+    second = house.send(
+        ct(StudyInstanceUID="1.2.9", SeriesInstanceUID="1.2.9.1", SOPInstanceUID="1.2.9.2")
+    )
+    assert first.filed is not None
+    assert second.filed is not None
+    assert first.filed.patient == second.filed.patient
+
+
+def test_the_real_patient_takes_over_from_the_provisional_one(house: House) -> None:
+    outcome = house.send(ct())
+    assert outcome.filed is not None
+    house.patient("jane", "4711", **JANE)
+    assert house.subject(outcome.location) == "Patient/jane"
+    provisional = house.read(outcome.filed.patient)
+    assert provisional["link"][0]["other"]["reference"] == "Patient/jane"
+
+
+def test_a_real_patient_who_disagrees_does_not_take_over(house: House) -> None:
+    outcome = house.send(ct())
+    assert outcome.filed is not None
+    house.patient("jane", "4711", **{**JANE, "birthDate": "1980-01-01"})
+    assert house.subject(outcome.location) == outcome.filed.patient
+
+
+def test_a_held_study_is_filed_when_the_chart_is_corrected(house: House) -> None:
+    house.patient("jane", "4711", **{**JANE, "birthDate": "1975-03-15"})
+    held = house.send(ct())
+    house.patient("jane", "4711", **JANE)
+    assert house.subject("ImagingStudy/" + str(held.study_instance_uid)) == "Patient/jane"
+    assert house.read(held.location)["status"] == "completed"
+
+
+def test_a_study_that_names_a_second_person_is_held_and_marked(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    house.patient("john", "4712", name=[{"family": "Doe"}], gender="male")
+    filed = house.send(ct())
+    other = house.send(
+        ct(
+            SOPInstanceUID="1.2.9.2",
+            PatientID="4712",
+            PatientName="Doe^John",
+            PatientSex="M",
+            PatientBirthDate="",
+        )
+    )
+    assert other.filed is not None
+    assert (other.status, other.filed.rule) == (202, "study-of-another-patient")
+    study = house.read(filed.location)
+    assert study["numberOfInstances"] == 1
+    assert study["meta"]["tag"][0]["code"] == "disputed"
+    assert house.read(other.location)["priority"] == "urgent"
+
+
+def test_a_provisional_patient_gives_way_to_a_known_one(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    first = house.send(ct(SOPInstanceUID="1.2.9.2", PatientID="9", PatientName="Doe^John"))
+    second = house.send(ct())
+    assert second.status == 201
+    assert house.subject(second.location) == "Patient/jane"
+    assert house.read(second.location)["numberOfInstances"] == 1
+    assert first.location == second.location
+
+
+def test_instances_of_one_unknown_person_stay_in_one_study(house: House) -> None:
+    house.send(ct_instance())
+    second = house.send(ct_instance(SOPInstanceUID="1.2.9.2", PatientBirthDate=""))
+    assert second.status == 201
+    assert house.read(second.location)["numberOfInstances"] == 2
+
+
+def test_a_visit_number_leads_to_its_encounter(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    house.encounter("visit", "jane", identifier=[{"system": VISITS, "value": "V1"}])
+    content = ct(AdmissionID="V1", IssuerOfAdmissionIDSequence=issued_by(VISITS))
+    outcome = house.send(content)
+    assert outcome.filed is not None
+    assert (outcome.filed.encounter, outcome.filed.encounter_rule) == (
+        "Encounter/visit",
+        "visit-number",
+    )
+
+
+def test_a_visit_number_nobody_knows_is_a_logical_reference_until_it_is_known(
+    house: House,
+) -> None:
+    house.patient("jane", "4711", **JANE)
+    content = ct(AdmissionID="V1", IssuerOfAdmissionIDSequence=issued_by(VISITS))
+    outcome = house.send(content)
+    assert house.read(outcome.location)["encounter"]["identifier"] == {
+        "system": VISITS,
+        "value": "V1",
+    }
+    house.encounter("visit", "jane", identifier=[{"system": VISITS, "value": "V1"}])
+    assert house.read(outcome.location)["encounter"]["reference"] == "Encounter/visit"
+
+
+def test_a_visit_of_somebody_else_holds_the_study(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    house.patient("john", "4712")
+    house.encounter("visit", "john", identifier=[{"system": VISITS, "value": "V1"}])
+    content = ct(AdmissionID="V1", IssuerOfAdmissionIDSequence=issued_by(VISITS))
+    assert rule(house, content) == "visit-number-of-another-patient"
+
+
+def test_an_order_leads_to_its_encounter(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    house.encounter("visit", "jane")
+    house.put(
+        {
+            "resourceType": "ServiceRequest",
+            "id": "order",
+            "status": "active",
+            "intent": "order",
+            "identifier": [{"system": ORDERS, "value": "A1"}],
+            "subject": {"reference": "Patient/jane"},
+            "encounter": {"reference": "Encounter/visit"},
+        }
+    )
+    content = ct(AccessionNumber="A1", IssuerOfAccessionNumberSequence=issued_by(ORDERS))
+    outcome = house.send(content)
+    assert outcome.filed is not None
+    assert outcome.filed.encounter_rule == "order"
+    study = house.read(outcome.location)
+    assert study["basedOn"] == [{"reference": "ServiceRequest/order"}]
+    assert study["encounter"] == {"reference": "Encounter/visit"}
+
+
+def test_the_one_visit_of_that_time_is_the_images(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    house.encounter("before", "jane", "2026-03-13T08:00:00+01:00", "2026-03-13T12:00:00+01:00")
+    house.encounter("visit", "jane", "2026-03-14T08:00:00+01:00", "2026-03-14T12:00:00+01:00")
+    outcome = house.send(ct())
+    assert outcome.filed is not None
+    assert (outcome.filed.encounter, outcome.filed.encounter_rule) == ("Encounter/visit", "period")
+
+
+def test_of_two_visits_of_that_time_none_is_chosen(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    for name in ("one", "other"):
+        house.encounter(name, "jane", "2026-03-14T08:00:00+01:00", "2026-03-14T12:00:00+01:00")
+    outcome = house.send(ct())
+    assert outcome.filed is not None
+    assert (outcome.filed.encounter, outcome.filed.encounter_rule) == (None, "period-ambiguous")
+
+
+def test_of_visits_nested_in_one_another_the_innermost_is_chosen(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    house.encounter("stay", "jane", "2026-03-10", "2026-03-20")
+    house.encounter(
+        "visit",
+        "jane",
+        "2026-03-14T08:00:00+01:00",
+        "2026-03-14T12:00:00+01:00",
+        partOf={"reference": "Encounter/stay"},
+    )
+    outcome = house.send(ct())
+    assert outcome.filed is not None
+    assert outcome.filed.encounter == "Encounter/visit"
+
+
+@pytest.mark.parametrize("status", ["planned", "cancelled", "entered-in-error", "unknown"])
+def test_a_visit_that_did_not_happen_is_nobodys(house: House, status: str) -> None:
+    house.patient("jane", "4711", **JANE)
+    house.encounter("visit", "jane", "2026-03-14", "2026-03-14", status=status)
+    outcome = house.send(ct())
+    assert outcome.filed is not None
+    assert outcome.filed.encounter_rule == "no-visit"
+
+
+def test_a_visit_that_arrives_later_takes_its_images(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    outcome = house.send(ct())
+    house.encounter("visit", "jane", "2026-03-14", "2026-03-14")
+    assert house.read(outcome.location)["encounter"]["reference"] == "Encounter/visit"
+
+
+def test_a_visit_that_turns_out_to_be_somebody_elses_loses_its_images(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    house.patient("john", "4712")
+    house.encounter("visit", "jane", "2026-03-14", "2026-03-14")
+    outcome = house.send(ct())
+    house.encounter("visit", "john", "2026-03-14", "2026-03-14")
+    study = house.read(outcome.location)
+    assert study["subject"]["reference"] == "Patient/jane"
+    assert "encounter" not in study
+
+
+def test_a_photo_goes_where_its_sender_says(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    house.encounter("visit", "jane", "2020-01-01", "2020-01-02")
+    outcome = house.send(photo(), patient="Patient/jane", encounter="Encounter/visit")
+    document = house.read(outcome.location)
+    assert document["resourceType"] == "DocumentReference"
+    assert document["subject"]["reference"] == "Patient/jane"
+    assert document["context"]["encounter"][0]["reference"] == "Encounter/visit"
+
+
+def test_a_photo_of_nobody_is_held(house: House) -> None:
+    assert rule(house, photo()) == "no-identity"
+
+
+def test_an_unknown_patient_or_visit_is_refused_and_nothing_kept(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    house.patient("john", "4712")
+    house.encounter("visit", "john")
+    assert house.send(photo(), patient="Patient/nobody").status == 400
+    assert house.send(photo(), patient="Patient/jane", encounter="Encounter/none").status == 400
+    assert house.send(photo(), patient="Patient/jane", encounter="Encounter/visit").status == 422
+    assert house.send(photo(), patient="Patient/jane").status == 201
+
+
+def test_what_the_sender_says_does_not_overrule_the_file(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    house.patient("john", "4712", name=[{"family": "Doe"}])
+    assert rule(house, ct(), patient="Patient/john") == "given-patient-disagrees"
+    assert rule(house, ct(), patient="Patient/jane") == "given-patient-and-identifier"
+
+
+def test_a_file_that_names_nobody_goes_where_its_sender_says(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    assert rule(house, ct_instance(PatientID=""), patient="Patient/jane") == "given-patient"
+
+
+def test_a_placeholder_is_nobody(house: House) -> None:
+    house.patient("jane", "ANONYMOUS", **JANE)
+    content = ct(PatientID="ANONYMOUS", PatientName="", PatientBirthDate="", PatientSex="")
+    assert rule(house, content) == "provisional-alone"
