@@ -55,6 +55,7 @@ class DecodeLimits:
 
 
 DEFAULT_LIMITS = DecodeLimits()
+HEADER_LIMITS = DecodeLimits(cpu_seconds=5, seconds=15)  # to read what a file says of itself
 
 
 def run_limited(

@@ -153,7 +153,7 @@ def _picture(values: Array, attributes: Dataset, max_size: int) -> Image.Image:
         picture = Image.fromarray(_eight_bit_colour(values, int(attributes.BitsStored)))
         picture.info["icc_profile"] = attributes.get("ICCProfile")
         return picture
-    grey = _windowed(_reduced(values, max_size), attributes)
+    grey = _windowed(reduced(values, max_size), attributes)
     if photometric == "MONOCHROME1":
         grey = 1 - grey
     return Image.fromarray((grey * 255).round().astype(np.uint8))
@@ -167,7 +167,7 @@ def _eight_bit_colour(values: Array, bits: int | None = None) -> Array:
     return (values >> max(bits - 8, 0)).astype(np.uint8)
 
 
-def _reduced(values: Array, max_size: int) -> Array:
+def reduced(values: Array, max_size: int) -> Array:
     """Means over square blocks, to no less than twice the size asked for: it saves memory."""
     rows, columns = values.shape
     block = max(min(rows, columns) // (2 * max_size), 1)

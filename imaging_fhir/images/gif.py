@@ -2,7 +2,7 @@
 
 from typing import BinaryIO
 
-from imaging_fhir.images.decode import run_limited
+from imaging_fhir.images.decode import HEADER_LIMITS, run_limited
 from imaging_fhir.images.raster import is_dicom, read_raster
 from imaging_fhir.model.document import Document
 
@@ -14,4 +14,4 @@ class GifReader:
         return head.startswith((b"GIF87a", b"GIF89a")) and not is_dicom(head)
 
     def read(self, stream: BinaryIO) -> Document:
-        return run_limited(read_raster, stream, self.media_type)
+        return run_limited(read_raster, stream, self.media_type, limits=HEADER_LIMITS)

@@ -8,7 +8,7 @@ from PIL import Image
 from pypdfium2.raw import FPDF_ERR_PASSWORD
 
 from imaging_fhir.errors import ResourceNotFound, UnreadableImage
-from imaging_fhir.images.decode import run_limited
+from imaging_fhir.images.decode import HEADER_LIMITS, run_limited
 from imaging_fhir.images.exif import is_offset, local_date_time
 from imaging_fhir.images.raster import is_dicom
 from imaging_fhir.model.document import Document
@@ -27,7 +27,7 @@ class PdfReader:
         return head.lstrip(b"\xef\xbb\xbf\0 \t\r\n").startswith(b"%PDF-") and not is_dicom(head)
 
     def read(self, stream: BinaryIO) -> Document:
-        return run_limited(read_pdf, stream)
+        return run_limited(read_pdf, stream, limits=HEADER_LIMITS)
 
 
 def open_pdf(stream: BinaryIO) -> pypdfium2.PdfDocument:

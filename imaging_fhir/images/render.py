@@ -14,7 +14,7 @@ from imaging_fhir.errors import (
     UnsupportedImage,
 )
 from imaging_fhir.images.decode import DEFAULT_LIMITS, DecodeLimits, Source, run_limited
-from imaging_fhir.images.frame import dicom_picture
+from imaging_fhir.images.frame import dicom_picture, reduced
 from imaging_fhir.images.pdf import pdf_picture
 from imaging_fhir.images.raster import UPRIGHT_IN_PILLOW, pillow_formats, raster_facts
 
@@ -103,7 +103,7 @@ def raster_picture(
         if image.width * image.height > pixels:
             raise UnreadableImage("The image has more pixels than are decoded at once.")
         image.load()
-        small = shrunk(eight_bit(image), max_size)
+        small = shrunk(eight_bit(image, max_size), max_size)
         turn = UPRIGHT.get(facts.orientation)
         if turn is None or image.format == UPRIGHT_IN_PILLOW:
             return small
@@ -117,10 +117,10 @@ def _seek(image: Image.Image, frame: int) -> None:
         raise ResourceNotFound(f"The image has no frame {frame}.") from error
 
 
-def eight_bit(image: Image.Image) -> Image.Image:
+def eight_bit(image: Image.Image, max_size: int) -> Image.Image:
     """The image with 8 bits a channel and no palette; its alpha and profile are kept."""
     if image.mode in DEEP_MODES:
-        return _scaled(image)
+        return _scaled(image, max_size)
     if image.mode == "1":
         return image.convert("L")
     if image.mode in ("P", "PA"):
@@ -130,9 +130,10 @@ def eight_bit(image: Image.Image) -> Image.Image:
     return image if image.mode in ("L", "RGB", "CMYK", "LA", "RGBA") else image.convert("RGB")
 
 
-def _scaled(image: Image.Image) -> Image.Image:
+def _scaled(image: Image.Image, max_size: int) -> Image.Image:
     """Deep grey to 8 bits: whole numbers by their depth, so that black stays black."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0, neginf=0)
+    values = reduced(np.asarray(image), max_size).astype(np.float32)
+    values = np.nan_to_num(values, posinf=0, neginf=0)
     lowest, highest = float(values.min()), float(values.max())
     if image.mode != "F" and lowest >= 0 and highest < 2 ** DEPTHS[-1]:
         lowest, highest = 0, next(2**depth - 1 for depth in DEPTHS if highest < 2**depth)

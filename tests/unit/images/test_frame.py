@@ -1,6 +1,7 @@
 """Frames of DICOM instances as pictures: grey scale, colour, geometry, transfer syntaxes."""
 
 import io
+import random
 from pathlib import Path
 from typing import Any
 
@@ -362,3 +363,29 @@ def test_limits_hold_for_dicom_as_well() -> None:
     limits = DecodeLimits(pixels=100)
     with pytest.raises(UnreadableImage, match="more pixels"):
         rendition(grey(RAMP), media_type="application/dicom", max_size=9, limits=limits)
+
+
+def damaged(path: Path, chance: random.Random) -> bytes:
+    """The file with some bytes of its pixel data changed."""
+    content = bytearray(path.read_bytes())
+    for _ in range(chance.randint(1, 20)):
+        content[chance.randrange(len(content) // 3, len(content))] = chance.randrange(256)
+    return bytes(content)
+
+
+@pytest.mark.parametrize("syntax", [*LOSSLESS[1:], *LOSSY])
+def test_damaged_pixel_data_is_shown_or_refused_within_the_limits(syntax: str) -> None:
+    chance = random.Random(syntax)
+    path = shared(CT.format(syntax))
+    for _ in range(4):
+        try:
+            made = rendition(
+                damaged(path, chance),
+                media_type="application/dicom",
+                max_size=64,
+                limits=DecodeLimits(cpu_seconds=1, seconds=4),
+            )
+        except (UnreadableImage, UnsupportedImage):
+            continue
+        assert max(made.width, made.height) <= 64
+    assert shown(grey(RAMP, **WINDOW)).shape == RAMP.shape
