@@ -27,6 +27,7 @@ from imaging_fhir.logs import configure_logging
 from imaging_fhir.model.codec import Resource, decode, encode
 from imaging_fhir.model.link import Given
 from imaging_fhir.serve import serve as serve_until_stopped
+from imaging_fhir.services.access import LOCAL
 from imaging_fhir.services.backload import Backload, FileResult
 from imaging_fhir.services.composition import Services, build_services
 from imaging_fhir.services.conversion import Conversion
@@ -276,7 +277,7 @@ def load(context: click.Context, files: tuple[Path, ...], strict: bool) -> None:
         for path in progress.track(files, description="Loading"):
             try:
                 bundle = decode(path.read_bytes())
-                services.transactions.process(bundle if strict else supported_part(bundle))
+                services.transactions.run(bundle if strict else supported_part(bundle), LOCAL)
             except ImagingError as error:
                 errors.print(f"{path}: {error}", markup=False)
                 failed = True
