@@ -15,7 +15,7 @@ LAYERS = (  # each may import from those above it; neighbours on a line do not k
     ("images", "fhir", "dicomweb", "hl7v2", "smart", "storage", "jobs", "ehr"),
     ("services",),
     ("web", "feeds"),
-    ("app", "cli", "serve", "demo", "__main__"),
+    ("app", "cli", "cli_progress", "serve", "demo"),
 )
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
 ALLOWED_NEIGHBOURS = {("settings", "errors"), *((a, b) for a in LAYERS[-1] for b in LAYERS[-1])}
