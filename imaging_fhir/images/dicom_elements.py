@@ -32,6 +32,7 @@ UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 SPECIFIC_CHARACTER_SET, PIXEL_REPRESENTATION = 0x00080005, 0x00280103
 PER_FRAME_FUNCTIONAL_GROUPS, FRAME_ANATOMY = "52009230", "00209071"
+ANATOMY = ("00082218", "00209072")  # AnatomicRegionSequence, FrameLaterality
 SWITCHES = (SPECIFIC_CHARACTER_SET, PIXEL_REPRESENTATION)
 PIXEL_DATA = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 
@@ -40,11 +41,13 @@ MAX_LOADED_BYTES = 8 * 1024**2  # of all values together; more become BulkDataUR
 MAX_KEPT_BYTES = 1024**2  # of values not yet encoded
 MAX_ELEMENTS = 1_000_000  # what follows is left out
 ITEM_COST = 4  # in elements, by the time that reading an item takes
-MAX_KEPT_ELEMENTS = 20_000  # not yet encoded: from here on items are, as soon as they end
-MAX_OPEN_ELEMENTS = 100_000  # of items that have not ended
+MAX_OPEN_ELEMENTS = 100_000  # not yet encoded
+ENCODING_ROOM = 80_000  # of these: once there is less room, each item is encoded as it ends
 MAX_KEPT_ITEMS = 16  # of a sequence or a value, for whoever takes facts from them
 MAX_DEPTH = 64
-MAX_FRAME_ANATOMIES = 64
+MAX_FRAME_ANATOMIES = 64  # distinct ones
+MAX_FRAME_ANATOMY_BYTES = 4096
+MAX_CHARSET_BYTES = 256
 
 Element = dict[str, object]
 
@@ -95,6 +98,12 @@ def private_vr(tag: int, creator: str) -> str:
         return "UN"
 
 
+def in_tag_order(elements: DicomJson) -> DicomJson:
+    """Data sets are written so (PS3.5 7.1) but for broken ones; DICOM JSON has to be."""
+    order = sorted(elements)
+    return elements if order == list(elements) else {tag: elements[tag] for tag in order}
+
+
 _VRS = {vr.encode(): vr for vr in (*CONVERTERS, *BINARY_VRS, "SQ")}
 SHORT_VRS = {code: vr for code, vr in _VRS.items() if code not in LONG_VRS}
 LONG_EXPLICIT_VRS = {code: vr for code, vr in _VRS.items() if code in LONG_VRS}
@@ -108,7 +117,7 @@ class ElementReader:
         self.stream = start.stream
         self.warnings = warnings
         self.has_pixel_data = False
-        self.frame_anatomies: dict[bytes, DicomJson] = {}  # distinct items of FrameAnatomySequence
+        self.frame_anatomies: dict[bytes, DicomJson] = {}  # distinct ones of single frames
         self._read = start.stream.read
         self._tell = start.stream.tell
         self._seek = start.stream.seek
@@ -116,9 +125,9 @@ class ElementReader:
         self._implicit = struct.Struct(f"{order}HHL").unpack
         self._length = struct.Struct(f"{order}L").unpack
         self._elements = 0
-        self._kept = 0
-        self._loaded = 0
-        self._kept_bytes = 0
+        self._element_limit = MAX_OPEN_ELEMENTS  # moves on as items are encoded
+        self._loaded = 0  # bytes
+        self._kept_limit = MAX_KEPT_BYTES  # likewise
         self._is_stopped = False
 
     def read(self, start: FileStart) -> DicomJson:
@@ -135,13 +144,13 @@ class ElementReader:
                 break
             tag, vr, length = self._header(head, data_set.implicit_vr)
             if tag >= ITEM or (tag in PIXEL_DATA and not data_set.depth):
-                self._end_at(tag, vr, data_set)
+                self._end_at(tag, vr, length, data_set)
                 break
             reading.tag = tag
             element = self._element(tag, vr, length, data_set)
             if element is not None:
                 elements[f"{tag:08X}"] = element
-        return elements
+        return in_tag_order(elements)
 
     def _header(self, head: bytes, implicit_vr: bool) -> tuple[int, str | None, int]:
         """Tag, VR if the element says it, and length; the stream is then at its value."""
@@ -168,25 +177,22 @@ class ElementReader:
         self.warnings.add("DataSet" if tag is None else keyword_of(tag), message)
         self._is_stopped = True
 
-    def _end_at(self, tag: int, vr: str | None, data_set: DataSet) -> None:
+    def _end_at(self, tag: int, vr: str | None, length: int, data_set: DataSet) -> None:
         if tag in PIXEL_DATA:
-            self.has_pixel_data = True
+            self.has_pixel_data = length > 0
             data_set.elements[f"{tag:08X}"] = _bulk(_pixel_data_vr(tag, vr), tag, data_set)
         elif tag != ITEM_END:
             self._seek(-8, 1)  # the sequence around it has to see it too
 
     def _element(self, tag: int, vr: str | None, length: int, data_set: DataSet) -> Element | None:
-        self._elements += 1
-        self._kept += 1
-        if self._elements > MAX_ELEMENTS or self._kept > MAX_OPEN_ELEMENTS:
-            self._stop("is beyond the number of elements that are read", tag)
+        if self._is_beyond_limit(tag, 1):
             return None
         if vr is None or vr == "UN":
             vr = self._known_vr(tag, vr, length, data_set)
         if vr == "SQ":
             return self._sequence(tag, length, data_set)
         if length == UNDEFINED:
-            self._skip_fragments()
+            self._skip_fragments(tag)
             return _bulk(vr, tag, data_set)
         if not tag & 0xFFFF:
             self._seek(length, 1)
@@ -195,14 +201,19 @@ class ElementReader:
             return {"vr": vr}
         return self._value(tag, vr, length, data_set)
 
+    def _is_beyond_limit(self, tag: int, cost: int) -> bool:
+        self._elements += cost
+        if self._elements > self._element_limit:
+            self._stop("is beyond the number of elements that are read", tag)
+        return self._is_stopped
+
     def _known_vr(self, tag: int, vr: str | None, length: int, data_set: DataSet) -> str:
-        if length == UNDEFINED and (vr == "UN" or self._at_item()):
+        if length == UNDEFINED and vr == "UN":
             return "SQ"  # PS3.5 6.2.2 note 5
-        if tag >> 16 & 1:
-            return _private_vr_in(tag, vr, data_set)
-        found = public_vr(tag)
-        if found is None:
-            return "UN"
+        is_private = tag >> 16 & 1
+        found = _private_vr_in(tag, data_set) if is_private else public_vr(tag)
+        if found is None or found == "UN":
+            return "SQ" if length == UNDEFINED and self._at_item() else "UN"
         if len(found) == 2:
             return found
         if found.startswith("US or SS"):
@@ -226,7 +237,6 @@ class ElementReader:
             return _bulk(vr, tag, data_set)
         value = self._read(length)
         self._loaded += length
-        self._kept_bytes += length
         if len(value) < length:
             self._stop("ends in the middle of an element", tag)
         if convert is None:
@@ -236,7 +246,7 @@ class ElementReader:
             items = self._switched(tag, value, items, data_set)
         if not items:
             return {"vr": vr}
-        if len(items) > MAX_KEPT_ITEMS or self._kept_bytes > MAX_KEPT_BYTES:
+        if len(items) > MAX_KEPT_ITEMS or self._loaded > self._kept_limit:
             return {"vr": vr, "Value": msgspec.Raw(encode(items))}
         return {"vr": vr, "Value": items}
 
@@ -248,11 +258,11 @@ class ElementReader:
         if tag == PIXEL_REPRESENTATION:
             data_set.is_signed = items[:1] == [1]
         elif items:
-            data_set.creators[tag] = str(items[0])
+            data_set.creators[tag] = str(items[0])[:64]  # LO; it becomes the key of a cache
         return items
 
     def _switch_charset(self, value: bytes, data_set: DataSet) -> None:
-        data_set.reading.charset = charset_of(value)
+        data_set.reading.charset = charset_of(value[:MAX_CHARSET_BYTES])
         if data_set.reading.charset.complaint:
             data_set.reading.warn(data_set.reading.charset.complaint)
 
@@ -272,7 +282,7 @@ class ElementReader:
 
     def _next_item(self, tag: int, end: int | None) -> int | None:
         """The length of the next item, or None where the sequence ends."""
-        if self._is_stopped or (end is not None and self._tell() >= end):
+        if self._is_beyond_limit(tag, ITEM_COST) or (end is not None and self._tell() >= end):
             return None
         head = self._read(8)
         if len(head) < 8:
@@ -302,35 +312,38 @@ class ElementReader:
 
     def _item(self, item: DataSet, items: "_Items") -> None:
         """Read an item; past the first few, only its JSON text stays in memory."""
-        self._elements += ITEM_COST
-        kept, kept_bytes = self._kept, self._kept_bytes
+        room = self._element_limit - self._elements + ITEM_COST  # what there was before the item
+        kept_room = self._kept_limit - self._loaded
         elements = self._read_data_set(item)
         if item.end is not None and not self._is_stopped:
             self._seek(item.end)
         if item.depth == 1 and item.path.startswith(PER_FRAME_FUNCTIONAL_GROUPS):
             self._note_frame_anatomy(elements)
-        if items.is_full or self._kept > MAX_KEPT_ELEMENTS:
-            items.append_encoded(elements)
-            self._kept, self._kept_bytes = kept, kept_bytes
-        else:
+        if not items.is_full and self._elements <= self._element_limit - ENCODING_ROOM:
             items.kept.append(elements)
+            return
+        items.append_encoded(elements)
+        self._element_limit = min(self._elements + room, MAX_ELEMENTS)
+        self._kept_limit = self._loaded + kept_room
 
     def _note_frame_anatomy(self, frame: DicomJson) -> None:
         for item in cast(list[DicomJson], frame.get(FRAME_ANATOMY, {}).get("Value", [])):
-            if len(self.frame_anatomies) < MAX_FRAME_ANATOMIES:
-                self.frame_anatomies.setdefault(encode(item), item)
+            anatomy = {tag: item[tag] for tag in ANATOMY if tag in item}
+            text = encode(anatomy)
+            is_room = len(self.frame_anatomies) < MAX_FRAME_ANATOMIES
+            if is_room and len(text) < MAX_FRAME_ANATOMY_BYTES:
+                self.frame_anatomies[text] = anatomy
 
-    def _skip_fragments(self) -> None:
+    def _skip_fragments(self, tag: int) -> None:
         """Pass over encapsulated data in an item, such as an icon's (PS3.5 A.4)."""
-        while not self._is_stopped:
+        while not self._is_beyond_limit(tag, 1):
             head = self._read(8)
             if len(head) < 8:
-                self._stop("ends in the middle of an element", None)
+                self._stop("ends in the middle of an element", tag)
                 return
             found, length = self._item_header(head)
             if found != ITEM or length == UNDEFINED:
                 return
-            self._elements += 1
             self._seek(length, 1)
 
 
@@ -358,7 +371,7 @@ class _Items:
         return {"vr": "SQ", "Value": value} if value else {"vr": "SQ"}
 
 
-def _private_vr_in(tag: int, vr: str | None, data_set: DataSet) -> str:
+def _private_vr_in(tag: int, data_set: DataSet) -> str:
     block = tag >> 8 & 0xFF
     if not block:
         return "LO" if tag & 0xFF >= 0x10 else "UN"

@@ -107,13 +107,13 @@ def _encoding_found(stream: SeekableBytes) -> tuple[bool, bool]:
     """Whether the first element is implicit VR, and whether it is little endian.
 
     The bytes are believed rather than the transfer syntax: files that switched it exist. A big
-    endian group up to 00FF reads as 0100 or more in little endian.
+    endian group up to 003F reads as 0100 to 3F00 in little endian, where no public group is.
     """
     head = stream.read(6)
     stream.seek(-len(head), 1)
     if len(head) < 6:
         return False, True
-    return not is_vr_like(head[4:6]), not (head[0] == 0 and head[1] != 0)
+    return not is_vr_like(head[4:6]), not (head[0] == 0 and 0 < head[1] < 0x40)
 
 
 def is_vr_like(vr: bytes) -> bool:
