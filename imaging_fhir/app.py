@@ -7,14 +7,30 @@ from flask import Flask
 from imaging_fhir.logs import configure_logging
 from imaging_fhir.services.composition import Services, build_services
 from imaging_fhir.settings import Settings
-from imaging_fhir.web import binary, fhir, import_image, operations, search
+from imaging_fhir.web import (
+    binary,
+    dicomweb,
+    dicomweb_store,
+    fhir,
+    import_image,
+    operations,
+    search,
+)
 from imaging_fhir.web.context import EXTENSION
 from imaging_fhir.web.errors import register_error_handlers
 from imaging_fhir.web.observation import observe_requests
 from imaging_fhir.web.plain_read import PlainReads
 from imaging_fhir.web.responses import Answer
 
-BLUEPRINTS = (import_image.bp, binary.bp, fhir.bp, search.bp, operations.bp)
+BLUEPRINTS = (
+    import_image.bp,
+    binary.bp,
+    fhir.bp,
+    search.bp,
+    dicomweb.bp,
+    dicomweb_store.bp,
+    operations.bp,
+)
 
 
 def create_app(settings: Settings | None = None) -> Flask:

@@ -63,11 +63,10 @@ class BulkDataFinder(ElementReader):
             return None
         return super()._element(tag, vr, length, data_set)
 
-    def _end_at(self, tag: int, vr: str | None, data_set: DataSet) -> None:
+    def _end_at(self, tag: int, vr: str | None, length: int, data_set: DataSet) -> None:
         if f"{tag:08X}" == self.path and not data_set.depth:
-            self._seek(-4, 1)
-            self._find(tag, vr, self._length(self._read(4))[0], data_set)
-        super()._end_at(tag, vr, data_set)
+            self._find(tag, vr, length, data_set)
+        super()._end_at(tag, vr, length, data_set)
 
     def _find(self, tag: int, vr: str | None, length: int, data_set: DataSet) -> None:
         self.found = BulkValue(

@@ -146,15 +146,18 @@ class Ingest:
         self, staged: StagedBlob, source: Source, given: Given, expected_study: str | None
     ) -> Outcome:
         image = read(staged)
-        require_study(image, expected_study)
-        arrival = self.arrival(staged, image, source, given)
+        try:
+            require_study(image, expected_study)
+            return outcome_of(image, self.file(staged, self.arrival(staged, image, source, given)))
+        except ImagingError as error:
+            return refused(image, error)
+
+    def file(self, staged: StagedBlob, arrival: AnyArrival) -> Filed:
         while True:
             try:
-                filed = blobs.keep(self.database, staged, self.unit(staged, arrival))
+                return blobs.keep(self.database, staged, self.unit(staged, arrival))
             except ComparisonNeeded as needed:
                 arrival = self.with_comparison(staged, arrival, needed)
-            else:
-                return outcome_of(image, filed)
 
     def arrival(
         self, staged: StagedBlob, image: DicomInstance | Document, source: Source, given: Given
@@ -261,6 +264,19 @@ def outcome_of(image: DicomInstance | Document, filed: Filed) -> Outcome:
         series_instance_uid=image.series.series_instance_uid,
         instance=image.instance,
         warnings=filed.warnings,
+    )
+
+
+def refused(image: DicomInstance | Document, error: ImagingError) -> Outcome:
+    """Nothing is kept, but its sender hears of which instance."""
+    outcome = Outcome(status=error.status, error=error)
+    if not isinstance(image, DicomInstance):
+        return outcome
+    return replace(
+        outcome,
+        study_instance_uid=image.study.study_instance_uid,
+        series_instance_uid=image.series.series_instance_uid,
+        instance=image.instance,
     )
 
 

@@ -25,6 +25,7 @@ from imaging_fhir.web.dicomweb_answers import (
     answer,
     answer_errors,
     base,
+    closing,
     related_answer,
 )
 
@@ -84,25 +85,26 @@ def parts_answer(instances: Sequence[StoredInstance]) -> Response:
     files = map(retrieve().file, instances)
     first = next(files)  # before the status is said: after it, a fault can only cut the answer
     contents = zip(instances, chain([first], files), strict=True)
+    root = base()  # while there is a request: what follows runs when it is over
     response = related_answer(
         DICOM,
-        ((part_headers(instance), file.chunks()) for instance, file in contents),
+        ((part_headers(root, instance), file.chunks()) for instance, file in contents),
     )
     response.call_on_close(first.stream.close)
     return response
 
 
-def part_headers(instance: StoredInstance) -> dict[str, str]:
-    return {"Content-Type": content_type(instance), "Content-Location": address(instance)}
+def part_headers(root: str, instance: StoredInstance) -> dict[str, str]:
+    return {"Content-Type": content_type(instance), "Content-Location": address(root, instance)}
 
 
 def content_type(instance: StoredInstance) -> str:
     return f"{DICOM}; transfer-syntax={instance.transfer_syntax_uid}"
 
 
-def address(instance: StoredInstance) -> str:
+def address(root: str, instance: StoredInstance) -> str:
     return (
-        f"{base()}/studies/{instance.study_instance_uid}"
+        f"{root}/studies/{instance.study_instance_uid}"
         f"/series/{instance.series_instance_uid}/instances/{instance.sop_instance_uid}"
     )
 
@@ -136,8 +138,11 @@ def retrieve_metadata(
 
 
 def metadata(instances: Sequence[StoredInstance]) -> Iterator[bytes]:
-    for instance, json in retrieve().metadata(instances):
-        yield with_bulk_data_base(json, address(instance))
+    root = base()
+    return (
+        with_bulk_data_base(json, address(root, instance))
+        for instance, json in retrieve().metadata(instances)
+    )
 
 
 @bp.get(f"{INSTANCE}/bulkdata/<path:path>")
@@ -152,6 +157,7 @@ def retrieve_bulk_data(study: str, series: str, instance: str, path: str) -> Res
     except BaseException:
         stream.close()
         raise
+    response.response = closing(stream, response.iter_encoded())
     response.call_on_close(stream.close)
     return response
 

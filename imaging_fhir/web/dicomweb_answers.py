@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException
@@ -44,6 +45,12 @@ def related_answer(
     boundary = new_boundary()
     content_type = f'multipart/related; type="{media_type}"; boundary={boundary}'
     return answer(related_body(boundary, contents), content_type=content_type)
+
+
+def closing(stream: BinaryIO, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The pieces that are read from the stream, which is closed after the last one."""
+    with stream:
+        yield from pieces
 
 
 def answer_errors(bp: Blueprint) -> None:
