@@ -58,7 +58,7 @@ def entry_at(index: int, entry: object, base: str) -> Entry:
     address = ADDRESS.fullmatch(url.removeprefix(base))
     if method not in ORDER or address is None:
         raise InvalidRequest("The entry's request is none that this server knows.")
-    resource = entry.get("resource")
+    resource, full_url = entry.get("resource"), entry.get("fullUrl")
     return Entry(
         index=index,
         method=method,
@@ -66,7 +66,7 @@ def entry_at(index: int, entry: object, base: str) -> Entry:
         resource_id=address["id"],
         version_id=address["version"],
         query=address["query"],
-        full_url=entry.get("fullUrl"),
+        full_url=full_url if isinstance(full_url, str) else None,
         resource=resource if isinstance(resource, dict) else None,
         request=request,
     )

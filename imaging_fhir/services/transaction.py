@@ -123,8 +123,9 @@ class Transactions:
         for index, entry in enumerate(bundle.get("entry", [])):
             with named(index):
                 entries.append(self.entry(index, entry, caller))
-        require_valid(bundle)
-        planned = [self.plan(entry) for entry in entries]
+        chosen = [self.chosen_id(entry) for entry in entries]
+        require_valid(with_targets(bundle, entries, chosen))
+        planned = [self.plan(entry, id_) for entry, id_ in zip(entries, chosen, strict=True)]
         require_distinct(one.prepared for one in planned if one.entry.method not in READING)
         detached = [inner for one in planned for inner in one.prepared.detached]
 
@@ -133,33 +134,35 @@ class Transactions:
 
         return keep(self.resources.database, self.resources.store, detached, unit)
 
-    def plan(self, entry: Entry) -> Planned:
-        with named(entry.index):
-            if entry.method in READING:
-                prepared = Prepared(entry.resource_type, entry.resource_id or "", {})
-                return Planned(entry=entry, prepared=prepared)
-            if entry.method == "DELETE":
-                return self.plan_delete(entry)
-            return self.plan_write(entry)
-
-    def plan_delete(self, entry: Entry) -> Planned:
-        prepared = Prepared(entry.resource_type, entry.resource_id or "", {})
+    def chosen_id(self, entry: Entry) -> str:
+        """The id that the entry will write to, unless a condition finds another; else empty."""
         if entry.resource_id is not None:
-            return Planned(entry=entry, prepared=prepared)
-        condition = self.condition(entry.resource_type, entry.query)
-        return Planned(entry=entry, prepared=prepared, condition=condition)
+            return entry.resource_id
+        if entry.method == "POST":
+            return self.resources.new_id()
+        given = entry.resource.get("id") if entry.resource and entry.method == "PUT" else ""
+        return given if isinstance(given, str) else self.resources.new_id()
 
-    def plan_write(self, entry: Entry) -> Planned:
+    def plan(self, entry: Entry, chosen: str) -> Planned:
+        with named(entry.index):
+            if entry.method in ("POST", "PUT"):
+                return self.plan_write(entry, chosen)
+            prepared = Prepared(entry.resource_type, chosen, {})
+            condition = None
+            if entry.method == "DELETE" and entry.resource_id is None:
+                condition = self.condition(entry.resource_type, entry.query)
+            return Planned(entry=entry, prepared=prepared, condition=condition)
+
+    def plan_write(self, entry: Entry, chosen: str) -> Planned:
         type_ = entry.resource_type
         require_type(type_, entry.content)
         content = without_base(entry.content, self.resources.base)
+        condition = None
         if entry.method == "POST":
-            chosen, condition = self.resources.new_id(), self.if_none_exist(entry)
+            condition = self.if_none_exist(entry)
         elif entry.resource_id is not None:
             require_id(content, type_, entry.resource_id)
-            chosen, condition = entry.resource_id, None
         else:
-            chosen = content.get("id") or self.resources.new_id()
             condition = self.condition(type_, entry.query)
         prepared = prepare(type_, chosen, content, self.resources.new_id)
         return Planned(entry=entry, prepared=prepared, condition=condition)
@@ -208,7 +211,7 @@ class Run:
         chosen = [self.resolved(one) for one in self.planned]
         require_distinct(one.prepared for one in chosen if one.entry.method not in READING)
         targets = targets_of(chosen)
-        rewritten_ones = [self.with_targets(one, targets) for one in chosen]
+        rewritten_ones = [self.with_known_references(one, targets) for one in chosen]
         for one in sorted(rewritten_ones, key=turn):
             with named(one.entry.index):
                 self.done[one.entry.index] = self.answer(one)
@@ -226,7 +229,7 @@ class Run:
             raise InvalidRequest("The resource's id is not that of the one found.")
         return replace(one, prepared=replace(one.prepared, resource_id=known))
 
-    def with_targets(self, one: Planned, targets: Mapping[str, str]) -> Planned:
+    def with_known_references(self, one: Planned, targets: Mapping[str, str]) -> Planned:
         prepared = one.prepared
         content = with_references(prepared.content, targets) if prepared.content else {}
         return replace(one, prepared=replace(prepared, content=content))
@@ -300,6 +303,20 @@ def targets_of(planned: Iterable[Planned]) -> dict[str, str]:
         for one in planned
         if one.entry.full_url and one.entry.method in ("POST", "PUT")
     }
+
+
+def with_targets(bundle: Resource, entries: Sequence[Entry], chosen: Sequence[str]) -> Resource:
+    """The Bundle as it will be stored, as far as that is known: what is checked."""
+    targets = {
+        entry.full_url: f"{entry.resource_type}/{id_}"
+        for entry, id_ in zip(entries, chosen, strict=True)
+        if entry.full_url and entry.method in ("POST", "PUT")
+    }
+    rewritten_entries = [
+        {**given, "resource": with_references(entry.resource, targets)} if entry.resource else given
+        for given, entry in zip(bundle["entry"], entries, strict=True)
+    ]
+    return {**bundle, "entry": rewritten_entries}
 
 
 def require_distinct(prepared: Iterable[Prepared]) -> None:
