@@ -34,10 +34,13 @@ Source = Path | BinaryIO | bytes
 MIB = 1024 * 1024
 SIMULTANEOUS_CHILDREN = 2
 START_SECONDS = 60  # the decode server imports its libraries once
+ENDING_SECONDS = 0.2
+MESSAGE_LENGTH = 500
 GRACE_SECONDS = 5  # a child ends itself at its time limit; after this it is ended from outside
 
 FRAME = struct.Struct(">cQ")  # kind, length of the payload that follows
 ANSWER, DEATH, REFUSAL = b"A", b"D", b"R"
+LOST = b"L"  # on no wire: nobody answered
 REFUSALS: dict[str, type[ImagingError]] = {
     error.__name__: error for error in (UnreadableImage, UnsupportedImage, ResourceNotFound)
 }
@@ -70,11 +73,20 @@ def run_limited(
     limits = limits or DEFAULT_LIMITS
     request = pickle.dumps((function, args, limits))
     with _slots, _descriptor(source) as descriptor:
-        kind, payload = _server().call(request, descriptor, limits)
+        kind, payload = _asked(request, descriptor, limits)
     if kind == ANSWER:
         returned: type[T] = get_type_hints(function)["return"]
         return _answer(payload, returned)
     raise _refusal(kind, payload, limits)
+
+
+def _asked(request: bytes, descriptor: int, limits: DecodeLimits) -> tuple[bytes, bytes]:
+    """Once more where the decode server itself has died: that is no fault of the image."""
+    server = _server()
+    kind, payload = server.call(request, descriptor, limits)
+    if kind == LOST and server.has_ended():
+        return _server().call(request, descriptor, limits)
+    return kind, payload
 
 
 def start_decoding() -> None:
@@ -92,8 +104,11 @@ def _answer(payload: bytes, type_: type[T]) -> T:
 
 def _refusal(kind: bytes, payload: bytes, limits: DecodeLimits) -> ImagingError:
     if kind == DEATH:
-        return UnreadableImage(_cause_of_death(int.from_bytes(payload, "big", signed=True), limits))
-    name, _, message = payload.decode("utf-8", "replace").partition(":")
+        exit_code = int.from_bytes(payload[:4], "big", signed=True)
+        return UnreadableImage(_cause_of_death(exit_code, limits))
+    if kind == LOST:
+        return UnreadableImage(_cause_of_death(-signal.SIGKILL, limits))
+    name, _, message = payload[:MESSAGE_LENGTH].decode("utf-8", "replace").partition(":")
     return REFUSALS.get(name, UnreadableImage)(message)
 
 
@@ -134,7 +149,14 @@ class _DecodeServer:
                 ours.sendall(len(request).to_bytes(8, "big") + request)
                 return _read_frame(ours, limits)
             except (EOFError, OSError):  # closing `ours` ends the child
-                return DEATH, int(-signal.SIGKILL).to_bytes(4, "big", signed=True)
+                return LOST, b""
+
+    def has_ended(self) -> bool:
+        try:
+            self.process.wait(ENDING_SECONDS)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def close(self) -> None:
         self.control.close()

@@ -24,6 +24,7 @@ from imaging_fhir.images.decode import (
     ANSWER,
     DEATH,
     FRAME,
+    MESSAGE_LENGTH,
     REFUSAL,
     REFUSALS,
     DecodeLimits,
@@ -31,7 +32,6 @@ from imaging_fhir.images.decode import (
 )
 
 OPEN_FILES = 32
-MESSAGE_LENGTH = 500
 
 
 class ChildTable:
@@ -145,7 +145,7 @@ def outcome(
 
 
 def refusal(name: str, message: str) -> tuple[bytes, bytes]:
-    return REFUSAL, f"{name}:{message[:MESSAGE_LENGTH]}".encode()
+    return REFUSAL, f"{name}:{message}".encode()[:MESSAGE_LENGTH]
 
 
 def confine(limits: DecodeLimits) -> None:

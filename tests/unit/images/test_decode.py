@@ -192,11 +192,11 @@ def test_nothing_is_left_over_after_many_calls() -> None:
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
 def test_a_decode_server_that_died_is_started_again() -> None:
     start_decoding()
-    (server,) = decode_servers()
-    os.kill(server, signal.SIGKILL)
-    time.sleep(0.1)
-    assert run_limited(length, CONTENT) == len(CONTENT)
-    assert decode_servers() != [server]
+    for _ in range(3):
+        (server,) = decode_servers()
+        os.kill(server, signal.SIGKILL)
+        assert run_limited(length, CONTENT) == len(CONTENT)
+        assert decode_servers() != [server]
 
 
 SCRIPT = """
