@@ -154,7 +154,7 @@ class Criterion:
     type: SearchType
     modifier: str | None = None  # exact contains not missing text identifier of-type above below
     values: tuple[SearchValue, ...] = ()
-    chain: "tuple[tuple[str, Criterion], ...]" = ()  # (target type, its criterion); alternatives
+    chain: "tuple[tuple[str, Criterion | ReverseCriterion], ...]" = ()  # by target type; OR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

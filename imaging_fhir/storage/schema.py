@@ -58,6 +58,7 @@ resource = Table(
     Column("body", LargeBinary),
     UniqueConstraint("type", "id"),
     Index("ix_resource_type_last_updated", "type", "last_updated", "rid"),
+    Index("ix_resource_type_rid", "type", "rid"),  # the newest first: a search without _sort
 )
 
 # Earlier versions, zlib-compressed; a deletion has no body.
@@ -72,7 +73,12 @@ version = Table(
 )
 
 
-def index_table(name: str, *columns: Column[object], by: tuple[str, ...]) -> Table:
+def index_table(
+    name: str,
+    *columns: Column[object],
+    by: tuple[str, ...],
+    postgresql_ops: dict[str, str] | None = None,
+) -> Table:
     """A table of the search index; `parameter` is `ImagingStudy.started` and its like."""
     return Table(
         name,
@@ -80,7 +86,7 @@ def index_table(name: str, *columns: Column[object], by: tuple[str, ...]) -> Tab
         Column("rid", ForeignKey("resource.rid"), nullable=False),
         Column("parameter", Text, nullable=False),
         *columns,
-        Index(f"ix_{name}_value", "parameter", *by, "rid"),
+        Index(f"ix_{name}_value", "parameter", *by, "rid", postgresql_ops=postgresql_ops or {}),
         Index(f"ix_{name}_rid", "rid", "parameter"),
     )
 
@@ -125,6 +131,7 @@ string_index = index_table(
     Column("value", Text, nullable=False),
     Column("folded", Text, nullable=False),
     by=("folded",),
+    postgresql_ops={"folded": "text_pattern_ops"},  # LIKE 'a%' by index in every collation
 )
 uri_index = index_table("uri_index", Column("value", Text, nullable=False), by=("value",))
 quantity_index = index_table(

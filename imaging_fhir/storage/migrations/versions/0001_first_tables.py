@@ -54,6 +54,7 @@ def create_resources() -> None:
         Column("body", LargeBinary),
         UniqueConstraint("type", "id"),
         Index("ix_resource_type_last_updated", "type", "last_updated", "rid"),
+        Index("ix_resource_type_rid", "type", "rid"),
     )
     op.create_table(
         "version",
@@ -97,6 +98,7 @@ def create_search_index() -> None:
         Column("value", Text, nullable=False),
         Column("folded", Text, nullable=False),
         by=("folded",),
+        postgresql_ops={"folded": "text_pattern_ops"},
     )
     create_index_table("uri_index", Column("value", Text, nullable=False), by=("value",))
     create_index_table(
@@ -297,12 +299,17 @@ def create_work() -> None:
     )
 
 
-def create_index_table(name: str, *columns: Column[object], by: tuple[str, ...]) -> None:
+def create_index_table(
+    name: str,
+    *columns: Column[object],
+    by: tuple[str, ...],
+    postgresql_ops: dict[str, str] | None = None,
+) -> None:
     op.create_table(
         name,
         Column("rid", Key, ForeignKey("resource.rid"), nullable=False),
         Column("parameter", Text, nullable=False),
         *columns,
-        Index(f"ix_{name}_value", "parameter", *by, "rid"),
+        Index(f"ix_{name}_value", "parameter", *by, "rid", postgresql_ops=postgresql_ops or {}),
         Index(f"ix_{name}_rid", "rid", "parameter"),
     )

@@ -1,0 +1,152 @@
+"""One search parameter with its modifiers, chains and values (search.html#combining)."""
+
+from collections.abc import Iterator
+
+from imaging_fhir.errors import InvalidRequest
+from imaging_fhir.fhir.resource_names import RESOURCE_NAMES
+from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
+from imaging_fhir.fhir.search_values import Setting, values_of
+from imaging_fhir.model.search import (
+    DICOM_PARAMETERS,
+    Criterion,
+    ReverseCriterion,
+    SearchParameter,
+)
+
+MODIFIERS = {
+    "token": frozenset({"missing", "not", "text", "of-type"}),
+    "reference": frozenset({"missing", "text", "identifier"}),
+    "string": frozenset({"missing", "exact", "contains"}),
+    "uri": frozenset({"missing", "above", "below"}),
+}
+DEEPEST_CHAIN = 5
+LONGEST_NAME = 80  # of a parameter, in a message
+MOST_ALTERNATIVES = 500
+
+
+class UnknownParameter(Exception):
+    """The type has no such search parameter: ignored, or refused where handling is strict."""
+
+
+def invalid(key: str, why: str) -> InvalidRequest:
+    """The name is shown, never the value: it can be a patient's."""
+    name = "".join(letter for letter in key[:LONGEST_NAME] if letter.isprintable())
+    return InvalidRequest(f"Search parameter {name}: {why}", expression=f"http.{name}")
+
+
+def criterion_of(
+    resource_type: str, key: str, text: str, setting: Setting, *, depth: int = 0
+) -> Criterion | ReverseCriterion:
+    """What the parameter demands; raise UnknownParameter, InvalidRequest."""
+    if depth > DEEPEST_CHAIN:
+        raise invalid(key, f"more than {DEEPEST_CHAIN} references are followed.")
+    if key.startswith("_has:"):
+        return reverse_criterion(resource_type, key, text, setting, depth)
+    head, dot, rest = key.partition(".")
+    name, colon, modifier = head.partition(":")
+    parameter = parameter_of(resource_type, name)
+    if dot:
+        return chained(parameter, key, modifier or None, rest, text, setting, depth)
+    if colon:
+        require_modifier(resource_type, parameter, modifier, key)
+    return plain_criterion(parameter, key, modifier or None, text, setting)
+
+
+def parameter_of(resource_type: str, name: str) -> SearchParameter:
+    parameter = RESOURCE_TYPES[resource_type].by_name.get(name)
+    if parameter is None:
+        raise UnknownParameter(name)
+    return parameter
+
+
+def require_modifier(
+    resource_type: str, parameter: SearchParameter, modifier: str, key: str
+) -> None:
+    """Dropping a modifier would change the meaning: it is refused whatever the handling."""
+    known = MODIFIERS.get(parameter.type, frozenset({"missing"}))
+    if parameter.name == "_id" or is_dicom(resource_type, parameter):
+        known = frozenset({"missing", "not"})
+    if parameter.phonetic:
+        known = frozenset({"missing"})
+    is_type = parameter.type == "reference" and modifier in RESOURCE_NAMES
+    if modifier not in known and not is_type:
+        raise invalid(key, "there is no such modifier here.")
+
+
+def is_dicom(resource_type: str, parameter: SearchParameter) -> bool:
+    return resource_type == "ImagingStudy" and parameter.name in DICOM_PARAMETERS
+
+
+def plain_criterion(
+    parameter: SearchParameter, key: str, modifier: str | None, text: str, setting: Setting
+) -> Criterion:
+    try:
+        values = values_of(parameter, modifier, text, setting)
+    except ValueError as error:
+        raise invalid(key, f"its value is no {parameter.type} as this server reads it.") from error
+    if not values:
+        raise invalid(key, "it has no value.")
+    if len(values) > MOST_ALTERNATIVES:
+        raise invalid(key, f"it has more than {MOST_ALTERNATIVES} values.")
+    return Criterion(
+        parameter=parameter.name,
+        type=parameter.type,
+        modifier=None if modifier in RESOURCE_NAMES else modifier,
+        values=values,
+    )
+
+
+def chained(
+    parameter: SearchParameter,
+    key: str,
+    type_: str | None,
+    rest: str,
+    text: str,
+    setting: Setting,
+    depth: int,
+) -> Criterion:
+    """`patient.identifier`, `subject:Patient.name`: what the target must fulfil, type by type."""
+    if parameter.type != "reference":
+        raise invalid(key, "it is no reference that could be followed.")
+    if type_ is not None and type_ not in RESOURCE_NAMES:
+        raise invalid(key, "there is no such resource type.")
+    links = tuple(links_of(target_types(parameter, type_), rest, text, setting, depth))
+    if not links:
+        raise UnknownParameter(key)
+    return Criterion(parameter=parameter.name, type="reference", chain=links)
+
+
+def target_types(parameter: SearchParameter, type_: str | None) -> list[str]:
+    """The types served here that the parameter may refer to."""
+    allowed = parameter.targets or tuple(RESOURCE_TYPES)
+    return [name for name in allowed if name in RESOURCE_TYPES and type_ in (None, name)]
+
+
+def links_of(
+    types: list[str], rest: str, text: str, setting: Setting, depth: int
+) -> Iterator[tuple[str, Criterion | ReverseCriterion]]:
+    for name in types:
+        try:
+            yield name, criterion_of(name, rest, text, setting, depth=depth + 1)
+        except UnknownParameter:
+            continue  # of several target types those count that know the parameter
+
+
+def reverse_criterion(
+    resource_type: str, key: str, text: str, setting: Setting, depth: int
+) -> ReverseCriterion:
+    """`_has:DocumentReference:encounter:type=…` (search.html#has)"""
+    parts = key.split(":", 3)
+    if len(parts) != 4:
+        raise invalid(key, "it is not of the form _has:TYPE:REFERENCE:PARAMETER.")
+    _, source_type, name, rest = parts
+    if source_type not in RESOURCE_TYPES:
+        raise UnknownParameter(key)
+    reference = parameter_of(source_type, name)
+    if reference.type != "reference" or resource_type not in target_types(reference, None):
+        raise UnknownParameter(key)
+    return ReverseCriterion(
+        resource_type=source_type,
+        reference_parameter=name,
+        criterion=criterion_of(source_type, rest, text, setting, depth=depth + 1),
+    )

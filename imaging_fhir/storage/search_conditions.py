@@ -1,0 +1,239 @@
+"""Criteria of a search as conditions in SQL.
+
+One criterion drives the search: its rows are looked up in the index (`rid IN (SELECT …)`). All
+others are checked for each of them (`EXISTS …`), by the index on `rid`. Left to choose, SQLite
+would look up every criterion whole, however many studies are CT. Which one drives is told from
+its kind, since neither engine knows beforehand how rare a value is.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, exists, false, or_, select
+from sqlalchemy.sql.expression import FromClause
+
+from imaging_fhir.model.search import (
+    DICOM_PARAMETERS,
+    Criterion,
+    DateValue,
+    Restrictions,
+    ReverseCriterion,
+    TokenValue,
+)
+from imaging_fhir.storage.schema import instance, reference_index, resource, series, study
+from imaging_fhir.storage.search_values import VALUE_CONDITIONS, entries_of_row, table_of
+
+Condition = ColumnElement[bool]
+AnyCriterion = Criterion | ReverseCriterion
+UNSELECTIVE = 10
+DICOM_COLUMNS = {
+    "instance": instance.c.sop_instance_uid,
+    "series": series.c.series_instance_uid,
+    "dicom-class": instance.c.sop_class_uid,
+}
+UID_SYSTEMS = {  # of a bare UID's own kind; `urn:oid:` is taken off before
+    "instance": ("urn:dicom:uid", "urn:ietf:rfc:3986", ""),
+    "series": ("urn:dicom:uid", "urn:ietf:rfc:3986", ""),
+    "dicom-class": ("urn:ietf:rfc:3986",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """`restrictions` hold for every resource that a search reaches, on each hop of a chain too."""
+
+    dialect: str
+    restrictions: Restrictions
+
+    def of(
+        self,
+        row: FromClause,
+        resource_type: str,
+        criteria: Sequence[AnyCriterion],
+        *,
+        driven: bool = True,
+    ) -> Condition:
+        """The visible resources of the type that fulfil all criteria.
+
+        Where the row is known by something else already, none of them is to drive.
+        """
+        every = (*criteria, *self.restrictions.get(resource_type, ()))
+        driver = min(every, key=selectivity, default=None) if driven else None
+        return and_(
+            row.c.type == resource_type,
+            row.c.deleted.is_(False),
+            *(self.one(row, resource_type, one, drives=one is driver) for one in every),
+        )
+
+    def visible(self, row: FromClause) -> Condition:
+        """Any resource that is not deleted and that no restriction hides."""
+        seen = [
+            or_(row.c.type != name, self.of(row, name, (), driven=False))
+            for name in self.restrictions
+        ]
+        return and_(row.c.deleted.is_(False), *seen)
+
+    def one(
+        self, row: FromClause, resource_type: str, criterion: AnyCriterion, *, drives: bool
+    ) -> Condition:
+        if isinstance(criterion, ReverseCriterion):
+            return self.referred_to(row, resource_type, criterion, drives=drives)
+        if criterion.parameter == "_id":
+            return id_condition(row, criterion)
+        if criterion.parameter == "_lastUpdated":
+            return or_(*(stamp_condition(row, value) for value in dates(criterion)))
+        if is_negative(criterion):
+            return ~self.found(row, resource_type, criterion, drives=False)
+        return self.found(row, resource_type, criterion, drives=drives)
+
+    def found(
+        self, row: FromClause, resource_type: str, criterion: Criterion, *, drives: bool
+    ) -> Condition:
+        if criterion.chain:
+            return self.following(row, resource_type, criterion, drives=drives)
+        if resource_type == "ImagingStudy" and criterion.parameter in DICOM_PARAMETERS:
+            found = dicom_studies(criterion)
+            return row.c.rid.in_(found) if drives else exists(found.where(study.c.rid == row.c.rid))
+        table = table_of(criterion.type).alias()
+        entries = self.entries(table, row, f"{resource_type}.{criterion.parameter}", drives=drives)
+        if criterion.modifier != "missing":
+            condition = VALUE_CONDITIONS[criterion.type](table, criterion, self.dialect)
+            entries = entries.where(condition)
+        return row.c.rid.in_(entries) if drives else exists(entries)
+
+    def entries(
+        self, table: FromClause, row: FromClause, parameter: str, *, drives: bool
+    ) -> Select[Any]:
+        """The parameter's entries: of all resources, or of the row."""
+        if drives:
+            return select(table.c.rid).where(table.c.parameter == parameter)
+        of_parameter = entries_of_row(table, parameter, self.dialect)
+        return select(table.c.rid).where(table.c.rid == row.c.rid, of_parameter)
+
+    def following(
+        self, row: FromClause, resource_type: str, criterion: Criterion, *, drives: bool
+    ) -> Condition:
+        """Its reference leads to a resource that fulfils the rest of the chain."""
+        parameter = f"{resource_type}.{criterion.parameter}"
+        return or_(
+            *(
+                self.following_to(row, parameter, type_, rest, drives=drives)
+                for type_, rest in criterion.chain
+            )
+        )
+
+    def following_to(
+        self, row: FromClause, parameter: str, type_: str, rest: AnyCriterion, *, drives: bool
+    ) -> Condition:
+        link, target = reference_index.alias(), resource.alias()
+        links = self.entries(link, row, parameter, drives=drives)
+        links = links.where(link.c.target_type == type_)
+        fulfilled = self.of(target, type_, (rest,), driven=drives)
+        if drives:
+            ids = select(target.c.id).where(fulfilled)
+            return row.c.rid.in_(links.where(link.c.target_id.in_(ids)))
+        return exists(links.where(exists().where(target.c.id == link.c.target_id, fulfilled)))
+
+    def referred_to(
+        self, row: FromClause, resource_type: str, criterion: ReverseCriterion, *, drives: bool
+    ) -> Condition:
+        """A resource of the other type refers to it and fulfils the criterion."""
+        link, source = reference_index.alias(), resource.alias()
+        other = criterion.resource_type
+        parameter = f"{other}.{criterion.reference_parameter}"
+        fulfilled = self.of(source, other, (criterion.criterion,), driven=drives)
+        if drives:
+            ids = select(link.c.target_id).where(
+                link.c.rid.in_(select(source.c.rid).where(fulfilled)),
+                entries_of_row(link, parameter, self.dialect),
+                link.c.target_type == resource_type,
+            )
+            return row.c.id.in_(ids)
+        return exists().where(
+            link.c.parameter == parameter,
+            link.c.target_type == resource_type,
+            link.c.target_id == row.c.id,
+            exists().where(source.c.rid == link.c.rid, fulfilled),
+        )
+
+
+def is_negative(criterion: Criterion) -> bool:
+    """`:not` and `:missing=true` also find what has no value at all."""
+    return criterion.modifier == "not" or (
+        criterion.modifier == "missing" and criterion.values == ("true",)
+    )
+
+
+def selectivity(criterion: AnyCriterion) -> int:
+    """The fewer rows a criterion of its kind finds, the lower."""
+    if isinstance(criterion, ReverseCriterion):
+        return 5
+    if criterion.chain:
+        return 4
+    if criterion.parameter == "_id":
+        return 0
+    if criterion.modifier in ("missing", "not", "contains", "text", "above", "below"):
+        return UNSELECTIVE
+    if criterion.parameter in ("identifier", "instance", "series"):
+        return 1
+    ranks = {"reference": 2, "uri": 6, "string": 3, "token": 7, "quantity": 8, "date": 8}
+    return ranks.get(criterion.type, UNSELECTIVE)
+
+
+def is_selective(criteria: Iterable[AnyCriterion]) -> bool:
+    """Does one of them leave so few that they can be sorted?"""
+    return min(map(selectivity, criteria), default=UNSELECTIVE) <= 5
+
+
+def id_condition(row: FromClause, criterion: Criterion) -> Condition:
+    if criterion.modifier == "missing":
+        return false() if criterion.values == ("true",) else row.c.id.is_not(None)
+    ids = [value.value for value in criterion.values if isinstance(value, TokenValue)]
+    return row.c.id.not_in(ids) if criterion.modifier == "not" else row.c.id.in_(ids)
+
+
+def dates(criterion: Criterion) -> list[DateValue | bool]:
+    if criterion.modifier == "missing":
+        return [criterion.values == ("false",)]
+    return [value for value in criterion.values if isinstance(value, DateValue)]
+
+
+def stamp_condition(row: FromClause, value: DateValue | bool) -> Condition:
+    """`_lastUpdated`: an instant of whole milliseconds against an interval of microseconds."""
+    stamp = row.c.last_updated
+    if isinstance(value, bool):
+        return stamp.is_not(None) if value else false()
+    low, high = -(-value.low // 1000), max(-(-value.high // 1000), value.low // 1000 + 1)
+    match value.prefix:
+        case "gt" | "sa":
+            return stamp >= high
+        case "lt" | "eb":
+            return stamp < low
+        case "ge":
+            return stamp >= low
+        case "le":
+            return stamp < high
+        case "ne":
+            return or_(stamp < low, stamp >= high)
+    return and_(stamp >= low, stamp < high)
+
+
+def dicom_studies(criterion: Criterion) -> Select[Any]:
+    """Studies by the UIDs of what they hold, from the DICOM index."""
+    column = DICOM_COLUMNS[criterion.parameter]
+    found = select(study.c.rid).join(series, series.c.study == study.c.pk)
+    if criterion.parameter != "series":
+        found = found.join(instance, instance.c.series == series.c.pk)
+    found = found.where(study.c.state == "filed")
+    if criterion.modifier == "missing":
+        return found
+    return found.where(or_(*(uid_condition(column, criterion, one) for one in criterion.values)))
+
+
+def uid_condition(column: ColumnElement[str], criterion: Criterion, value: object) -> Condition:
+    if not isinstance(value, TokenValue):
+        return false()
+    if value.system is not None and value.system not in UID_SYSTEMS[criterion.parameter]:
+        return false()
+    return column.is_not(None) if value.value is None else column == value.value

@@ -1,0 +1,240 @@
+"""What a value of a search means for the rows of the index (search.html#prefix, #modifiers)."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import ColumnElement, Table, and_, false, or_
+from sqlalchemy.sql.expression import FromClause, UnaryExpression
+from sqlalchemy.sql.operators import custom_op
+
+from imaging_fhir.model.search import (
+    Criterion,
+    DateValue,
+    QuantityValue,
+    ReferenceValue,
+    TokenValue,
+)
+from imaging_fhir.model.text import folded
+from imaging_fhir.storage.schema import (
+    date_index,
+    quantity_index,
+    reference_index,
+    string_index,
+    token_index,
+    uri_index,
+)
+
+Condition = ColumnElement[bool]
+LAST_CHARACTER = "\U0010ffff"
+TABLES: dict[str, Table] = {
+    "token": token_index,
+    "reference": reference_index,
+    "date": date_index,
+    "string": string_index,
+    "uri": uri_index,
+    "quantity": quantity_index,
+}
+
+
+def table_of(search_type: str) -> Table:
+    return TABLES[search_type]
+
+
+def entries_of_row(table: FromClause, parameter: str, dialect: str) -> Condition:
+    """The parameter's entries where `rid` is known too.
+
+    Without the plus, SQLite would look through all resources' entries of that parameter instead.
+    """
+    if dialect == "sqlite":
+        return UnaryExpression(table.c.parameter, operator=custom_op("+")) == parameter
+    return table.c.parameter == parameter
+
+
+def starts_with(column: ColumnElement[str], prefix: str, dialect: str) -> Condition:
+    """Index-backed on both: SQLite's LIKE uses no index, and a range on PostgreSQL depends on
+    the order of its collation."""
+    if dialect == "sqlite":
+        return and_(column >= prefix, column < prefix + LAST_CHARACTER)
+    return column.startswith(prefix, autoescape=True)
+
+
+def any_of(
+    column: ColumnElement[str], values: list[str | None], alternatives: list[Condition]
+) -> Condition:
+    """The alternatives, and for the index, where each names a value, one list of them."""
+    if len(alternatives) > 1 and None not in values:
+        return and_(column.in_(sorted(set(filter(None, values)))), or_(*alternatives))
+    return or_(*alternatives)
+
+
+def token_condition(table: FromClause, criterion: Criterion, dialect: str) -> Condition:
+    if criterion.modifier == "text":
+        return or_(*(starts_with(table.c.text, text, dialect) for text in texts(criterion)))
+    tokens = [value for value in criterion.values if isinstance(value, TokenValue)]
+    values = [None if token.value is None else folded(token.value) for token in tokens]
+    return any_of(table.c.folded, values, [one_token(table, token) for token in tokens])
+
+
+def one_token(table: FromClause, token: TokenValue) -> Condition:
+    """`|code` has no system; case and accents make no difference (search.html#token)."""
+    demands = []
+    if token.value is not None:
+        demands.append(table.c.folded == folded(token.value))
+    if token.system is not None:
+        is_none = table.c.system.is_(None)
+        demands.append(is_none if token.system == "" else table.c.system == token.system)
+    if token.type_system is not None:
+        demands.append(table.c.type_system == token.type_system)
+    if token.type_code is not None:
+        demands.append(table.c.type_code == token.type_code)
+    return and_(*demands)
+
+
+def texts(criterion: Criterion) -> list[str]:
+    return [folded(value) for value in criterion.values if isinstance(value, str)]
+
+
+def reference_condition(table: FromClause, criterion: Criterion, dialect: str) -> Condition:
+    if criterion.modifier == "text":
+        return or_(*(starts_with(table.c.display, text, dialect) for text in texts(criterion)))
+    return or_(*(one_reference(table, value) for value in criterion.values))
+
+
+def one_reference(table: FromClause, value: object) -> Condition:
+    match value:
+        case TokenValue():  # :identifier
+            return one_identifier(table, value)
+        case ReferenceValue(url=None):
+            same = table.c.target_id == value.target_id
+            if value.target_type is None:
+                return same
+            return and_(table.c.target_type == value.target_type, same)
+        case ReferenceValue():
+            return table.c.url == value.url
+    return false()
+
+
+def one_identifier(table: FromClause, token: TokenValue) -> Condition:
+    demands = []
+    if token.value is not None:
+        demands.append(table.c.identifier_value == token.value)
+    else:
+        demands.append(table.c.identifier_value.is_not(None))
+    if token.system is not None:
+        system = table.c.identifier_system
+        demands.append(system.is_(None) if token.system == "" else system == token.system)
+    return and_(*demands)
+
+
+def date_condition(table: FromClause, criterion: Criterion, dialect: str) -> Condition:
+    values = [value for value in criterion.values if isinstance(value, DateValue)]
+    return or_(*(one_date(table, value) for value in values))
+
+
+def one_date(table: FromClause, value: DateValue) -> Condition:
+    """The resource's interval [low, high) against the one searched for."""
+    low, high = table.c.low, table.c.high
+    match value.prefix:
+        case "eq":  # the second term lets an index on `low` bound the search at both ends
+            return and_(low >= value.low, low < value.high, high <= value.high)
+        case "ne":
+            return or_(low < value.low, high > value.high)
+        case "gt":
+            return high > value.high
+        case "lt":
+            return low < value.low
+        case "ge":
+            return or_(low >= value.low, high > value.high)
+        case "le":
+            return or_(low < value.low, and_(low < value.high, high <= value.high))
+        case "sa":
+            return low >= value.high
+        case "eb":
+            return high <= value.low
+    return and_(low < value.high, high > value.low)  # ap, already widened
+
+
+def string_condition(table: FromClause, criterion: Criterion, dialect: str) -> Condition:
+    values = [value for value in criterion.values if isinstance(value, str)]
+    return or_(*(one_string(table, value, criterion.modifier, dialect) for value in values))
+
+
+def one_string(table: FromClause, value: str, modifier: str | None, dialect: str) -> Condition:
+    match modifier:
+        case "exact":
+            return and_(table.c.folded == folded(value), table.c.value == value)
+        case "contains":
+            return table.c.folded.contains(folded(value), autoescape=True)
+    return starts_with(table.c.folded, folded(value), dialect)
+
+
+def uri_condition(table: FromClause, criterion: Criterion, dialect: str) -> Condition:
+    values = [value for value in criterion.values if isinstance(value, str)]
+    match criterion.modifier:
+        case "below":
+            return or_(*(below(table, value, dialect) for value in values))
+        case "above":
+            return table.c.value.in_([text for value in values for text in above(value)])
+    return table.c.value.in_(values)
+
+
+def below(table: FromClause, value: str, dialect: str) -> Condition:
+    return or_(
+        table.c.value == value,
+        starts_with(table.c.value, value.rstrip("/") + "/", dialect),
+    )
+
+
+def above(value: str) -> list[str]:
+    """The address itself and each that its path lies under, with and without its slash."""
+    scheme, separator, path = value.partition("://")
+    if not separator:
+        return [value]
+    segments = path.split("/")
+    starts = ["/".join(segments[:count]) for count in range(1, len(segments) + 1)]
+    return [scheme + separator + start + end for start in starts for end in ("", "/")]
+
+
+def quantity_condition(table: FromClause, criterion: Criterion, dialect: str) -> Condition:
+    values = [value for value in criterion.values if isinstance(value, QuantityValue)]
+    return or_(*(one_quantity(table, value) for value in values))
+
+
+def one_quantity(table: FromClause, value: QuantityValue) -> Condition:
+    return and_(number_condition(table, value), *unit_conditions(table, value))
+
+
+def number_condition(table: FromClause, value: QuantityValue) -> Condition:
+    low, high = table.c.low, table.c.high
+    match value.prefix:
+        case "eq":
+            return and_(low >= value.low, high < value.high)
+        case "ne":
+            return or_(low < value.low, high >= value.high)
+        case "gt" | "sa":
+            return (high if value.prefix == "gt" else low) > value.value
+        case "lt" | "eb":
+            return (low if value.prefix == "lt" else high) < value.value
+        case "ge":
+            return high >= value.value
+        case "le":
+            return low <= value.value
+    return and_(low <= value.high, high >= value.low)
+
+
+def unit_conditions(table: FromClause, value: QuantityValue) -> list[Condition]:
+    """`5|system|code`; a code without a system is also the unit as written (search.html)."""
+    if value.system is not None:
+        demands = [table.c.system == value.system]
+        return [*demands, table.c.code == value.code] if value.code else demands
+    return [or_(table.c.code == value.code, table.c.unit == value.code)] if value.code else []
+
+
+VALUE_CONDITIONS: dict[str, Callable[[Any, Criterion, str], Condition]] = {
+    "token": token_condition,
+    "reference": reference_condition,
+    "date": date_condition,
+    "string": string_condition,
+    "uri": uri_condition,
+    "quantity": quantity_condition,
+}
