@@ -37,6 +37,8 @@ ABOUT_ENCODING = frozenset(
         "LossyImageCompressionMethod",
         "SpecificCharacterSet",
         "DataSetTrailingPadding",
+        "DerivationDescription",  # a transcoder says here what it did
+        "DerivationCodeSequence",
         "ExtendedOffsetTable",
         "ExtendedOffsetTableLengths",
     }

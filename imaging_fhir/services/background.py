@@ -4,14 +4,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import update
-
 from imaging_fhir.errors import ImagingError
 from imaging_fhir.services.pictures import Pictures
 from imaging_fhir.services.studies import Studies
 from imaging_fhir.storage import dicom_index, jobs, resources
 from imaging_fhir.storage.database import Database, Transaction
-from imaging_fhir.storage.schema import resource
 
 LAST_ATTEMPT = 8
 logger = logging.getLogger(__name__)
@@ -77,5 +74,5 @@ class Background:
             return False
         stored = resources.find_by_rid(transaction.connection, row.rid)
         body = self.studies.body(transaction.connection, stored)
-        transaction.execute(update(resource).where(resource.c.rid == row.rid).values(body=body))
+        resources.keep_assembled(transaction, row.rid, body)
         return True

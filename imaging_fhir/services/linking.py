@@ -8,8 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 
-from sqlalchemy import Connection
-
 from imaging_fhir.errors import InvalidRequest
 from imaging_fhir.fhir.datatypes import universal_system
 from imaging_fhir.fhir.patient import is_provisional
@@ -19,12 +17,13 @@ from imaging_fhir.model.person import IssuedId, Issuer, Person, Visit
 from imaging_fhir.model.study import LocalDateTime
 from imaging_fhir.services import demographics
 from imaging_fhir.services.moments import acquired, period
-from imaging_fhir.services.people import (
+from imaging_fhir.settings import Site, Source
+from imaging_fhir.storage.database import Connection
+from imaging_fhir.storage.people import (
     encounters_of,
     resolve_patient,
     resources_with,
 )
-from imaging_fhir.settings import Site, Source
 
 # How long a visit without an end counts as open, in days, by Encounter.class.
 OPEN_DAYS = {"IMP": 60, "ACUTE": 60, "NONAC": 60, "EMER": 3, "OBSENC": 7, "SS": 2}

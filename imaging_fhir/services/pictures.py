@@ -3,17 +3,14 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import Connection, select
-
 from imaging_fhir.errors import UnreadableImage, UnsupportedImage
 from imaging_fhir.images.render import rendition
 from imaging_fhir.model.codec import decode_as
 from imaging_fhir.model.document import Document
-from imaging_fhir.storage import blobs, dicom_index, renditions
+from imaging_fhir.storage import blobs, dicom_index, documents, renditions
 from imaging_fhir.storage.database import Database, Transaction
 from imaging_fhir.storage.ports import BlobStore
 from imaging_fhir.storage.renditions import StoredRendition
-from imaging_fhir.storage.schema import document, instance
 
 Kind = Literal["thumbnail", "preview"]
 SIZES: dict[Kind, int] = {"thumbnail": 256, "preview": 1600}  # pixels of the longer side
@@ -54,7 +51,7 @@ class Pictures:
     def of_series(self, series: int) -> None:
         """Choose the series' picture, from its middle, and make its thumbnail."""
         with self.database.read() as connection:
-            blob = middle(connection, series)
+            blob = dicom_index.middle_blob(connection, series)
         if blob is None:
             return
         self.database.write(
@@ -64,9 +61,7 @@ class Pictures:
 
     def of_document(self, pk: int) -> None:
         with self.database.read() as connection:
-            row = connection.execute(
-                select(document.c.blob, document.c.facts).where(document.c.pk == pk)
-            ).first()
+            row = documents.find(connection, pk)
         if row is not None:
             self.quietly(row.blob, decode_as(Document, row.facts).media_type)
 
@@ -83,17 +78,3 @@ def keep(
 ) -> None:
     blobs.require_live(transaction, blob)
     renditions.put(transaction, blob, kind, frame, made)
-
-
-def middle(connection: Connection, series: int) -> int | None:
-    """The blob of the middle instance of those with pixels, by instance number."""
-    with_pixels = (
-        select(instance.c.blob)
-        .where(instance.c.series == series, instance.c.has_pixel_data)
-        .order_by(instance.c.instance_number, instance.c.sop_instance_uid)
-    )
-    found = connection.execute(with_pixels).all()
-    if not found:
-        any_of_series = select(instance.c.blob).where(instance.c.series == series).limit(1)
-        found = connection.execute(any_of_series).all()
-    return int(found[len(found) // 2].blob) if found else None

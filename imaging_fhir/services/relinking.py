@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import or_, select
-
 from imaging_fhir.fhir.patient import is_provisional
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.model.codec import Resource, decode_as, encode
@@ -12,11 +10,10 @@ from imaging_fhir.model.link import Given, Link
 from imaging_fhir.model.merge import Merged
 from imaging_fhir.services.arrival import DocumentArrival
 from imaging_fhir.services.document_filing import DocumentFiling, complete_task, evidence_of
-from imaging_fhir.services.people import resolve_patient
 from imaging_fhir.services.study_filing import StudyFiling, evidence_of_study, id_of
 from imaging_fhir.storage import dicom_index, documents, resources
 from imaging_fhir.storage.database import AnyRow, Transaction
-from imaging_fhir.storage.schema import document, study
+from imaging_fhir.storage.people import resolve_patient
 
 LINKING_TYPES = frozenset({"Patient", "Encounter", "ServiceRequest"})
 
@@ -36,16 +33,19 @@ class Relinking:
         """Called within every write of a resource; `content` is None for a deletion."""
         if resource_type not in LINKING_TYPES:
             return
-        waiting_studies, waiting_documents = waiting(transaction, resource_type, content)
-        concerned = concerned_studies(transaction, resource_type, resource_id, content)
-        for pk in sorted(waiting_studies | concerned):
-            self.link_study(transaction, pk)
-        of_documents = concerned_documents(transaction, resource_type, resource_id, content)
-        for pk in sorted(waiting_documents | of_documents):
-            self.link_document(transaction, pk)
+        for found in (
+            waiting(transaction, resource_type, content),
+            concerned(transaction, resource_type, resource_id, content),
+        ):
+            for pk in sorted(found[0]):
+                self.link_study(transaction, pk)
+            for pk in sorted(found[1]):
+                self.link_document(transaction, pk)
 
     def link_study(self, transaction: Transaction, pk: int) -> None:
-        row = dicom_index.study_by_pk(transaction.connection, pk)
+        row = dicom_index.find_study(transaction.connection, pk)
+        if row is None:
+            return  # it has just joined another part of its study
         merged = decode_as(Merged, row.attributes)
         evidence = evidence_of_study(row, merged, self.studies.linking)
         link = self.studies.linking.link(transaction.connection, evidence)
@@ -149,37 +149,23 @@ def waiting(
     return dicom_index.waiting_for(transaction.connection, resource_type, numbers)
 
 
-def concerned_studies(
+def concerned(
     transaction: Transaction, resource_type: str, resource_id: str, content: Resource | None
-) -> set[int]:
-    """Filed studies of this Patient, in this Encounter, or that this Encounter might be for."""
+) -> tuple[set[int], set[int]]:
+    """What is filed to this Patient, in this Encounter, or might be: studies, and documents."""
+    connection = transaction.connection
     if resource_type == "Patient":
-        where = study.c.patient == resource_id
-    elif resource_type == "Encounter":
-        where = or_(
-            study.c.encounter == resource_id,
-            study.c.encounter.is_(None) & (study.c.patient == subject_of(content)),
+        return (
+            dicom_index.studies_of_patient(connection, resource_id),
+            documents.of_patient(connection, resource_id),
         )
-    else:
-        return set()
-    rows = transaction.execute(select(study.c.pk).where(where, study.c.state == "filed"))
-    return {row.pk for row in rows}
-
-
-def concerned_documents(
-    transaction: Transaction, resource_type: str, resource_id: str, content: Resource | None
-) -> set[int]:
-    if resource_type == "Patient":
-        where = document.c.patient == resource_id
-    elif resource_type == "Encounter":
-        where = or_(
-            document.c.encounter == resource_id,
-            document.c.encounter.is_(None) & (document.c.patient == subject_of(content)),
+    if resource_type == "Encounter":
+        patient = subject_of(content)
+        return (
+            dicom_index.studies_of_visit(connection, resource_id, patient),
+            documents.of_visit(connection, resource_id, patient),
         )
-    else:
-        return set()
-    rows = transaction.execute(select(document.c.pk).where(where, document.c.state == "filed"))
-    return {row.pk for row in rows}
+    return set(), set()
 
 
 def subject_of(content: Resource | None) -> str | None:
@@ -199,8 +185,7 @@ def retire_provisional(transaction: Transaction, old: str | None, successor: str
     patient = resources.find_content(transaction.connection, "Patient", patient_id)
     if patient is None or not is_provisional(patient) or successor is None:
         return
-    left = select(study.c.pk).where(study.c.patient == patient_id).limit(1)
-    if transaction.execute(left).first() is not None:
+    if dicom_index.studies_of_patient(transaction.connection, patient_id):
         return
     patient["active"] = False
     patient["link"] = [{"other": {"reference": successor}, "type": "replaced-by"}]

@@ -3,16 +3,12 @@
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
-
 from imaging_fhir.errors import ResourceNotFound
 from imaging_fhir.fhir.imaging_study import SeriesFragment, assemble
 from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.storage import dicom_index
+from imaging_fhir.storage.database import Connection
 from imaging_fhir.storage.resources import StoredResource, instant
-from imaging_fhir.storage.schema import study
-
-BY_RESOURCE = select(study).where(study.c.rid == bindparam("rid"), study.c.state == "filed")
 
 
 class Studies:
@@ -23,7 +19,7 @@ class Studies:
 
     def body(self, connection: Connection, stored: StoredResource) -> bytes:
         """The current version as JSON; nothing is parsed but the little that users edited."""
-        row = connection.execute(BY_RESOURCE, {"rid": stored.rid}).first()
+        row = dicom_index.study_of_resource(connection, stored.rid)
         if row is None:
             raise ResourceNotFound(f"{stored.reference} has no images any more.")
         with_instances = not self.max_instances or row.number_of_instances <= self.max_instances

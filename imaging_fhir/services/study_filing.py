@@ -27,10 +27,10 @@ from imaging_fhir.services import demographics
 from imaging_fhir.services.arrival import ComparisonNeeded, DicomArrival, Filed
 from imaging_fhir.services.linking import Evidence, Linking
 from imaging_fhir.services.moments import zone_of
-from imaging_fhir.services.people import resolve_patient
 from imaging_fhir.services.provisional import make_provisional
 from imaging_fhir.storage import dicom_index, jobs, resources, search_index
 from imaging_fhir.storage.database import AnyRow, Transaction
+from imaging_fhir.storage.people import resolve_patient
 
 LEGAL_ID_LENGTH = 64
 DELETED = "The study was deleted here: the image is kept, but not shown."

@@ -4,7 +4,17 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.schema import (
@@ -33,6 +43,7 @@ STUDY_BY_PK = (
     .join(resource, resource.c.rid == study.c.rid)
     .where(study.c.pk == bindparam("study"))
 )
+STUDY_OF_RESOURCE = select(study).where(study.c.rid == bindparam("rid"), study.c.state == "filed")
 FILED_STUDY = (
     select(study, resource.c.deleted)
     .join(resource, resource.c.rid == study.c.rid)
@@ -111,6 +122,37 @@ def study_of_identity(
     return connection.execute(
         STUDY_BY_IDENTITY, {"study_instance_uid": study_instance_uid, "identity": identity}
     ).first()
+
+
+def study_of_resource(connection: Connection, rid: int) -> AnyRow | None:
+    """The study row behind an ImagingStudy's row in `resource`."""
+    return connection.execute(STUDY_OF_RESOURCE, {"rid": rid}).first()
+
+
+def middle_blob(connection: Connection, series_pk: int) -> int | None:
+    """The blob of the series' middle instance, by number; of one with pixels, if there is one."""
+    of_series = select(instance.c.blob).where(instance.c.series == series_pk)
+    with_pixels = of_series.where(instance.c.has_pixel_data).order_by(
+        instance.c.instance_number, instance.c.sop_instance_uid
+    )
+    found = connection.execute(with_pixels).all() or connection.execute(of_series.limit(1)).all()
+    return int(found[len(found) // 2].blob) if found else None
+
+
+def studies_of_patient(connection: Connection, patient: str) -> set[int]:
+    """Keys of the filed studies."""
+    return keys(connection, study.c.patient == patient)
+
+
+def studies_of_visit(connection: Connection, encounter: str, patient: str | None) -> set[int]:
+    """Those in that Encounter, and those of its patient that are in none."""
+    of_patient = study.c.encounter.is_(None) & (study.c.patient == patient)
+    return keys(connection, or_(study.c.encounter == encounter, of_patient))
+
+
+def keys(connection: Connection, where: ColumnElement[bool]) -> set[int]:
+    rows = connection.execute(select(study.c.pk).where(where, study.c.state == "filed"))
+    return {row.pk for row in rows}
 
 
 def find_study(connection: Connection, pk: int) -> AnyRow | None:

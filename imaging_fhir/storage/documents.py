@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
 
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.schema import blob, document, resource
@@ -26,6 +26,26 @@ def by_pk(connection: Connection, pk: int) -> AnyRow:
 
 def by_resource(connection: Connection, rid: int) -> AnyRow | None:
     return connection.execute(SELECT.where(document.c.rid == rid)).first()
+
+
+def of_patient(connection: Connection, patient: str) -> set[int]:
+    """Keys of the filed documents."""
+    return keys(connection, document.c.patient == patient)
+
+
+def of_visit(connection: Connection, encounter: str, patient: str | None) -> set[int]:
+    """Those in that Encounter, and those of its patient that are in none."""
+    unplaced = document.c.encounter.is_(None) & (document.c.patient == patient)
+    return keys(connection, or_(document.c.encounter == encounter, unplaced))
+
+
+def keys(connection: Connection, where: ColumnElement[bool]) -> set[int]:
+    rows = connection.execute(select(document.c.pk).where(where, document.c.state == "filed"))
+    return {row.pk for row in rows}
+
+
+def find(connection: Connection, pk: int) -> AnyRow | None:
+    return connection.execute(SELECT.where(document.c.pk == pk)).first()
 
 
 def add(transaction: Transaction, **values: Any) -> int:

@@ -196,6 +196,11 @@ def next_assembled(transaction: Transaction, rid: int) -> bool:
     return bool(done.rowcount)
 
 
+def keep_assembled(transaction: Transaction, rid: int, body: bytes) -> None:
+    """The body of the current version, so that it is kept when the next one comes."""
+    transaction.execute(update(resource).where(resource.c.rid == rid).values(body=body))
+
+
 def keep_version(transaction: Transaction, current: StoredResource) -> None:
     if current.body is None and not current.deleted:
         return  # assembled, and never kept as a version
