@@ -159,11 +159,11 @@ def _element(type_name: str, name: str, info: FieldInfo) -> Element:
 
 
 def _codes(path: str, type_: str, info: FieldInfo) -> frozenset[str] | None:
-    """The codes of a required binding; the models shorten some lists with `+` or `etc.`."""
+    """The codes of a required binding; the models shorten or describe some lists."""
     if path in BINDINGS:
         return frozenset(BINDINGS[path].split())
     codes = frozenset(_extra(info).get("enum_values", ()))
-    return codes if codes and type_ == "code" and not codes & {"+", "etc."} else None
+    return codes if codes and type_ == "code" and not codes & {"+", "etc.", "mime"} else None
 
 
 def _targets(type_: str, info: FieldInfo) -> frozenset[str] | None:

@@ -60,7 +60,7 @@ class Reading:
             self.leave_out(key, text, error)
         else:
             if key != PAGE:
-                self.understood.append((key, text))
+                self.understood.append((key, str(self.count) if key == "_count" else text))
 
     def leave_out(self, key: str, text: str, error: UnknownParameter) -> None:
         """As Prefer: handling= wants it (search.html#errors)."""
@@ -126,7 +126,7 @@ def take_count(reading: Reading, key: str, text: str) -> None:
     if not (text.isascii() and text.isdecimal() and len(text) < 10):
         raise invalid(key, "it is no whole number from 0 on.")
     if int(text) == 0:
-        reading.summary = "count"
+        reading.summary, reading.count = "count", 0
     else:
         reading.count = min(int(text), reading.max_count)
 

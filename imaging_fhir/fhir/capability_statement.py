@@ -1,0 +1,112 @@
+"""What the server can do, by the tables it does it by (capabilitystatement.html)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from imaging_fhir.fhir.datatypes import without_empty
+from imaging_fhir.fhir.resource_type import RESOURCE_TYPES, ResourceType
+from imaging_fhir.fhir.search_criterion import target_types
+from imaging_fhir.model.codec import Resource
+from imaging_fhir.model.search import SearchParameter
+
+SYSTEM_INTERACTIONS = ("batch", "transaction")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """An extended operation; of no type, it is called at the base."""
+
+    name: str
+    definition: str
+    type: str | None = None
+    documentation: str | None = None
+
+
+def capability_statement(
+    *,
+    base: str,
+    software_version: str,
+    date: str,
+    operations: Sequence[Operation] = (),
+    system_interactions: Iterable[str] = SYSTEM_INTERACTIONS,
+    security: Resource | None = None,
+) -> Resource:
+    """`date` is when what is stated here last changed, a FHIR dateTime."""
+    at_base = [operation for operation in operations if operation.type is None]
+    rest = {
+        "mode": "server",
+        "documentation": "Every clinical image, linked to its Patient and Encounter.",
+        "security": security,
+        "resource": [rest_resource(type_, operations) for type_ in RESOURCE_TYPES.values()],
+        "interaction": [{"code": code} for code in system_interactions],
+        "operation": [rest_operation(operation) for operation in at_base],
+    }
+    return {
+        "resourceType": "CapabilityStatement",
+        "url": f"{base}/metadata",
+        "version": software_version,
+        "name": "ImagingFhir",
+        "title": "imaging_fhir",
+        "status": "active",
+        "date": date,
+        "description": "ImagingStudy and DocumentReference of all clinical images.",
+        "kind": "instance",
+        "software": {"name": "imaging_fhir", "version": software_version},
+        "implementation": {"description": "imaging_fhir", "url": base},
+        "fhirVersion": "4.0.1",
+        "format": ["application/fhir+json", "json"],
+        "rest": [without_empty(rest)],
+    }
+
+
+def rest_resource(type_: ResourceType, operations: Sequence[Operation]) -> Resource:
+    own = [operation for operation in operations if operation.type == type_.name]
+    creates, updates = ("create" in type_.interactions, "update" in type_.interactions)
+    return without_empty(
+        {
+            "type": type_.name,
+            "interaction": [{"code": code} for code in sorted(type_.interactions)],
+            "versioning": "versioned",
+            "readHistory": "vread" in type_.interactions,
+            "updateCreate": updates,
+            "conditionalCreate": creates,
+            "conditionalRead": "full-support",
+            "conditionalUpdate": False,
+            "conditionalDelete": "not-supported",
+            "referencePolicy": ["literal", "logical"],
+            "searchInclude": [f"{type_.name}:{found.name}" for found in type_.references],
+            "searchRevInclude": reverse_includes(type_.name),
+            "searchParam": [search_param(found) for found in type_.search_parameters],
+            "operation": [rest_operation(operation) for operation in own],
+        }
+    )
+
+
+def reverse_includes(name: str) -> list[str]:
+    return [
+        f"{source.name}:{found.name}"
+        for source in RESOURCE_TYPES.values()
+        for found in source.references
+        if name in target_types(found, None)
+    ]
+
+
+def search_param(parameter: SearchParameter) -> Resource:
+    return without_empty(
+        {
+            "name": parameter.name,
+            "definition": parameter.url,
+            "type": parameter.type,
+            "documentation": parameter.documentation,
+        }
+    )
+
+
+def rest_operation(operation: Operation) -> Resource:
+    return without_empty(
+        {
+            "name": operation.name,
+            "definition": operation.definition,
+            "documentation": operation.documentation,
+        }
+    )
