@@ -19,6 +19,9 @@ MAX_FIELD_BYTES = 64 * 1024  # of a form's field, which is held in memory
 MAX_BOUNDARY_CHARACTERS = 200  # RFC 2046 allows 70; some senders do not count
 
 
+Headers = dict[str, str]
+
+
 class ReadableBytes(Protocol):
     def read(self, size: int = ..., /) -> bytes: ...
 
@@ -41,7 +44,7 @@ class Part:
     content_type: str = ""  # in lower case and without parameters; empty where none is given
     name: str | None = None
     filename: str | None = None
-    headers: dict[str, str] = field(default_factory=dict)  # by Name-In-Title-Case
+    headers: Headers = field(default_factory=dict)  # by Name-In-Title-Case
 
     def text(self, limit: int = MAX_FIELD_BYTES) -> str:
         """The value of a form's field; raise UploadTooLarge, InvalidRequest."""
@@ -168,7 +171,7 @@ def new_boundary() -> str:
     return uuid4().hex
 
 
-def part_start(boundary: str, headers: dict[str, str]) -> bytes:
+def part_start(boundary: str, headers: Headers) -> bytes:
     """What comes before the bytes of a part."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"\r\n--{boundary}\r\n{lines}\r\n".encode("ascii")
@@ -178,8 +181,14 @@ def body_end(boundary: str) -> bytes:
     return f"\r\n--{boundary}--\r\n".encode("ascii")
 
 
+def related_length(boundary: str, lengths: Iterable[tuple[Headers, int]]) -> int:
+    """Of the body whose parts have these headers and so many bytes."""
+    ends = len(body_end(boundary))
+    return ends + sum(len(part_start(boundary, headers)) + length for headers, length in lengths)
+
+
 def related_body(
-    boundary: str, contents: Iterable[tuple[dict[str, str], Iterable[bytes]]]
+    boundary: str, contents: Iterable[tuple[Headers, Iterable[bytes]]]
 ) -> Iterator[bytes]:
     """The whole body, from the headers and the bytes of each part."""
     for headers, chunks in contents:

@@ -8,7 +8,12 @@ from pydicom.encaps import generate_frames
 
 from imaging_fhir.errors import ResourceNotFound, UnreadableImage
 from imaging_fhir.images.dicom_elements import UNDEFINED, DataSet, Element, ElementReader
-from imaging_fhir.images.dicom_stream import FileStart, SeekableBytes, start_of_file
+from imaging_fhir.images.dicom_stream import (
+    FileStart,
+    InflatedStream,
+    SeekableBytes,
+    start_of_file,
+)
 from imaging_fhir.images.dicom_warnings import ReadWarnings
 
 CHUNK = 256 * 1024
@@ -28,6 +33,14 @@ class BulkValue:
     length: int | None
     vr: str
     little_endian: bool
+
+    def size(self) -> int:
+        """Of a value that is not encapsulated: fewer bytes where the file is cut off."""
+        length = self.length or 0
+        if isinstance(self.stream, InflatedStream):
+            self.stream.seek(self.offset)
+            return len(self.stream.read(length))
+        return min(length, self.stream.seek(0, 2) - self.offset)
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes of a value that is not encapsulated, in little endian (PS3.18 F.2.6)."""

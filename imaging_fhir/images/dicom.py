@@ -46,9 +46,20 @@ class DicomReader:
         warnings = ReadWarnings()
         if start.is_transfer_syntax_guessed:
             warnings.add("TransferSyntaxUID", "is missing: told from the bytes")
+        elif not has_preamble(stream):
+            warnings.add("FilePreamble", "is missing")
         reader = ElementReader(start, warnings)
         attributes = Attributes(reader.read(start), warnings)
         return dicom_instance(start, reader, attributes)
+
+
+def has_preamble(stream: BinaryIO) -> bool:
+    """Whether the file begins as PS3.10 7.1 says; the position in the stream is kept."""
+    position = stream.tell()
+    stream.seek(PREAMBLE_BYTES)
+    prefix = stream.read(len(PREFIX))
+    stream.seek(position)
+    return prefix == PREFIX
 
 
 def dicom_instance(

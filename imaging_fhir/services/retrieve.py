@@ -8,7 +8,8 @@ from typing import BinaryIO
 from imaging_fhir.dicomweb.part10 import file_head, preamble
 from imaging_fhir.errors import ResourceNotFound
 from imaging_fhir.images.bulk_data import BulkValue, bulk_value
-from imaging_fhir.images.dicom_stream import PREAMBLE_BYTES, PREFIX, start_of_file
+from imaging_fhir.images.dicom import has_preamble
+from imaging_fhir.images.dicom_stream import start_of_file
 from imaging_fhir.model.blob import Blob
 from imaging_fhir.storage.database import Database
 from imaging_fhir.storage.dicom_retrieval import dicom_json_of, visible_instances
@@ -29,6 +30,7 @@ class StoredInstance:
     sop_class_uid: str
     transfer_syntax_uid: str
     number_of_frames: int | None
+    has_warnings: bool  # of its reading: a file without a head of its own has one
     blob: Blob
 
 
@@ -73,6 +75,7 @@ class Retrieve:
                 sop_class_uid=row.sop_class_uid,
                 transfer_syntax_uid=row.transfer_syntax_uid,
                 number_of_frames=row.number_of_frames,
+                has_warnings=bool(row.has_warnings),
                 blob=Blob(sha256=row.sha256, size=row.size, generation=row.generation),
             )
             for row in rows
@@ -88,6 +91,14 @@ class Retrieve:
             raise
         size = len(head) + instance.blob.size - start
         return DicomFile(stream=stream, head=head, start=start, size=size)
+
+    def size(self, instance: StoredInstance) -> int:
+        """Of the file, which is opened only where it may need a head."""
+        if not instance.has_warnings:
+            return instance.blob.size
+        file = self.file(instance)
+        file.stream.close()
+        return file.size
 
     def metadata(
         self, instances: Sequence[StoredInstance]
@@ -113,10 +124,9 @@ class Retrieve:
 
 def missing_head(stream: BinaryIO, instance: StoredInstance) -> tuple[bytes, int]:
     """What has to be put before the stored bytes, and from where on those are served."""
-    has_preamble = stream.read(PREAMBLE_BYTES + len(PREFIX))[PREAMBLE_BYTES:] == PREFIX
     start = start_of_file(stream)
     if not start.is_transfer_syntax_guessed:
-        return (b"" if has_preamble else preamble()), 0
+        return (b"" if has_preamble(stream) else preamble()), 0
     head = file_head(
         sop_class_uid=instance.sop_class_uid,
         sop_instance_uid=instance.sop_instance_uid,

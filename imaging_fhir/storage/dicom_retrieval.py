@@ -16,6 +16,7 @@ VISIBLE = (
         instance.c.sop_class_uid,
         instance.c.transfer_syntax_uid,
         instance.c.number_of_frames,
+        instance.c.warnings.is_not(None).label("has_warnings"),
         blob.c.sha256,
         blob.c.size,
         blob.c.generation,

@@ -82,13 +82,14 @@ def require_as_stored(instances: Sequence[StoredInstance], form: DicomForm) -> N
 
 
 def parts_answer(instances: Sequence[StoredInstance]) -> Response:
-    files = map(retrieve().file, instances)
+    retrieval, root = retrieve(), base()  # while there is a request: the answer outlives it
+    files = map(retrieval.file, instances)
     first = next(files)  # before the status is said: after it, a fault can only cut the answer
     contents = zip(instances, chain([first], files), strict=True)
-    root = base()  # while there is a request: what follows runs when it is over
     response = related_answer(
         DICOM,
         ((part_headers(root, instance), file.chunks()) for instance, file in contents),
+        ((part_headers(root, instance), retrieval.size(instance)) for instance in instances),
     )
     response.call_on_close(first.stream.close)
     return response
@@ -166,19 +167,26 @@ def bulk_answer(instance: StoredInstance, value: BulkValue, path: str) -> Respon
     if value.length is None:
         return frames_answer(instance, value, path)
     form = plain_bulk_form(accepted())
+    size = value.size()
     if form.is_multipart:
         headers = {"Content-Type": form.media_type}
-        return related_answer(form.media_type, [(headers, value.chunks())])
-    return answer(value.chunks(), content_type=form.media_type)
+        return related_answer(form.media_type, [(headers, value.chunks())], [(headers, size)])
+    response = answer(value.chunks(), content_type=form.media_type)
+    response.content_length = size
+    return response
 
 
 def frames_answer(instance: StoredInstance, value: BulkValue, path: str) -> Response:
     form = compressed_bulk_form(accepted(), instance.transfer_syntax_uid)
     number_of_frames = instance.number_of_frames or 1 if path == PIXEL_DATA else 1
-    frames = value.frames(number_of_frames)
-    first = next(frames, b"")  # before the status is said, as above
-    headers = {"Content-Type": f"{form.media_type}; transfer-syntax={instance.transfer_syntax_uid}"}
-    return related_answer(form.media_type, ((headers, [frame]) for frame in chain([first], frames)))
+    lengths = [len(frame) for frame in value.frames(number_of_frames)]
+    syntax = instance.transfer_syntax_uid
+    headers = {"Content-Type": f"{form.media_type}; transfer-syntax={syntax}"}
+    return related_answer(
+        form.media_type,
+        ((headers, [frame]) for frame in value.frames(number_of_frames)),
+        ((headers, length) for length in lengths),
+    )
 
 
 def etag(instances: Sequence[StoredInstance]) -> str:

@@ -8,7 +8,12 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException
 
 from imaging_fhir.dicomweb.media_type import MediaRange, media_ranges
-from imaging_fhir.dicomweb.multipart import new_boundary, related_body
+from imaging_fhir.dicomweb.multipart import (
+    Headers,
+    new_boundary,
+    related_body,
+    related_length,
+)
 from imaging_fhir.errors import ImagingError, StorageUnavailable
 from imaging_fhir.model.codec import encode
 from imaging_fhir.web.context import services
@@ -39,12 +44,16 @@ def answer(body: Body, status: int = 200, *, content_type: str) -> Response:
 
 
 def related_answer(
-    media_type: str, contents: Iterable[tuple[dict[str, str], Iterable[bytes]]]
+    media_type: str,
+    contents: Iterable[tuple[Headers, Iterable[bytes]]],
+    lengths: Iterable[tuple[Headers, int]],
 ) -> Response:
-    """Streamed without a length: a cut connection is no end of it (RFC 9112 7.1)."""
+    """Streamed, with its length said before: so nobody takes one that fails half-way for whole."""
     boundary = new_boundary()
     content_type = f'multipart/related; type="{media_type}"; boundary={boundary}'
-    return answer(related_body(boundary, contents), content_type=content_type)
+    response = answer(related_body(boundary, contents), content_type=content_type)
+    response.content_length = related_length(boundary, lengths)
+    return response
 
 
 def closing(stream: BinaryIO, pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -67,7 +67,9 @@ def store(client: FlaskClient, *files: bytes, study: str = "") -> TestResponse:
 
 
 def parts_of(response: TestResponse) -> list[bytes]:
+    """The parts of an answer, which is as long as it says."""
     assert response.status_code == 200, response.data
+    assert response.headers["Content-Length"] == str(len(response.data))
     found = parts(BytesIO(response.data), response.headers["Content-Type"])
     return [b"".join(part.chunks) for part in found]
 
@@ -296,6 +298,7 @@ class TestRetrieve:
         assert response.data.endswith(sent)
         assert (response.data == sent) == (preamble and file_meta)
         assert len(response.data) == int(response.headers["Content-Length"])
+        assert parts_of(client.get(ADDRESS)) == [response.data]
         assert served.file_meta.TransferSyntaxUID == syntax
         assert served.file_meta.MediaStorageSOPInstanceUID == INSTANCE
         assert served.PatientID == "4711"
