@@ -13,6 +13,7 @@ from imaging_fhir.web import (
     dicomweb_store,
     fhir,
     import_image,
+    metadata,
     operations,
     search,
 )
@@ -27,6 +28,7 @@ BLUEPRINTS = (
     binary.bp,
     fhir.bp,
     search.bp,
+    metadata.bp,
     dicomweb.bp,
     dicomweb_store.bp,
     operations.bp,

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
@@ -24,7 +25,7 @@ def serve(settings: Settings) -> None:
         server(settings).serve()
 
 
-def server(settings: Settings) -> Granian:
+def server(settings: Settings) -> Any:
     return Granian(
         "imaging_fhir.app:create_app",
         factory=True,

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from imaging_fhir.errors import AccessDenied, InvalidSetting
-from imaging_fhir.model.search import Query
+from imaging_fhir.model.search import Restrictions
 from imaging_fhir.settings import Settings
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -60,9 +60,9 @@ class AccessPolicy:
     def require(self, caller: Caller, interaction: str, resource_type: str) -> None:
         """May the caller do this at all? Raise AccessDenied. Open: whoever was admitted may."""
 
-    def restrict(self, caller: Caller, query: Query) -> Query:
-        """The query, narrowed to what the caller may see. Open: to everything."""
-        return query
+    def restrictions(self, caller: Caller) -> Restrictions:
+        """What a resource must fulfil to be seen by the caller, in every query. Open: nothing."""
+        return {}
 
 
 def require_safe_address(settings: Settings) -> None:

@@ -1,12 +1,15 @@
 """The versions of one resource as a Bundle (http.html#history)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from urllib.parse import urlencode
 
 from imaging_fhir.errors import InvalidRequest
-from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource, encode
+from imaging_fhir.fhir.bundle import Link, Version
+from imaging_fhir.fhir.bundle import history as history_bundle
+from imaging_fhir.model.codec import BASE_PLACEHOLDER
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.storage import resources as stored_resources
 from imaging_fhir.storage.database import Connection
@@ -63,54 +66,39 @@ def history(
         ]
         rest = [one for one in kept if query.before is None or one.version < query.before]
         page = list(islice(rest, query.count))
-        entries = [entry(resources, connection, one) for one in page]
+        versions = [version(resources, connection, one) for one in page]
     last = page[-1] if len(page) < len(rest) else None
-    head = {
-        "resourceType": "Bundle",
-        "type": "history",
-        "total": len(kept),
-        "link": links(resource_type, resource_id, query, last),
-    }
-    if not entries:
-        return encode(head)
-    return encode(head)[:-1] + b',"entry":[' + b",".join(entries) + b"]}"
+    return b"".join(
+        history_bundle(
+            versions,
+            base=BASE_PLACEHOLDER,
+            links=links(resource_type, resource_id, query, last),
+            total=len(kept),
+        )
+    )
+
+
+def version(resources: Resources, connection: Connection, stored: StoredResource) -> Version:
+    return Version(
+        reference=stored.reference,
+        version=stored.version,
+        last_updated=stored.last_updated,
+        body=None if stored.deleted else resources.body(connection, stored),
+    )
 
 
 def links(
     resource_type: str, resource_id: str, query: HistoryQuery, last: StoredResource | None
-) -> list[Resource]:
+) -> list[Link]:
     address = f"{BASE_PLACEHOLDER}/{resource_type}/{resource_id}/_history"
     since = {"_since": instant(query.since)} if query.since else {}
     before = {"_before": query.before} if query.before is not None else {}
-    found = [link("self", address, {"_count": query.count, **since, **before})]
+    found = [("self", with_parameters(address, {"_count": query.count, **since, **before}))]
     if last is not None:
         older = {"_count": query.count, **since, "_before": last.version}
-        found.append(link("next", address, older))
+        found.append(("next", with_parameters(address, older)))
     return found
 
 
-def link(relation: str, address: str, parameters: dict[str, object]) -> Resource:
-    return {"relation": relation, "url": f"{address}?{urlencode(parameters)}"}
-
-
-def entry(resources: Resources, connection: Connection, stored: StoredResource) -> bytes:
-    """One version; a deletion has no resource."""
-    head = {"fullUrl": f"{BASE_PLACEHOLDER}/{stored.reference}"}
-    tail = {
-        "request": {"method": "DELETE" if stored.deleted else "PUT", "url": stored.reference},
-        "response": {
-            "status": status_of(stored),
-            "etag": f'W/"{stored.version}"',
-            "lastModified": instant(stored.last_updated),
-        },
-    }
-    if stored.deleted:
-        return encode(head | tail)
-    body = resources.body(connection, stored)
-    return encode(head)[:-1] + b',"resource":' + body + b"," + encode(tail)[1:]
-
-
-def status_of(stored: StoredResource) -> str:
-    if stored.deleted:
-        return "204 No Content"
-    return "201 Created" if stored.version == 1 else "200 OK"
+def with_parameters(address: str, parameters: Mapping[str, object]) -> str:
+    return f"{address}?{urlencode(parameters)}"

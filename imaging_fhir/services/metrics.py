@@ -13,7 +13,7 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
-from prometheus_client.multiprocess import MultiProcessCollector  # type: ignore[no-untyped-call]
+from prometheus_client.multiprocess import MultiProcessCollector
 
 SHARED_FOLDER = os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # prometheus_client reads it once, too
 
@@ -32,5 +32,5 @@ def exposition() -> bytes:
     if SHARED_FOLDER is None:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=SHARED_FOLDER)  # type: ignore[no-untyped-call]
+    MultiProcessCollector(registry, path=SHARED_FOLDER)
     return generate_latest(registry)

@@ -16,8 +16,9 @@ from imaging_fhir.errors import (
     VersionConflict,
 )
 from imaging_fhir.fhir.search_index import index_entries
+from imaging_fhir.fhir.subset import is_cut, subset, wants_instances
 from imaging_fhir.fhir.validation import require_valid
-from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource, decode, encode_sorted
+from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource, decode, encode, encode_sorted
 from imaging_fhir.model.search import Query
 from imaging_fhir.services.attachment import Detached, Prepared, keep, prepare
 from imaging_fhir.services.rewriting import without_base
@@ -34,7 +35,9 @@ SUBSETTED = "SUBSETTED"
 class Assembler(Protocol):
     """Makes the body of a resource that is kept in fragments."""
 
-    def body(self, connection: Connection, stored: StoredResource) -> bytes: ...
+    def body(
+        self, connection: Connection, stored: StoredResource, *, with_instances: bool = True
+    ) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +100,28 @@ class Resources:
         if stored.body is not None:
             return stored.body
         return self.assembler.body(connection, stored)
+
+    def shown(
+        self,
+        connection: Connection,
+        stored: StoredResource,
+        summary: str | None,
+        elements: Sequence[str],
+    ) -> bytes:
+        """The body, cut as `_summary` and `_elements` ask for."""
+        if not is_cut(summary, elements):
+            return self.body(connection, stored)
+        body = stored.body or self.assembler.body(
+            connection, stored, with_instances=wants_instances(summary, elements)
+        )
+        return encode(subset(decode(body), summary=summary, elements=elements))
+
+    def read_cut(
+        self, resource_type: str, resource_id: str, summary: str | None, elements: Sequence[str]
+    ) -> tuple[StoredResource, bytes]:
+        with self.database.read() as connection:
+            stored = resources.read(connection, resource_type, resource_id)
+            return stored, self.shown(connection, stored, summary, elements)
 
     def create(
         self, resource_type: str, content: Resource, *, if_none_exist: Query | None = None

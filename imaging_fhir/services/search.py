@@ -4,12 +4,23 @@ from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
 from imaging_fhir.errors import InvalidRequest, ResourceNotFound
+from imaging_fhir.fhir.bundle import (
+    Found,
+    ignored_issues,
+    search_links,
+    searchset,
+    truncated_issue,
+)
 from imaging_fhir.fhir.search_query import parse_query
+from imaging_fhir.model.codec import BASE_PLACEHOLDER
 from imaging_fhir.model.search import Query
 from imaging_fhir.services.access import AccessPolicy, Caller
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.settings import Settings
+from imaging_fhir.storage import search
 from imaging_fhir.storage.database import Connection
+from imaging_fhir.storage.resources import StoredResource
+from imaging_fhir.storage.search_inclusion import included
 
 Parameters = Sequence[tuple[str, str]]
 
@@ -50,9 +61,9 @@ class Search:
         """The searchset Bundle; raise InvalidRequest, SearchTooCostly."""
         if compartment is not None:
             parameters = [compartment_parameter(compartment, resource_type), *parameters]
-        query = self.access.restrict(caller, self.parsed(resource_type, parameters, strict=strict))
+        query = self.parsed(resource_type, parameters, strict=strict)
         with self.resources.database.read() as connection:
-            return self.bundle(connection, query)
+            return self.bundle(connection, query, caller)
 
     def parsed(self, resource_type: str, parameters: Parameters, *, strict: bool) -> Query:
         return parse_query(
@@ -65,10 +76,10 @@ class Search:
             strict=strict,
         )
 
-    def query(self, resource_type: str, text: str, caller: Caller) -> Query:
+    def query(self, resource_type: str, text: str) -> Query:
         """The search of a Bundle's entry."""
         parameters = parse_qsl(text, keep_blank_values=True)
-        return self.access.restrict(caller, self.parsed(resource_type, parameters, strict=False))
+        return self.parsed(resource_type, parameters, strict=False)
 
     def condition(self, resource_type: str, text: str) -> Query:
         """Of a conditional interaction: nothing of it may be ignored, and it may not be empty."""
@@ -78,8 +89,35 @@ class Search:
             raise InvalidRequest("The condition has no search parameter.")
         return query
 
-    def bundle(self, connection: Connection, query: Query) -> bytes:
-        raise NotImplementedError
+    def bundle(self, connection: Connection, query: Query, caller: Caller) -> bytes:
+        """One page: matches, what they include, and what had to be left out."""
+        restrictions = self.access.restrictions(caller)
+        with search.limited(connection, self.settings.search_seconds):
+            page = search.search(connection, query, restrictions=restrictions)
+            others, is_truncated = included(
+                connection,
+                query,
+                page.matches,
+                limit=self.settings.max_page_size,
+                restrictions=restrictions,
+            )
+        warnings = ignored_issues(query)
+        if is_truncated:
+            warnings.append(truncated_issue(self.settings.max_page_size))
+        found = [
+            Found(reference=one.reference, body=self.body(connection, one, query), mode=mode)
+            for rows, mode in ((page.matches, "match"), (others, "include"))
+            for one in rows
+        ]
+        links = search_links(BASE_PLACEHOLDER, query, page.next_after)
+        return b"".join(
+            searchset(
+                found, base=BASE_PLACEHOLDER, links=links, total=page.total, warnings=warnings
+            )
+        )
+
+    def body(self, connection: Connection, stored: StoredResource, query: Query) -> bytes:
+        return self.resources.shown(connection, stored, query.summary, query.elements)
 
 
 def compartment_parameter(compartment: tuple[str, str], resource_type: str) -> tuple[str, str]:

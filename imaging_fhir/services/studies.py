@@ -17,12 +17,15 @@ class Studies:
     def __init__(self, *, max_instances: int = 0) -> None:
         self.max_instances = max_instances
 
-    def body(self, connection: Connection, stored: StoredResource) -> bytes:
+    def body(
+        self, connection: Connection, stored: StoredResource, *, with_instances: bool = True
+    ) -> bytes:
         """The current version as JSON; nothing is parsed but the little that users edited."""
         row = dicom_index.study_of_resource(connection, stored.rid)
         if row is None:
             raise ResourceNotFound(f"{stored.reference} has no images any more.")
-        with_instances = not self.max_instances or row.number_of_instances <= self.max_instances
+        if self.max_instances and row.number_of_instances > self.max_instances:
+            with_instances = False
         return b"".join(
             assemble(
                 row.head,

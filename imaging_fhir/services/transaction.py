@@ -178,7 +178,7 @@ class Transactions:
         """The answer to a GET."""
         if entry.resource_id is None:
             page = self.search.bundle(
-                connection, self.search.query(entry.resource_type, entry.query or "", caller)
+                connection, self.search.query(entry.resource_type, entry.query or ""), caller
             )
             return {"resource": decode(page), "response": {"status": "200 OK"}}
         stored, body = self.resources.fetch(

@@ -8,14 +8,14 @@ from collections import deque
 from typing import Any
 
 from imaging_fhir.errors import StorageUnavailable
-from imaging_fhir.storage.database import Database
+from imaging_fhir.storage.database import Database, DBAPIError
 from imaging_fhir.storage.resources import BY_ID, StoredResource
 
 
 class PointReads:
     def __init__(self, database: Database) -> None:
         self.engine = database.engine
-        self.errors = self.engine.dialect.loaded_dbapi.Error
+        self.errors = (self.engine.dialect.loaded_dbapi.Error, DBAPIError)
         compiled = BY_ID.compile(dialect=self.engine.dialect)
         self.sql = str(compiled)
         self.order = compiled.positiontup  # None where parameters have names
@@ -42,7 +42,7 @@ class PointReads:
         while self.ready:  # one may be stale: the database was restarted
             try:
                 return self.fetch(self.ready.pop(), parameters)
-            except (IndexError, self.errors):
+            except (IndexError, *self.errors):
                 continue
         try:
             return self.fetch(self.connect(), parameters)
@@ -62,7 +62,7 @@ class PointReads:
     def connect(self) -> Any:
         """A driver's connection that commits by itself, opened as the engine opens its own."""
         pooled = self.engine.raw_connection()
-        connection = pooled.driver_connection
+        connection: Any = pooled.driver_connection
         pooled.detach()
         if self.engine.dialect.name == "postgresql":
             connection.autocommit = True

@@ -44,6 +44,10 @@ class BlobStore(Protocol):
         """
         ...
 
+    def require_space(self) -> None:
+        """Raise StorageFull where the next upload would be refused, StorageUnavailable."""
+        ...
+
     def open(self, blob: Blob, *, start: int = 0) -> BinaryIO:
         """The bytes from `start` on, seekable; raise ResourceNotFound."""
         ...

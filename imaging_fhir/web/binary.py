@@ -1,6 +1,7 @@
 """Binary over HTTP (binary.html#rest): bytes as bytes, unless the FHIR form is asked for."""
 
 import re
+from collections.abc import Iterator
 
 from flask import Blueprint, Response, request
 from werkzeug.datastructures import Range
@@ -122,7 +123,7 @@ def octets(stored: StoredResource, content: BinaryContent) -> Response:
     return Answer(body, 206 if is_part else 200, headers, content_type=content.content_type)
 
 
-def part(content: BinaryContent, start: int, stop: int) -> object:
+def part(content: BinaryContent, start: int, stop: int) -> Iterator[bytes]:
     return streams.limited(services().binaries.open(content, start=start), stop - start)
 
 

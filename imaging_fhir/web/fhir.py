@@ -57,7 +57,22 @@ def read(type_name: str, resource_id: str) -> Response:
     """http.html#read, and cread"""
     allow("read", type_name, resource_id)
     require_json_accepted(request)
+    cut = cut_wanted()
+    if cut is not None:
+        return resource_response(*services().resources.read_cut(type_name, resource_id, *cut))
     return resource_response(*services().resources.read(type_name, resource_id))
+
+
+def cut_wanted() -> tuple[str | None, list[str]] | None:
+    """`_summary` and `_elements` of a read; raise InvalidRequest."""
+    if not request.query_string:
+        return None
+    summary = request.args.get("_summary")
+    elements = [name.strip() for name in request.args.get("_elements", "").split(",")]
+    elements = [name for name in elements if name]
+    if summary not in (None, "true", "text", "data", "false"):
+        raise InvalidRequest("_summary is none of a read.", expression="http._summary")
+    return (summary, elements) if elements or summary else None
 
 
 @bp.get("/<type_name>/<resource_id>/_history/<version_id>")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import Any
 
+from imaging_fhir.errors import ImagingError
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.model.codec import with_base
 from imaging_fhir.services.access import Caller
@@ -46,8 +47,11 @@ class PlainReads:
         access = self.services.access
         if type_name not in TYPES - BYTES or not access.admits(environ["HTTP_HOST"]):
             return self.application(environ, start_response)
-        access.require(Caller(environ.get("REMOTE_ADDR", "")), "read", type_name)
-        found = self.services.resources.current.find(type_name, resource_id)
+        try:
+            access.require(Caller(environ.get("REMOTE_ADDR", "")), "read", type_name)
+            found = self.services.resources.current.find(type_name, resource_id)
+        except ImagingError:
+            found = None
         if found is None or found.body is None:
             return self.application(environ, start_response)
         body = with_base(found.body, self.services.base)

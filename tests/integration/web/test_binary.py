@@ -9,6 +9,8 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from tests.integration.web.answers import json_of
+
 OCTETS = random.Random(3).randbytes(700_000)
 
 
@@ -19,7 +21,7 @@ def post(client: FlaskClient, octets: bytes, content_type: str, **headers: str) 
 
 def address(created: TestResponse) -> str:
     assert created.status_code == 201, created.get_data()
-    return f"/fhir/Binary/{created.json['id']}"
+    return f"/fhir/Binary/{json_of(created)['id']}"
 
 
 def test_bytes_come_back_as_they_were_sent(client: FlaskClient) -> None:
@@ -97,7 +99,7 @@ def test_the_fhir_form_is_for_who_asks_for_it(
     where = address(post(client, OCTETS, "image/jpeg"))
     read = client.get(where, headers={"Accept": accept})
     assert read.content_type.startswith("application/fhir+json") == is_fhir
-    octets = base64.b64decode(read.json["data"]) if is_fhir else read.get_data()
+    octets = base64.b64decode(json_of(read)["data"]) if is_fhir else read.get_data()
     assert octets == OCTETS
 
 
@@ -116,7 +118,7 @@ def test_the_fhir_form_goes_in_as_well(client: FlaskClient) -> None:
 
 def test_the_security_context_of_bytes_is_a_header(client: FlaskClient) -> None:
     created = post(client, b"x", "text/plain", X_Security_Context="Patient/a")
-    assert created.json["securityContext"] == {"reference": "Patient/a"}
+    assert json_of(created)["securityContext"] == {"reference": "Patient/a"}
     assert client.get(address(created)).headers["X-Security-Context"] == "Patient/a"
 
 
@@ -157,7 +159,7 @@ def document(**attachment: Any) -> dict[str, Any]:
 
 def test_inline_data_of_a_document_becomes_a_binary(client: FlaskClient) -> None:
     data = base64.b64encode(b"picture").decode()
-    created = client.post("/fhir/DocumentReference", json=document(data=data)).json
+    created = json_of(client.post("/fhir/DocumentReference", json=document(data=data)))
     attachment = created["content"][0]["attachment"]
     assert "data" not in attachment
     assert attachment["size"] == 7
@@ -177,4 +179,4 @@ def test_inline_data_that_is_not_what_is_said_of_it_is_refused(
     attachment = {"data": base64.b64encode(b"picture").decode(), **wrong}
     response = client.post("/fhir/DocumentReference", json=document(**attachment))
     assert response.status_code == 422
-    assert response.json["issue"][0]["expression"][0].startswith("DocumentReference.content[0]")
+    assert json_of(response)["issue"][0]["expression"][0].startswith("DocumentReference.content[0]")

@@ -6,6 +6,8 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from tests.integration.web.answers import json_of
+
 FHIR_JSON = "application/fhir+json;charset=utf-8"
 PATIENT: dict[str, Any] = {"resourceType": "Patient", "gender": "other"}
 
@@ -21,9 +23,8 @@ def put(client: FlaskClient, resource: dict[str, Any], **headers: str) -> TestRe
 
 
 def issue_code(response: TestResponse) -> str:
-    assert response.json is not None
-    assert response.json["resourceType"] == "OperationOutcome"
-    return str(response.json["issue"][0]["code"])
+    assert json_of(response)["resourceType"] == "OperationOutcome"
+    return str(json_of(response)["issue"][0]["code"])
 
 
 def test_a_created_resource_is_read_back_at_the_address_it_was_given(client: FlaskClient) -> None:
@@ -31,16 +32,16 @@ def test_a_created_resource_is_read_back_at_the_address_it_was_given(client: Fla
     assert created.status_code == 201
     assert created.headers["ETag"] == 'W/"1"'
     location = created.headers["Location"]
-    assert location == f"https://images.example/fhir/Patient/{created.json['id']}/_history/1"
-    read = client.get(f"/fhir/Patient/{created.json['id']}")
+    assert location == f"https://images.example/fhir/Patient/{json_of(created)['id']}/_history/1"
+    read = client.get(f"/fhir/Patient/{json_of(created)['id']}")
     assert (read.status_code, read.content_type) == (200, FHIR_JSON)
-    assert read.json == created.json
+    assert json_of(read) == json_of(created)
     assert {"ETag", "Last-Modified", "X-Request-Id"} <= set(read.headers.keys())
 
 
 def test_the_client_chooses_neither_id_nor_version_of_what_it_creates(client: FlaskClient) -> None:
     given = patient(id="mine", meta={"versionId": "7", "tag": [{"code": "kept"}]})
-    created = client.post("/fhir/Patient", json=given).json
+    created = json_of(client.post("/fhir/Patient", json=given))
     assert created["id"] != "mine"
     assert created["meta"]["versionId"] == "1"
     assert created["meta"]["tag"] == [{"code": "kept"}]
@@ -50,9 +51,9 @@ def test_an_update_makes_a_version_and_the_earlier_one_stays(client: FlaskClient
     assert put(client, patient(id="a")).status_code == 201
     updated = put(client, patient(id="a", gender="male"))
     assert (updated.status_code, updated.headers["ETag"]) == (200, 'W/"2"')
-    assert client.get("/fhir/Patient/a").json["gender"] == "male"
+    assert json_of(client.get("/fhir/Patient/a"))["gender"] == "male"
     earlier = client.get("/fhir/Patient/a/_history/1")
-    assert (earlier.status_code, earlier.json["gender"]) == (200, "other")
+    assert (earlier.status_code, json_of(earlier)["gender"]) == (200, "other")
 
 
 def test_an_update_that_changes_nothing_makes_no_version(client: FlaskClient) -> None:
@@ -71,7 +72,7 @@ def test_an_update_of_another_version_than_that_of_if_match_is_refused(client: F
     assert put(client, patient(id="a", gender="male"), If_Match='W/"1"').status_code == 200
     late = put(client, patient(id="a", gender="female"), If_Match='W/"1"')
     assert (late.status_code, issue_code(late)) == (412, "conflict")
-    assert client.get("/fhir/Patient/a").json["gender"] == "male"
+    assert json_of(client.get("/fhir/Patient/a"))["gender"] == "male"
 
 
 def test_if_match_is_of_no_resource_that_is_not_there(client: FlaskClient) -> None:
@@ -109,7 +110,7 @@ def test_history_lists_every_version_newest_first(client: FlaskClient) -> None:
     put(client, patient(id="a"))
     put(client, patient(id="a", gender="male"))
     client.delete("/fhir/Patient/a")
-    bundle = client.get("/fhir/Patient/a/_history").json
+    bundle = json_of(client.get("/fhir/Patient/a/_history"))
     assert (bundle["type"], bundle["total"]) == ("history", 3)
     entries = bundle["entry"]
     told = [(entry["request"]["method"], entry["response"]["etag"]) for entry in entries]
@@ -174,7 +175,7 @@ def test_a_body_that_cannot_be_kept_says_why(
 
 def test_every_fault_of_an_invalid_resource_is_named(client: FlaskClient) -> None:
     faulty = patient(gender="robot", birthDate="yesterday")
-    issues = client.post("/fhir/Patient", json=faulty).json["issue"]
+    issues = json_of(client.post("/fhir/Patient", json=faulty))["issue"]
     assert {"Patient.gender", "Patient.birthDate"} <= {issue["expression"][0] for issue in issues}
 
 
@@ -234,8 +235,8 @@ def test_the_answer_to_a_write_is_as_long_as_is_preferred(client: FlaskClient) -
         return client.post("/fhir/Patient", json=PATIENT, headers={"Prefer": preference})
 
     assert answered("return=minimal").get_data() == b""
-    assert answered("return=representation").json["resourceType"] == "Patient"
-    assert answered("return=OperationOutcome").json["resourceType"] == "OperationOutcome"
+    assert json_of(answered("return=representation"))["resourceType"] == "Patient"
+    assert json_of(answered("return=OperationOutcome"))["resourceType"] == "OperationOutcome"
     assert answered("handling=strict, return=minimal").headers["Location"]
 
 
@@ -250,7 +251,7 @@ def test_pretty_is_the_same_on_several_lines(client: FlaskClient) -> None:
     put(client, patient(id="a"))
     pretty = client.get("/fhir/Patient/a?_pretty=true")
     assert b"\n" in pretty.get_data()
-    assert pretty.json == client.get("/fhir/Patient/a").json
+    assert json_of(pretty) == json_of(client.get("/fhir/Patient/a"))
 
 
 def test_our_own_address_is_stored_as_a_relative_reference(client: FlaskClient) -> None:
@@ -262,7 +263,7 @@ def test_our_own_address_is_stored_as_a_relative_reference(client: FlaskClient) 
         "subject": {"reference": "https://images.example/fhir/Patient/a"},
         "participant": [{"individual": {"reference": "https://other.example/fhir/Practitioner/b"}}],
     }
-    kept = put(client, encounter).json
+    kept = json_of(put(client, encounter))
     assert kept["subject"]["reference"] == "Patient/a"
     assert kept["participant"] == encounter["participant"]
 
@@ -275,5 +276,5 @@ def test_a_summary_is_not_stored_over_the_whole(client: FlaskClient) -> None:
 def test_decimals_keep_their_digits(client: FlaskClient) -> None:
     location = b'{"resourceType":"Location","position":{"longitude":10.10,"latitude":5.000}}'
     created = client.post("/fhir/Location", data=location, content_type="application/fhir+json")
-    read = client.get(f"/fhir/Location/{created.json['id']}").get_data()
+    read = client.get(f"/fhir/Location/{json_of(created)['id']}").get_data()
     assert b'"longitude":10.10,"latitude":5.000' in read

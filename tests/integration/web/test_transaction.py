@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from imaging_fhir.services.transaction import supported_part
+from tests.integration.web.answers import json_of
 
 Entry = dict[str, Any]
 A, B = (
@@ -48,16 +49,14 @@ def encounter(subject: str, **elements: Any) -> Entry:
 
 
 def statuses(response: TestResponse) -> list[str]:
-    assert response.json is not None
-    assert response.status_code == 200, response.json
-    return [one["response"]["status"][:3] for one in response.json["entry"]]
+    assert response.status_code == 200, json_of(response)
+    return [one["response"]["status"][:3] for one in json_of(response)["entry"]]
 
 
 def located(client: FlaskClient, response: TestResponse, index: int) -> Any:
     """The resource that an entry of the answer says it made."""
-    assert response.json is not None
-    location = response.json["entry"][index]["response"]["location"]
-    return client.get(f"/fhir/{location}").json
+    location = json_of(response)["entry"][index]["response"]["location"]
+    return json_of(client.get(f"/fhir/{location}"))
 
 
 def test_references_between_new_resources_are_rewritten_whatever_their_order(
@@ -130,7 +129,7 @@ def test_one_bad_entry_undoes_all_and_is_named(client: FlaskClient) -> None:
         entry("POST", "Patient", patient(gender="robot")),
     )
     assert response.status_code == 422
-    assert "Bundle.entry[1]" in json.dumps(response.json)
+    assert "Bundle.entry[1]" in json.dumps(json_of(response))
     assert client.get("/fhir/Patient/kept-out").status_code == 404
 
 
@@ -144,7 +143,7 @@ def test_a_conflict_found_while_writing_undoes_all(client: FlaskClient) -> None:
         entry("PUT", "Patient/a", patient(id="a"), request={"ifMatch": 'W/"3"'}),
     )
     assert response.status_code == 412
-    assert "Bundle.entry[1]" in response.json["issue"][0]["diagnostics"]
+    assert "Bundle.entry[1]" in json_of(response)["issue"][0]["diagnostics"]
     assert client.get("/fhir/Binary/b").status_code == 404
 
 
@@ -172,7 +171,7 @@ def test_an_entry_that_cannot_be_done_fails_the_transaction(
 ) -> None:
     response = post(client, "transaction", entry("PUT", "Patient/p", patient(id="p")), bad)
     assert response.status_code == status
-    assert "Bundle.entry[1]" in json.dumps(response.json)
+    assert "Bundle.entry[1]" in json.dumps(json_of(response))
     assert client.get("/fhir/Patient/p").status_code == 404
 
 
@@ -197,7 +196,7 @@ def test_deletes_come_before_creates_and_reads_last(client: FlaskClient) -> None
         entry("DELETE", "Patient/old"),
     )
     assert statuses(response) == ["200", "201", "204"]
-    assert response.json["entry"][0]["resource"]["gender"] == "female"
+    assert json_of(response)["entry"][0]["resource"]["gender"] == "female"
     assert client.get("/fhir/Patient/old").status_code == 410
 
 
@@ -213,16 +212,16 @@ def test_a_batch_does_what_it_can(client: FlaskClient) -> None:
         entry("POST", "Observation", {"resourceType": "Observation"}),
     )
     assert statuses(response) == ["201", "400", "200", "404", "204", "404"]
-    assert response.json["type"] == "batch-response"
-    outcome = response.json["entry"][1]["response"]["outcome"]
+    assert json_of(response)["type"] == "batch-response"
+    outcome = json_of(response)["entry"][1]["response"]["outcome"]
     assert outcome["issue"][0]["expression"] == ["Bundle.entry[1]"]
     assert client.get("/fhir/Patient/a").status_code == 410
 
 
 def test_the_answer_has_the_resources_where_they_are_wanted(client: FlaskClient) -> None:
     one = entry("POST", "Patient", patient())
-    assert "resource" not in post(client, "transaction", one).json["entry"][0]
-    full = post(client, "transaction", one, prefer="return=representation").json["entry"][0]
+    assert "resource" not in json_of(post(client, "transaction", one))["entry"][0]
+    full = json_of(post(client, "transaction", one, prefer="return=representation"))["entry"][0]
     assert full["resource"]["resourceType"] == "Patient"
     assert full["response"]["etag"] == 'W/"1"'
 
@@ -281,7 +280,10 @@ def test_a_conditional_reference_must_find_one(client: FlaskClient, matches: int
     response = post(
         client, "transaction", entry("POST", "Encounter", encounter(f"Patient?{CONDITION}"))
     )
-    assert (response.status_code, response.json["issue"][0]["code"]) == (412, "multiple-matches")
+    assert (response.status_code, json_of(response)["issue"][0]["code"]) == (
+        412,
+        "multiple-matches",
+    )
 
 
 def test_a_conditional_update_in_a_transaction_writes_to_what_it_finds(client: FlaskClient) -> None:
@@ -289,7 +291,7 @@ def test_a_conditional_update_in_a_transaction_writes_to_what_it_finds(client: F
     changed = patient(identifier=[IDENTIFIER], gender="male")
     response = post(client, "transaction", entry("PUT", f"Patient?{CONDITION}", changed))
     assert statuses(response) == ["200"]
-    assert client.get("/fhir/Patient/known").json["gender"] == "male"
+    assert json_of(client.get("/fhir/Patient/known"))["gender"] == "male"
 
 
 def test_the_same_identity_by_id_and_by_condition_is_touched_twice(client: FlaskClient) -> None:
@@ -310,10 +312,10 @@ def test_synthea_bundles_load_but_for_the_types_that_are_not_kept(
         bundle = supported_part(json.loads(path.read_bytes()))
         answer = client.post("/fhir", json=bundle)
         assert set(statuses(answer)) == {"201"}
-        kinds = {one["response"]["location"].split("/")[0] for one in answer.json["entry"]}
+        kinds = {one["response"]["location"].split("/")[0] for one in json_of(answer)["entry"]}
         assert kinds == {"Patient", "Organization", "Practitioner", "Encounter"}
         visits = [
-            one for one in answer.json["entry"] if "Encounter/" in one["response"]["location"]
+            one for one in json_of(answer)["entry"] if "Encounter/" in one["response"]["location"]
         ]
-        visit = client.get(f"/fhir/{visits[0]['response']['location']}").json
+        visit = json_of(client.get(f"/fhir/{visits[0]['response']['location']}"))
         assert client.get(f"/fhir/{visit['subject']['reference']}").status_code == 200

@@ -1,0 +1,34 @@
+"""What the server says it can do (http.html#capabilities)."""
+
+from flask import Blueprint, Response, request
+
+from imaging_fhir import __version__
+from imaging_fhir.fhir import canonical
+from imaging_fhir.fhir.capability_statement import Operation, capability_statement
+from imaging_fhir.web.context import services
+from imaging_fhir.web.negotiation import require_json_accepted
+from imaging_fhir.web.responses import fhir_response
+
+bp = Blueprint("metadata", __name__, url_prefix="/fhir")
+
+CHANGED = "2026-11-24"  # when what is stated here changed last
+OPERATIONS = (
+    Operation(
+        name="import-image",
+        definition=f"{canonical.BASE}/OperationDefinition/import-image",
+        documentation="Takes in images of any kind: see docs/api/import-image.md.",
+    ),
+)
+
+
+@bp.get("/metadata")
+def metadata() -> Response:
+    require_json_accepted(request)
+    return fhir_response(
+        capability_statement(
+            base=services().base,
+            software_version=__version__,
+            date=CHANGED,
+            operations=OPERATIONS,
+        )
+    )
