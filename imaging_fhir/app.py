@@ -9,12 +9,14 @@ from imaging_fhir.services.composition import Services, build_services
 from imaging_fhir.settings import Settings
 from imaging_fhir.web import (
     binary,
+    chart,
     dicomweb,
     dicomweb_store,
     fhir,
     import_image,
     metadata,
     operations,
+    pictures,
     search,
 )
 from imaging_fhir.web.context import EXTENSION
@@ -32,6 +34,8 @@ BLUEPRINTS = (
     dicomweb.bp,
     dicomweb_store.bp,
     operations.bp,
+    pictures.bp,
+    chart.bp,
 )
 
 

@@ -12,6 +12,8 @@ from imaging_fhir.model.codec import ROOT_PLACEHOLDER
 from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.services.background import Background
 from imaging_fhir.services.binary import Binaries
+from imaging_fhir.services.chart import Chart
+from imaging_fhir.services.chart_image import ImagePages
 from imaging_fhir.services.document_filing import DocumentFiling
 from imaging_fhir.services.ingest import Ingest
 from imaging_fhir.services.linking import Linking
@@ -45,6 +47,8 @@ class Services:
     transactions: Transactions
     ingest: Ingest
     pictures: Pictures
+    chart: Chart
+    image_pages: ImagePages
     background: Background
 
     @property
@@ -100,6 +104,7 @@ def build_services(settings: Settings) -> Services:
         after_write=Relinking(studies=filing, documents=document_filing).resource_written,
     )
     search = Search(resources, access, settings)
+    chart = Chart(database, search, zone=zone(settings.time_zone))
     return Services(
         settings=settings,
         database=database,
@@ -119,6 +124,8 @@ def build_services(settings: Settings) -> Services:
             time_zone=settings.time_zone,
         ),
         pictures=pictures,
+        chart=chart,
+        image_pages=ImagePages(chart=chart, pictures=pictures),
         background=Background(
             database=database,
             pictures=pictures,

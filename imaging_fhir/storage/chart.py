@@ -1,0 +1,185 @@
+"""What the chart's pages read: each kind of thing on a page by one statement."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, bindparam, func, select
+
+from imaging_fhir.storage.database import AnyRow
+from imaging_fhir.storage.schema import (
+    binary,
+    conflict,
+    document,
+    instance,
+    reference_index,
+    resource,
+    series,
+    study,
+    token_index,
+)
+
+BY_SERIES_NUMBER = (
+    series.c.series_number.is_(None),
+    series.c.series_number,
+    series.c.series_instance_uid,
+)
+BY_INSTANCE_NUMBER = (
+    instance.c.instance_number.is_(None),
+    instance.c.instance_number,
+    instance.c.sop_instance_uid,
+)
+SERIES = select(
+    series.c.pk,
+    series.c.study,
+    series.c.series_instance_uid,
+    series.c.head,
+    series.c.number_of_instances,
+    series.c.picture,
+)
+DOCUMENTS = select(resource.c.rid, resource.c.id, resource.c.body)
+HELD = select(resource.c.rid, resource.c.id, resource.c.body).where(
+    resource.c.type == "Task", ~resource.c.deleted
+)
+OPEN_TASKS = select(token_index.c.rid).where(
+    token_index.c.parameter == "Task.status", token_index.c.folded == "requested"
+)
+HOLDING_TASKS = select(token_index.c.rid).where(
+    token_index.c.parameter == "Task.code", token_index.c.folded == "decide-held-image"
+)
+BINARY = (
+    select(binary.c.blob, binary.c.content_type)
+    .join(resource, resource.c.rid == binary.c.rid)
+    .where(binary.c.rid == bindparam("rid"))
+)
+
+
+def studies_of_patients(connection: Connection, patients: Sequence[str]) -> Sequence[AnyRow]:
+    """Rows of `study` with the id of their ImagingStudy, those deleted left out."""
+    return connection.execute(
+        select(study, resource.c.id)
+        .join(resource, resource.c.rid == study.c.rid)
+        .where(study.c.patient.in_(patients), study.c.state == "filed", ~resource.c.deleted)
+    ).all()
+
+
+def series_of_studies(connection: Connection, studies: Sequence[int]) -> Sequence[AnyRow]:
+    """In the order in which each study's series are shown."""
+    return connection.execute(
+        SERIES.where(series.c.study.in_(studies)).order_by(series.c.study, *BY_SERIES_NUMBER)
+    ).all()
+
+
+def instances_of_series(connection: Connection, series_pk: int) -> Sequence[AnyRow]:
+    """In the order in which they are leafed through."""
+    return connection.execute(
+        select(
+            instance.c.sop_instance_uid,
+            instance.c.instance_number,
+            instance.c.number_of_frames,
+            instance.c.has_pixel_data,
+            instance.c.blob,
+        )
+        .where(instance.c.series == series_pk)
+        .order_by(*BY_INSTANCE_NUMBER)
+    ).all()
+
+
+def warnings_of_study(connection: Connection, study_pk: int) -> Sequence[bytes]:
+    """What was wrong with its files, as JSON; the same text of several files once, counted."""
+    return connection.execute(
+        select(instance.c.warnings, func.count().label("files"))
+        .join(series, series.c.pk == instance.c.series)
+        .where(series.c.study == study_pk, instance.c.warnings.is_not(None))
+        .group_by(instance.c.warnings)
+    ).all()
+
+
+def documents_of_patients(connection: Connection, patients: Sequence[str]) -> Sequence[AnyRow]:
+    """Every DocumentReference about them, however it came here."""
+    return connection.execute(
+        DOCUMENTS.join(reference_index, reference_index.c.rid == resource.c.rid).where(
+            reference_index.c.parameter == "DocumentReference.subject",
+            reference_index.c.target_type == "Patient",
+            reference_index.c.target_id.in_(patients),
+            ~resource.c.deleted,
+        )
+    ).all()
+
+
+def linked_to(connection: Connection, patient: str) -> Sequence[AnyRow]:
+    """The Patients with a link to that one, of any type."""
+    return connection.execute(
+        select(resource.c.id, resource.c.body)
+        .join(reference_index, reference_index.c.rid == resource.c.rid)
+        .where(
+            reference_index.c.parameter == "Patient.link",
+            reference_index.c.target_type == "Patient",
+            reference_index.c.target_id == patient,
+            ~resource.c.deleted,
+        )
+    ).all()
+
+
+def recent_patients(connection: Connection, images: int) -> list[str]:
+    """Ids of the patients of the newest studies and documents, the newest first."""
+    newest = (
+        select(resource.c.rid, resource.c.last_updated)
+        .where(resource.c.type == bindparam("type"), ~resource.c.deleted)
+        .order_by(resource.c.last_updated.desc())
+        .limit(images)
+        .subquery()
+    )
+    of_studies = select(study.c.patient, newest.c.last_updated).join(
+        newest, newest.c.rid == study.c.rid
+    )
+    of_documents = (
+        select(reference_index.c.target_id.label("patient"), newest.c.last_updated)
+        .join(newest, newest.c.rid == reference_index.c.rid)
+        .where(
+            reference_index.c.parameter == "DocumentReference.subject",
+            reference_index.c.target_type == "Patient",
+        )
+    )
+    found = [
+        *connection.execute(of_studies, {"type": "ImagingStudy"}),
+        *connection.execute(of_documents, {"type": "DocumentReference"}),
+    ]
+    found.sort(key=lambda row: -row.last_updated)
+    return list(dict.fromkeys(row.patient for row in found if row.patient))
+
+
+def count_held(connection: Connection) -> int:
+    """How many images wait for somebody's decision."""
+    return connection.execute(
+        select(func.count()).select_from(
+            OPEN_TASKS.where(token_index.c.rid.in_(HOLDING_TASKS)).subquery()
+        )
+    ).scalar_one()
+
+
+def held(connection: Connection, limit: int) -> Sequence[AnyRow]:
+    """Tasks that wait, the newest first."""
+    return connection.execute(
+        HELD.where(resource.c.rid.in_(OPEN_TASKS), resource.c.rid.in_(HOLDING_TASKS))
+        .order_by(resource.c.rid.desc())
+        .limit(limit)
+    ).all()
+
+
+def held_study(connection: Connection, task: int) -> AnyRow | None:
+    """The study row that waits for that Task."""
+    return connection.execute(
+        select(study).where(study.c.rid == task, study.c.state == "held")
+    ).first()
+
+
+def held_blob(connection: Connection, task: int) -> int | None:
+    """The document, or the conflicting instance, that waits for that Task."""
+    of_document = select(document.c.blob).where(document.c.rid == task, document.c.state == "held")
+    of_conflict = select(conflict.c.blob).where(conflict.c.task == task)
+    found = connection.execute(of_document.union_all(of_conflict)).first()
+    return None if found is None else int(found.blob)
+
+
+def blob_of_binary(connection: Connection, rid: int) -> AnyRow | None:
+    """Key of the bytes that a Binary stands for, and their type as it says."""
+    return connection.execute(BINARY, {"rid": rid}).first()
