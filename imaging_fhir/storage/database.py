@@ -4,14 +4,15 @@ import fcntl
 import logging
 import os
 import queue
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, Row, create_engine, event, func, select, update
 from sqlalchemy.engine import make_url
@@ -194,6 +195,16 @@ def translated() -> Iterator[None]:
         if is_disk_full(error):
             raise StorageFull("The disk of the database is full.") from error
         raise StorageUnavailable("The database does not answer; try again.") from error
+
+
+@contextmanager
+def sqlite_cursor(database: Database) -> Iterator[sqlite3.Cursor]:
+    """For what SQLite does only outside a transaction."""
+    with translated(), closing(database.engine.raw_connection()) as connection:
+        try:
+            yield cast(sqlite3.Cursor, connection.cursor())
+        except sqlite3.OperationalError as error:
+            raise OperationalError(None, None, error) from error
 
 
 def is_disk_full(error: SQLAlchemyError) -> bool:

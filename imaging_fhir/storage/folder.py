@@ -104,10 +104,8 @@ class FolderBlobStore:
             sync_folder(path.parent)
 
     def blobs(self) -> Iterator[Blob]:
-        for shard in sorted(self.root.glob("[0-9a-f][0-9a-f]")):
-            with os.scandir(shard) as entries:
-                for entry in entries:
-                    yield from blob_of(entry)
+        for _, blob in placed_in(self.root):
+            yield blob
 
     def leftovers(self, *, older_than_seconds: float) -> Iterator[str]:
         latest = time.time() - older_than_seconds
@@ -179,13 +177,19 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def blob_of(entry: os.DirEntry[str]) -> Iterator[Blob]:
-    """The blob that a file is; none for a stranger, or where it was removed meanwhile."""
-    matched = PLACED.fullmatch(entry.name)
-    if matched:
-        with suppress(FileNotFoundError):
-            size = entry.stat(follow_symlinks=False).st_size
-            yield Blob(sha256=matched[1], size=size, generation=int(matched[2]))
+def placed_in(root: Path) -> Iterator[tuple[Path, Blob]]:
+    """The files of a store's folder; strangers are passed over, and what is removed meanwhile."""
+    for shard in sorted(root.glob("[0-9a-f][0-9a-f]")):
+        with os.scandir(shard) as entries:
+            for entry in entries:
+                if matched := PLACED.fullmatch(entry.name):
+                    with suppress(FileNotFoundError):
+                        size = entry.stat(follow_symlinks=False).st_size
+                        yield Path(entry), named(matched, size)
+
+
+def named(matched: re.Match[str], size: int) -> Blob:
+    return Blob(sha256=matched[1], size=size, generation=int(matched[2]))
 
 
 def is_abandoned(path: Path, latest: float) -> bool:

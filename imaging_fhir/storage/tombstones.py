@@ -39,3 +39,9 @@ def remove(transaction: Transaction, marks: Sequence[Mark]) -> None:
     """Let them come in again."""
     digests = [digest(mark) for mark in marks]
     transaction.execute(delete(tombstone).where(tombstone.c.digest.in_(digests)))
+
+
+def everything(connection: Connection) -> dict[str, int]:
+    """All digests, and when each was erased."""
+    rows = connection.execute(select(tombstone.c.digest, tombstone.c.erased))
+    return {row.digest: row.erased for row in rows}

@@ -1,0 +1,191 @@
+"""After an erasure no file and no row says what was erased."""
+
+import subprocess
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.engine import make_url
+
+from imaging_fhir.errors import ResourceNotFound, StorageUnavailable
+from imaging_fhir.services.erase import Erase
+from imaging_fhir.storage import blobs, leases, resources, schema
+from tests.dicom_samples import ct_instance
+from tests.house import HOSPITAL, House, build_house, issued_by
+from tests.samples import SAMPLES
+
+SECRETS = ("Zebrowski", "ZEBROWSKI", "19750314", "1975-03-14", "4711-77", "2.25.881", "2.25.991")
+
+
+@pytest.fixture
+def house(database_url: str, tmp_path: Path) -> Iterator[House]:
+    house = build_house(database_url, tmp_path)
+    yield house
+    house.close()
+
+
+@pytest.fixture
+def erase(house: House) -> Erase:
+    return Erase(database=house.database, store=house.store)
+
+
+def fill(house: House) -> tuple[str, str]:
+    """A patient with a visit, a study of two images and a photo; study's id and photo's."""
+    name = [{"family": "Zebrowski", "given": ["Quirin"]}]
+    house.patient("quirin", "4711-77", name=name, birthDate="1975-03-14", gender="male")
+    house.encounter("visit", "quirin", "2026-03-14T08:00:00Z", "2026-03-14T18:00:00Z")
+    for number in ("1", "2"):
+        location = house.send(image(number)).location
+    photo = house.send(SAMPLES["image/jpeg"](), patient="Patient/quirin")
+    return id_of(location), id_of(photo.location)
+
+
+def image(number: str) -> bytes:
+    return ct_instance(
+        StudyInstanceUID="2.25.881",
+        SeriesInstanceUID="2.25.991",
+        SOPInstanceUID=f"2.25.881.{number}",
+        PatientName="ZEBROWSKI^QUIRIN",
+        PatientID="4711-77",
+        PatientBirthDate="19750314",
+        PatientSex="M",
+        IssuerOfPatientIDQualifiersSequence=issued_by(HOSPITAL),
+    )
+
+
+def id_of(location: str | None) -> str:
+    assert location is not None, "nothing was filed"
+    return location.split("/")[1]
+
+
+def residue(house: House, folder: Path) -> set[str]:
+    """Which secrets a grep finds in the files, in a dump of PostgreSQL, or in unpacked rows."""
+    contents = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    if not house.database.is_sqlite:
+        url = make_url(house.database.url).set(drivername="postgresql").render_as_string(False)
+        contents.append(subprocess.run(["pg_dump", url], check=True, capture_output=True).stdout)
+    contents.extend(unpacked(house))
+    return {secret for secret in SECRETS for content in contents if secret.encode() in content}
+
+
+def unpacked(house: House) -> Iterator[bytes]:
+    with house.database.read() as connection:
+        for table in schema.metadata.sorted_tables:
+            for row in connection.execute(select(table)):
+                for value in row:
+                    content = value if isinstance(value, bytes) else str(value).encode()
+                    yield content
+                    with suppress(zlib.error):
+                        yield zlib.decompress(content)
+
+
+def test_erasing_a_patient_leaves_no_trace_in_folder_or_database(
+    house: House, erase: Erase, tmp_path: Path
+) -> None:
+    fill(house)
+    assert residue(house, tmp_path) == set(SECRETS)
+    erased = erase.patient("quirin")
+    assert erased.resources >= Counter({
+        "Patient": 1, "Encounter": 1, "ImagingStudy": 1, "DocumentReference": 1, "Binary": 1
+    })  # fmt: skip
+    assert (erased.blobs, erased.rows["instance"]) == (3, 2)
+    assert residue(house, tmp_path) == set()
+    assert list(house.store.blobs()) == []
+    with house.database.read() as connection, pytest.raises(ResourceNotFound):
+        resources.read(connection, "Patient", "quirin")
+
+
+def test_a_dry_run_says_the_same_and_changes_nothing(house: House, erase: Erase) -> None:
+    study, _ = fill(house)
+    foreseen = erase.study(study, dry_run=True)
+    assert foreseen.rows["instance"] == 2
+    assert len(list(house.store.blobs())) == 3
+    assert erase.study(study, dry_run=True) == foreseen
+    erased = erase.study(study)
+    assert (erased.rows, erased.blobs, erased.bytes) == (
+        foreseen.rows,
+        foreseen.blobs,
+        foreseen.bytes,
+    )
+
+
+def test_an_erased_study_is_refused_until_it_is_allowed_again(house: House, erase: Erase) -> None:
+    fill(house)
+    erase.study("2.25.881")
+    refused = house.send(image("1"))
+    assert refused.status == 409
+    assert house.send(image("3")).status == 409  # another image of the study
+    with house.database.read() as connection:
+        kept = connection.execute(select(schema.tombstone.c.digest)).scalars().all()
+    assert not any("2.25" in digest for digest in kept)
+    for kind, value in (("study", "2.25.881"), ("instance", "2.25.881.3")):
+        erase.allow_again(kind, value)
+    assert house.send(image("3")).status == 201
+
+
+def test_a_document_goes_with_its_binary_and_the_study_stays(house: House, erase: Erase) -> None:
+    study, photo = fill(house)
+    erased = erase.document(photo)
+    assert (erased.resources["DocumentReference"], erased.resources["Binary"]) == (1, 1)
+    assert len(list(house.store.blobs())) == 2
+    with house.database.read() as connection:
+        assert resources.read(connection, "ImagingStudy", study)
+
+
+def test_bytes_that_another_document_refers_to_stay(house: House, erase: Erase) -> None:
+    _, photo = fill(house)
+    house.patient("other", "5")
+    other = house.send(SAMPLES["image/jpeg"](), patient="Patient/other")
+    if id_of(other.location) == photo:
+        pytest.skip("one photo is one document, whoever sends it")
+    erased = erase.document(photo)
+    assert (erased.blobs, erased.shared_blobs) == (0, 1)
+    assert len(list(house.store.blobs())) == 3
+
+
+def test_who_referred_to_it_does_so_no_more_in_no_version(house: House, erase: Erase) -> None:
+    study, _ = fill(house)
+    order = {
+        "resourceType": "ServiceRequest",
+        "id": "follow-up",
+        "status": "active",
+        "intent": "order",
+        "subject": {"reference": "Patient/other"},
+        "supportingInfo": [{"reference": f"ImagingStudy/{study}"}, {"reference": "Patient/x"}],
+    }
+    house.put(order)
+    house.put({**order, "status": "completed"})
+    provenance = {
+        "resourceType": "Provenance",
+        "id": "made",
+        "target": [{"reference": f"ImagingStudy/{study}"}],
+    }
+    house.put(provenance)
+    erased = erase.study(study)
+    assert (erased.redacted, erased.resources["Provenance"]) == (1, 1)
+    with house.database.read() as connection:
+        versions = list(resources.history(connection, "ServiceRequest", "follow-up"))
+    assert max(stored.version for stored in versions) == 3
+    for stored in versions:
+        assert stored.body is not None
+        assert b"2.25.881" not in stored.body
+        assert b'"display":"Erased"' in stored.body
+        assert b"Patient/x" in stored.body
+
+
+def test_nothing_is_erased_while_a_backup_copies(house: House, erase: Erase) -> None:
+    study, _ = fill(house)
+    with leases.held(house.database, blobs.BACKUP), pytest.raises(StorageUnavailable):
+        erase.study(study)
+    assert len(list(house.store.blobs())) == 3
+
+
+def test_what_is_not_known_cannot_be_erased(erase: Erase) -> None:
+    for unknown in (erase.study, erase.document, erase.patient):
+        with pytest.raises(ResourceNotFound):
+            partial(unknown, "nobody")()
