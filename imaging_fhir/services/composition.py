@@ -15,8 +15,9 @@ from imaging_fhir.services.binary import Binaries
 from imaging_fhir.services.chart import Chart
 from imaging_fhir.services.chart_image import ImagePages
 from imaging_fhir.services.document_filing import DocumentFiling
-from imaging_fhir.services.ingest import Ingest
+from imaging_fhir.services.ingest import Ingest, Outcome
 from imaging_fhir.services.linking import Linking
+from imaging_fhir.services.metrics import INGESTED
 from imaging_fhir.services.pictures import Pictures
 from imaging_fhir.services.relinking import Relinking
 from imaging_fhir.services.resources import Resources
@@ -122,6 +123,7 @@ def build_services(settings: Settings) -> Services:
             document_filing,
             max_bytes=settings.max_upload_bytes,
             time_zone=settings.time_zone,
+            counted=count,
         ),
         pictures=pictures,
         chart=chart,
@@ -143,6 +145,10 @@ def put_archive_endpoint(transaction: Transaction) -> None:
     if {name: known.get(name) for name in content} != content:
         entries = index_entries(resource_type, content)
         put(transaction, resource_type, resource_id, content, entries)
+
+
+def count(outcome: Outcome) -> None:
+    INGESTED.labels(outcome.status).inc()
 
 
 def new_id() -> str:

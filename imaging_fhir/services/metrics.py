@@ -23,8 +23,9 @@ REQUESTS = Histogram(
     ("method", "route", "status"),
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
-INGESTED = Counter("imaging_fhir_ingested_total", "Files taken in or refused", ("outcome",))
-INGESTED_BYTES = Counter("imaging_fhir_ingested_bytes_total", "Bytes of files that were kept")
+INGESTED = Counter(
+    "imaging_fhir_ingested_total", "Images taken in, held or refused, by HTTP status", ("status",)
+)
 
 
 def exposition() -> bytes:
@@ -32,5 +33,5 @@ def exposition() -> bytes:
     if SHARED_FOLDER is None:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=SHARED_FOLDER)
+    MultiProcessCollector(registry, path=SHARED_FOLDER)  # type: ignore[no-untyped-call]
     return generate_latest(registry)

@@ -16,7 +16,7 @@ from imaging_fhir.errors import (
     VersionConflict,
 )
 from imaging_fhir.fhir.search_index import index_entries
-from imaging_fhir.fhir.subset import is_cut, subset, wants_instances
+from imaging_fhir.fhir.summary import subset
 from imaging_fhir.fhir.validation import require_valid
 from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource, decode, encode, encode_sorted
 from imaging_fhir.model.search import Query
@@ -366,3 +366,14 @@ def binaries_of(stored: StoredResource) -> list[str]:
     urls = [content["attachment"].get("url", "") for content in decode(stored.body)["content"]]
     prefix = f"{BASE_PLACEHOLDER}/Binary/"
     return [url.removeprefix(prefix) for url in urls if url.startswith(prefix)]
+
+
+def is_cut(summary: str | None, elements: Sequence[str]) -> bool:
+    return bool(elements) or summary in ("true", "text", "data")
+
+
+def wants_instances(summary: str | None, elements: Sequence[str]) -> bool:
+    """Would the instances of an ImagingStudy be shown?"""
+    if summary is not None:
+        return summary == "data"
+    return any(name.removeprefix("ImagingStudy.").startswith("series") for name in elements)

@@ -8,7 +8,7 @@ from werkzeug.datastructures import Range
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from werkzeug.http import parse_options_header
 
-from imaging_fhir.errors import InvalidRequest, UnsupportedMediaType
+from imaging_fhir.errors import InvalidRequest, ResourceNotFound, UnsupportedMediaType
 from imaging_fhir.services.attachment import OCTETS
 from imaging_fhir.services.resources import Written
 from imaging_fhir.storage.binaries import BinaryContent
@@ -51,6 +51,16 @@ def read(resource_id: str) -> Response:
     return fhir_form(stored, content) if wants_fhir() else octets(stored, content)
 
 
+@bp.get("/<resource_id>/_history/<version_id>")
+def vread(resource_id: str, version_id: str) -> Response:
+    """Only the current version has its bytes; raise ResourceNotFound for an earlier one."""
+    allow("vread", "Binary", resource_id)
+    stored, content = services().binaries.read(resource_id)
+    if str(stored.version) != version_id:
+        raise ResourceNotFound("Of a Binary only the current version is kept.")
+    return fhir_form(stored, content) if wants_fhir() else octets(stored, content)
+
+
 @bp.post("")
 def create() -> Response:
     allow("create", "Binary")
@@ -72,7 +82,7 @@ def put(resource_id: str | None) -> Written:
     if name == FHIR_JSON:
         return put_resource(resource_id, if_match)
     return services().binaries.put(
-        streams.chunks(request.stream),
+        streams.sent(request),
         media_type(request.content_type),
         security_context=request.headers.get("X-Security-Context"),
         resource_id=resource_id,

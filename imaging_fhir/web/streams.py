@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import IO
 
 from flask import Request
+from werkzeug.exceptions import LengthRequired
 
-from imaging_fhir.errors import UploadTooLarge
+from imaging_fhir.errors import InvalidRequest, UploadTooLarge
 
 CHUNK = 256 * 1024
 
@@ -14,6 +15,22 @@ def chunks(stream: IO[bytes], size: int = CHUNK) -> Iterator[bytes]:
     """The stream's bytes in pieces of at most `size`, until it ends."""
     while piece := stream.read(size):
         yield piece
+
+
+def sent(request: Request) -> Iterator[bytes]:
+    """The whole body in pieces; raise InvalidRequest where it ends before its Content-Length.
+
+    A connection that breaks looks like the end of the body, so that of a body without a length
+    nobody could say whether it is whole: raise LengthRequired.
+    """
+    left = request.content_length
+    for piece in chunks(request.stream):
+        if left is None:
+            raise LengthRequired
+        left -= len(piece)
+        yield piece
+    if left:
+        raise InvalidRequest("The body ends before its Content-Length.")
 
 
 def limited(stream: IO[bytes], length: int, size: int = CHUNK) -> Iterator[bytes]:

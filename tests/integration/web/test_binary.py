@@ -137,6 +137,13 @@ def test_other_bytes_make_another_version_and_the_same_do_not(client: FlaskClien
     assert client.get("/fhir/Binary/b").get_data() == b"two"
 
 
+def test_only_the_current_version_has_its_bytes(client: FlaskClient) -> None:
+    for octets in (b"one", b"two"):
+        client.put("/fhir/Binary/b", data=octets, content_type="text/plain")
+    assert client.get("/fhir/Binary/b/_history/2").get_data() == b"two"
+    assert client.get("/fhir/Binary/b/_history/1").status_code == 404
+
+
 def test_a_deleted_binary_is_gone(client: FlaskClient) -> None:
     where = address(post(client, b"x", "text/plain"))
     assert client.delete(where).status_code == 204
