@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from imaging_fhir.errors import (
     ImagingError,
+    InvalidRequest,
     ResourceConflict,
     StorageFull,
     StorageUnavailable,
@@ -30,6 +31,7 @@ FAILURE_REASONS: dict[type[ImagingError], int] = {
     UnreadableImage: CANNOT_UNDERSTAND,
     UnsupportedImage: CANNOT_UNDERSTAND,
     UnsupportedMediaType: CANNOT_UNDERSTAND,
+    InvalidRequest: CANNOT_UNDERSTAND,  # a DICOMDIR
     ResourceConflict: NOT_AUTHORIZED,  # erased here, and refused when it is sent again
 }
 

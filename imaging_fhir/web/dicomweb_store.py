@@ -43,17 +43,17 @@ def store_instances(study: str | None = None) -> Response:
     require_dicom_json(accepted())
     if study is not None and not UID.fullmatch(study):
         raise InvalidRequest("The address has something else than a UID in the place of one.")
-    outcomes = [stored_outcome(part, study) for part in instances_sent()]
-    if not outcomes:
+    results = [result(stored_outcome(part, study), study) for part in instances_sent()]
+    if not results:
         raise InvalidRequest("The body has no instance.")
-    return outcomes_answer(outcomes, study)
+    return results_answer(results)
 
 
 def instances_sent() -> Iterator[Part | Iterator[bytes]]:
     """The parts of the body, or the one instance that it is; raise UnsupportedMediaType."""
     media_type, parameters = split_media_type(request.content_type or "")
     if media_type == DICOM:
-        yield streams.chunks(request.stream)
+        yield streams.sent(request)
     elif media_type == RELATED and parameters.get("type", DICOM).lower() == DICOM:
         yield from parts(request.stream, request.content_type or "")
     else:
@@ -87,11 +87,16 @@ def only_dicom(chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield from chunks
 
 
-def outcomes_answer(outcomes: list[Outcome], study: str | None) -> Response:
-    stored = [stored_instance(one) for one in outcomes if one.filed is not None]
-    failed = [failed_instance(one, study) for one in outcomes if one.filed is None]
+def result(outcome: Outcome, study: str | None) -> Stored | Failed:
+    """All that the answer says of it: of many instances no more is kept in memory."""
+    return failed_instance(outcome, study) if outcome.filed is None else stored_instance(outcome)
+
+
+def results_answer(results: list[Stored | Failed]) -> Response:
+    stored = [one for one in results if isinstance(one, Stored)]
+    failed = [one for one in results if isinstance(one, Failed)]
     status = store_status(stored, failed)
-    body = store_response(stored, failed, retrieve_url=common_address(outcomes))
+    body = store_response(stored, failed, retrieve_url=common_address(stored))
     response = answer(encode(body), status, content_type=DICOM_JSON)
     if status == 503:
         response.headers["Retry-After"] = RETRY_SECONDS
@@ -132,7 +137,7 @@ def instance_address(outcome: Outcome, sop_instance_uid: str) -> str:
     )
 
 
-def common_address(outcomes: list[Outcome]) -> str | None:
+def common_address(stored: list[Stored]) -> str | None:
     """Of the study that all instances went to, if it can be retrieved."""
-    studies = {one.study_instance_uid for one in outcomes if one.status in (200, 201)}
-    return f"{base()}/studies/{studies.pop()}" if len(studies) == 1 else None
+    studies = {one.retrieve_url.partition("/series/")[0] for one in stored if one.retrieve_url}
+    return studies.pop() if len(studies) == 1 else None

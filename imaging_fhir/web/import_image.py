@@ -60,7 +60,7 @@ def answer(outcomes: list[Outcome]) -> Response:
 def import_body() -> Iterator[Outcome]:
     given = Given(**{FIELDS[name]: request.args[name] for name in FIELDS if name in request.args})
     ingest = services().ingest
-    with ingest.store.stage(streams.chunks(request.stream), limit=ingest.max_bytes) as staged:
+    with ingest.store.stage(streams.sent(request), limit=ingest.max_bytes) as staged:
         if not staged.size:
             return
         yield from ingest.ingest_staged(staged, source=source_of_caller(), given=given)
