@@ -1,0 +1,188 @@
+"""Says whether what the service stands on is well, and what to do where it is not."""
+
+import importlib.util
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from imaging_fhir.errors import ImagingError
+from imaging_fhir.settings import PREFIX, Settings, Site
+from imaging_fhir.storage import condition, migrations
+from imaging_fhir.storage.database import Database
+from imaging_fhir.storage.folder import FolderBlobStore
+
+State = Literal["ok", "warning", "failed"]
+DECODERS = {
+    "gdcm": "JPEG, JPEG 2000 and JPEG-LS",
+    "openjpeg": "JPEG 2000 and HTJ2K",
+    "jpeg_ls": "JPEG-LS",
+    "rle": "RLE",
+    "PIL": "photos",
+    "pypdfium2": "PDF",
+}
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    what: str
+    state: State
+    message: str
+    advice: str = ""
+
+
+def doctor(settings: Settings) -> Iterator[Diagnosis]:
+    """Look at one part after the other; nothing is changed but a probe that is removed again."""
+    for what, look in PARTS.items():
+        try:
+            yield from look(settings)
+        except (ImagingError, OSError) as error:
+            yield Diagnosis(what=what, state="failed", message=str(error), advice=ADVICE[what])
+
+
+def look_at_site(settings: Settings) -> Iterator[Diagnosis]:
+    site = Site.from_file(settings.site_file)
+    sources = f"{len(site.sources)} sources, {len(site.issuers)} issuers"
+    yield Diagnosis(what="site", state="ok", message=sources)
+
+
+def look_at_database(settings: Settings) -> Iterator[Diagnosis]:
+    with closing(Database(settings.database_address)) as database:
+        with database.read() as connection:
+            is_current = migrations.is_current(connection)
+            revision = migrations.current_revision(connection)
+        if is_current:
+            database.write(lambda transaction: transaction.now)
+            yield Diagnosis(what="database", state="ok", message=f"writable, revision {revision}")
+        else:
+            yield Diagnosis(
+                what="database",
+                state="warning",
+                message=f"of revision {revision or 'none'}",
+                advice="`serve` and `ingest` bring it up to date when they start.",
+            )
+        yield durability(database, settings)
+
+
+def durability(database: Database, settings: Settings) -> Diagnosis:
+    weak = condition.weak_durability(database)
+    if database.is_sqlite and condition.is_on_network(settings.data_dir):
+        return Diagnosis(
+            what="durability",
+            state="failed",
+            message="SQLite is on a network file system.",
+            advice=f"Put {PREFIX}DATA_DIR on a local disk, or use PostgreSQL.",
+        )
+    if weak:
+        return Diagnosis(
+            what="durability",
+            state="warning",
+            message=", ".join(weak),
+            advice="A power cut may lose what was acknowledged: set these back in PostgreSQL.",
+        )
+    return Diagnosis(what="durability", state="ok", message="commits are synced")
+
+
+def look_at_blobs(settings: Settings) -> Iterator[Diagnosis]:
+    folder = Path(urlsplit(settings.blob_address).path)
+    store = FolderBlobStore(folder, min_free_bytes=settings.min_free_bytes)
+    with store.stage([b"probe"], limit=5) as staged:
+        link = staged.path().with_suffix(".probe")
+        link.hardlink_to(staged.path())
+        link.unlink()
+    free = store.free_bytes() / 1024**3
+    kind = condition.file_system(folder) or "file system of unknown kind"
+    scarce = store.free_bytes() < 10 * settings.min_free_bytes
+    yield Diagnosis(
+        what="blobs",
+        state="warning" if scarce else "ok",
+        message=f"writable, {kind}, {free:.1f} GiB free",
+        advice=ADVICE["blobs"] if scarce else "",
+    )
+
+
+def look_at_time_zone(settings: Settings) -> Iterator[Diagnosis]:
+    if settings.time_zone:
+        yield Diagnosis(what="time zone", state="ok", message=settings.time_zone)
+        return
+    yield Diagnosis(
+        what="time zone",
+        state="warning",
+        message="none is set: times without an offset are served as dates",
+        advice=f"Set {PREFIX}TIME_ZONE, such as Europe/Berlin.",
+    )
+
+
+def look_at_public_url(settings: Settings) -> Iterator[Diagnosis]:
+    address = urlsplit(settings.public_address)
+    if address.scheme not in ("http", "https") or not address.hostname:
+        yield Diagnosis(
+            what="public address",
+            state="failed",
+            message=f"{settings.public_address} is no http or https address.",
+            advice=ADVICE["public address"],
+        )
+    elif settings.host not in LOOPBACK and not settings.public_url:
+        yield Diagnosis(
+            what="public address",
+            state="warning",
+            message=f"none is set: resources say {settings.public_address}",
+            advice=ADVICE["public address"],
+        )
+    else:
+        yield Diagnosis(what="public address", state="ok", message=settings.public_address)
+
+
+def look_at_decoders(settings: Settings) -> Iterator[Diagnosis]:
+    missing = [name for name in DECODERS if importlib.util.find_spec(name) is None]
+    if not missing:
+        yield Diagnosis(what="decoders", state="ok", message="all are installed")
+        return
+    kinds = ", ".join(DECODERS[name] for name in missing)
+    yield Diagnosis(
+        what="decoders",
+        state="warning",
+        message=f"not installed: {', '.join(missing)} ({kinds})",
+        advice=ADVICE["decoders"],
+    )
+
+
+def look_at_port(settings: Settings) -> Iterator[Diagnosis]:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            yield Diagnosis(
+                what="port",
+                state="warning",
+                message=f"{settings.host}:{settings.port}: {error.strerror}",
+                advice=ADVICE["port"],
+            )
+            return
+    yield Diagnosis(what="port", state="ok", message=f"{settings.host}:{settings.port} is free")
+
+
+PARTS: dict[str, Callable[[Settings], Iterator[Diagnosis]]] = {
+    "site": look_at_site,
+    "database": look_at_database,
+    "blobs": look_at_blobs,
+    "time zone": look_at_time_zone,
+    "public address": look_at_public_url,
+    "decoders": look_at_decoders,
+    "port": look_at_port,
+}
+ADVICE = {
+    "site": f"Correct the file that {PREFIX}SITE_FILE names.",
+    "database": f"Look at {PREFIX}DATABASE_URL, and whether its server runs and lets us in.",
+    "blobs": f"Look at {PREFIX}BLOB_URL: a folder that may be written to, with links and space.",
+    "time zone": f"Set {PREFIX}TIME_ZONE to a zone of the IANA database.",
+    "public address": f"Set {PREFIX}PUBLIC_URL to the address that clients use.",
+    "decoders": "Install the package again with all that it depends on.",
+    "port": f"If it is not this service that listens there, set {PREFIX}PORT to another.",
+}

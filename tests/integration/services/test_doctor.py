@@ -1,0 +1,56 @@
+"""What is not well is said, with what to do."""
+
+import socket
+from pathlib import Path
+
+from imaging_fhir.services.doctor import Diagnosis, doctor
+from imaging_fhir.settings import Settings
+from imaging_fhir.storage import migrations
+
+
+def diagnoses(settings: Settings) -> dict[str, Diagnosis]:
+    return {diagnosis.what: diagnosis for diagnosis in doctor(settings)}
+
+
+def test_a_well_service_is_well(database_url: str, tmp_path: Path) -> None:
+    migrations.upgrade(database_url)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    settings = Settings(
+        database_url=database_url,
+        data_dir=tmp_path,
+        time_zone="Europe/Berlin",
+        port=port,
+        min_free_bytes=1,
+    )
+    found = diagnoses(settings)
+    expected = {"durability"} if database_url.startswith("postgresql") else set()
+    assert {what for what, one in found.items() if one.state != "ok"} <= expected
+
+
+def test_everything_that_is_wrong_comes_with_advice(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        settings = Settings(
+            database_url="postgresql+psycopg://nobody@127.0.0.1:1/nothing",
+            blob_url=f"file://{tmp_path}/file",
+            public_url="ftp://nowhere",
+            site_file=str(tmp_path / "missing.toml"),
+            port=listener.getsockname()[1],
+        )
+        found = diagnoses(settings)
+    states = {what: one.state for what, one in found.items() if one.state != "ok"}
+    assert states == {
+        "site": "failed",
+        "database": "failed",
+        "blobs": "failed",
+        "time zone": "warning",
+        "public address": "failed",
+        "port": "warning",
+    }
+    assert all(one.advice for one in found.values() if one.state != "ok")
+
+
+def test_a_new_database_is_told_to_be_brought_up_to_date(database_url: str, tmp_path: Path) -> None:
+    found = diagnoses(Settings(database_url=database_url, data_dir=tmp_path))
+    assert (found["database"].state, "serve" in found["database"].advice) == ("warning", True)
