@@ -118,6 +118,8 @@ class Relinking:
 
     def link_document(self, transaction: Transaction, pk: int) -> None:
         row = documents.by_pk(transaction.connection, pk)
+        if row.deleted:
+            return  # what its sender said of it may not even hold any more
         facts, given = decode_as(Document, row.facts), decode_as(Given, row.given)
         source = self.documents.linking.site.source_or_default(row.source)
         arrival = DocumentArrival(
@@ -132,7 +134,7 @@ class Relinking:
             transaction.connection, evidence_of(facts, given, source, row.zone)
         )
         current = resolve_patient(transaction.connection, row.patient or "")
-        if link.state == "held" or row.deleted or not may_move(current, link):
+        if link.state == "held" or not may_move(current, link):
             return
         if row.state == "held" or encode(link) != row.link:
             self.documents.link_again(transaction, row, arrival, link)
