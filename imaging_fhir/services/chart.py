@@ -63,7 +63,8 @@ class Group:
 
     id: str  # of the Encounter; empty where there is none
     sort_key: int
-    period: str
+    day: str
+    hours: str
     kind: str
     reason: str
     location: str
@@ -186,9 +187,7 @@ class Chart:
             cards: list[Card] = [*studies, *documents]
             filters = filters_of(cards)
             chosen = next((one for one in filters if one.badge.code == show), None)
-            shown = [
-                card for card in cards if chosen is None or chosen.badge.code in codes_of(card)
-            ]
+            shown = [card for card in cards if not chosen or chosen.badge.code in codes_of(card)]
             visits = self.visits(connection, patient.id, shown)
         filled = [visit for visit in visits if visit.cards or (with_all_visits and not chosen)]
         loose = without_visit(shown, {visit.id for visit in visits})
@@ -217,10 +216,12 @@ class Chart:
         period = encounter.get("period", {})
         start = period.get("start") or period.get("end")
         newest = own[0].sort_key if own else UNDATED
+        day, hours = shown_period(period, self.zone)
         return Group(
             id=encounter["id"],
             sort_key=instant_bounds(start)[0] if start else newest,
-            period=shown_period(period, self.zone),
+            day=day,
+            hours=hours,
             kind=class_text(encounter.get("class")) or "Visit",
             reason=reason_of(encounter),
             location=places.of(encounter),
@@ -309,7 +310,8 @@ def without_visit(cards: Sequence[Card], visits: set[str]) -> list[Group]:
         Group(
             id="",
             sort_key=own[0].sort_key,
-            period=day or "Date not known",
+            day=day or "Date not known",
+            hours="",
             kind="",
             reason="",
             location="",

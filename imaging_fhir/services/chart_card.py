@@ -71,6 +71,10 @@ class SeriesCard:
         return self.description or self.badge.name
 
     @property
+    def counts(self) -> str:
+        return counted(self.number_of_instances, "image")
+
+    @property
     def place(self) -> str:
         return join_words((self.body_site, self.laterality))
 
@@ -149,13 +153,7 @@ def series_card(row: AnyRow, zone: tzinfo | None, day: str) -> SeriesCard:
         number_of_instances=row.number_of_instances,
         body_site=site,
         laterality=side,
-        performers=tuple(
-            dict.fromkeys(
-                filter(
-                    None, (reference_text(one.get("actor")) for one in head.get("performer", ()))
-                )
-            )
-        ),
+        performers=tuple(reference_text(one.get("actor")) for one in head.get("performer", ())),
         has_dark_picture=code not in LIGHT,
         picture_text=join_words(
             (
@@ -232,7 +230,7 @@ def document_card(content: Resource, zone: tzinfo | None) -> DocumentCard:
     day = shown.partition(",")[0]
     return DocumentCard(
         id=content["id"],
-        title=title or badge.name,
+        title=title or ("PDF document" if is_pdf(attachment) else badge.name),
         sort_key=instant_bounds(taken)[0] if taken else UNDATED,
         taken=shown or "Date not known",
         day=day,
@@ -243,6 +241,10 @@ def document_card(content: Resource, zone: tzinfo | None) -> DocumentCard:
         picture_text=join_words((badge.name, title, place, day)),
         is_in_error=content.get("status") == "entered-in-error",
     )
+
+
+def is_pdf(attachment: Resource) -> bool:
+    return bool(attachment.get("contentType") == "application/pdf")
 
 
 def first_attachment(content: Resource) -> Resource:
@@ -264,7 +266,7 @@ def document_badge(content: Resource, attachment: Resource) -> Badge:
         return Badge(code="image", name="Picture")
     if media_type.startswith("video/"):
         return Badge(code="video", name="Video")
-    return Badge(code="document", name="PDF" if media_type == "application/pdf" else "Document")
+    return Badge(code="document", name="Document")
 
 
 def time_of_capture(content: Resource, attachment: Resource) -> str:

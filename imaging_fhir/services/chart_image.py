@@ -17,9 +17,11 @@ from imaging_fhir.services.chart_card import (
     StudyCard,
     document_card,
     first_attachment,
+    patient_card,
     study_card,
 )
 from imaging_fhir.services.chart_words import (
+    AWAITED,
     concept_text,
     counted,
     join_words,
@@ -29,7 +31,7 @@ from imaging_fhir.services.chart_words import (
 from imaging_fhir.services.pictures import DICOM, Kind, Pictures
 from imaging_fhir.storage import chart, dicom_index, documents, resources
 from imaging_fhir.storage.database import AnyRow, Connection
-from imaging_fhir.storage.people import encounters_of
+from imaging_fhir.storage.people import encounters_of, resources_with
 from imaging_fhir.storage.renditions import StoredRendition
 
 
@@ -106,7 +108,7 @@ class DocumentPage:
 class HeldPage:
     item: HeldItem
     counts: str
-    study_instance_uid: str
+    known: tuple[PatientCard, ...]  # Patients with a number that the image names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,14 +181,12 @@ class ImagePages:
         with self.chart.database.read() as connection:
             row = study_row(connection, resource_id)
             one = the_series(chart.series_of_studies(connection, [row.pk]), uid)
-            blob, frame = one.picture or dicom_index.middle_blob(connection, one.pk), 0
+            blob, frame = series_blob(connection, one), 0
             if at is not None:
                 instances = chart.instances_of_series(connection, one.pk)
                 at = position(connection, one, instances, at.image, at.frame)
                 instance = instances[at.image - 1]
                 blob, frame = instance.blob, at.frame if frames_of(instance) > 1 else 0
-        if blob is None:
-            raise ResourceNotFound("The series has no image.")
         return blob, self.pictures.picture(blob, DICOM, kind, frame=frame)
 
     def modality_of(self, resource_id: str, uid: str) -> str:
@@ -250,11 +250,29 @@ class ImagePages:
         with self.chart.database.read() as connection:
             stored = resources.read(connection, "Task", task_id)
             study = chart.held_study(connection, stored.rid)
+            known = () if study is None else self.known(connection, decode_as(Link, study.link))
         return HeldPage(
             item=held_item(decode(stored.body or b"{}"), self.chart.zone),
             counts="" if study is None else counted(study.number_of_instances, "image"),
-            study_instance_uid="" if study is None else study.study_instance_uid,
+            known=known,
         )
+
+    def known(self, connection: Connection, link: Link) -> tuple[PatientCard, ...]:
+        numbers = [(system, value) for type_, system, value in link.awaited if type_ == "Patient"]
+        found = resources_with(connection, "Patient", numbers)
+        return tuple(patient_card(patient, self.chart.today()) for patient in found)
+
+    def held_picture(self, task_id: str) -> tuple[int, StoredRendition]:
+        """Of what is held: a study's first series, a document, a conflicting instance."""
+        with self.chart.database.read() as connection:
+            stored = resources.read(connection, "Task", task_id)
+            study = chart.held_study(connection, stored.rid)
+            if study is None:
+                blob, media_type = held_file(connection, stored.rid)
+            else:
+                first = chart.series_of_studies(connection, [study.pk])[0]
+                blob, media_type = series_blob(connection, first), DICOM
+        return blob, self.pictures.picture(blob, media_type, "thumbnail")
 
 
 def study_row(connection: Connection, resource_id: str) -> AnyRow:
@@ -271,6 +289,25 @@ def the_series(series: Sequence[AnyRow], uid: str) -> AnyRow:
         if row.series_instance_uid == uid:
             return row
     raise ResourceNotFound("The study has no such series.")
+
+
+def series_blob(connection: Connection, series: AnyRow) -> int:
+    """The instance that stands for the series; raise ResourceNotFound."""
+    found = series.picture or dicom_index.middle_blob(connection, series.pk)
+    if found is None:
+        raise ResourceNotFound("The series has no image.")
+    return int(found)
+
+
+def held_file(connection: Connection, task: int) -> tuple[int, str]:
+    """Key and media type of the bytes that wait for that Task; raise ResourceNotFound."""
+    row = documents.by_resource(connection, task)
+    if row is not None:
+        return row.blob, decode_as(Document, row.facts).media_type
+    blob = chart.conflicting_blob(connection, task)
+    if blob is None:
+        raise ResourceNotFound("Nothing is held here any more.")
+    return blob, DICOM
 
 
 def subject_id(content: Resource) -> str:
@@ -294,7 +331,7 @@ def position(
 ) -> Position:
     """Where one is; raise ResourceNotFound for an image or frame that is not there."""
     if image is None:
-        blob = series.picture or dicom_index.middle_blob(connection, series.pk)
+        blob = series_blob(connection, series)
         blobs = [instance.blob for instance in instances]
         image = blobs.index(blob) + 1 if blob in blobs else 1
     if not 1 <= image <= len(instances):
@@ -333,7 +370,7 @@ def linked(link: Link) -> Linked:
             reason=link.encounter_reason,
             rule=link.encounter_rule,
         ),
-        waits_for=tuple(f"{type_} {value}" for type_, _, value in link.awaited),
+        waits_for=tuple(f"{AWAITED.get(type_, type_)} {value}" for type_, _, value in link.awaited),
     )
 
 
@@ -379,7 +416,7 @@ def document_facts(
     content: Resource, facts: Document, card: DocumentCard
 ) -> tuple[tuple[str, str], ...]:
     attachment = first_attachment(content)
-    size = f"{facts.width} × {facts.height} pixels" if facts.width and facts.height else ""
+    size = f"{facts.width} by {facts.height} pixels" if facts.width and facts.height else ""
     authors = [reference_text(one) for one in content.get("author", ())]
     return present(
         (

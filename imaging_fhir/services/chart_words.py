@@ -72,19 +72,19 @@ RULES = {  # of services/linking and services/study_filing
     "given-patient-and-identifier": "The sender and the file name the same patient",
     "provisional-identifier": "Provisional patient, found again by the identifier",
     "provisional-alone": "Provisional patient, for this study alone",
-    "identifiers-conflict": "Held: the identifiers belong to several patients",
-    "demographics-disagree": "Held: name, birth date or sex contradict the identifier",
-    "no-identity": "Held: nothing says whose image it is",
-    "given-patient-disagrees": "Held: the sender and the file name different patients",
-    "study-of-another-patient": "Held: its study is filed to another patient",
-    "sop-instance-uid-conflict": "Held: another image has the same identity",
+    "identifiers-conflict": "The identifiers belong to several patients",
+    "demographics-disagree": "Name, birth date or sex contradict the identifier",
+    "no-identity": "Nothing says whose image it is",
+    "given-patient-disagrees": "The sender and the file name different patients",
+    "study-of-another-patient": "Its study is filed to another patient",
+    "sop-instance-uid-conflict": "Another image has the same identity",
     "visit-number": "Matched by the visit number in the file",
     "visit-number-unknown": "Waiting: no visit has this number yet",
     "visit-number-ambiguous": "No visit: the visit number leads to several",
-    "visit-number-of-another-patient": "Held: the visit number is of another patient",
+    "visit-number-of-another-patient": "The visit number is of another patient",
     "order": "Matched by the order that the image was made for",
     "order-ambiguous": "No visit: the orders lead to several",
-    "order-of-another-patient": "Held: the order is for another patient",
+    "order-of-another-patient": "The order is for another patient",
     "period": "Matched by time: the one visit that covers it",
     "period-ambiguous": "No visit: several cover the time",
     "given-encounter": "The sender named the visit",
@@ -93,13 +93,14 @@ RULES = {  # of services/linking and services/study_filing
     "no-visit": "No visit covers the time",
     "no-evidence": "Nothing in the file leads to a visit",
 }
+AWAITED = {"Patient": "patient number", "Encounter": "visit number", "ServiceRequest": "order"}
 FACTS = {
     "StudyInstanceUID": "Study Instance UID",
     "SOPInstanceUID": "SOP Instance UID",
-    "PatientID": "Patient ID in the file",
-    "PatientName": "Name in the file",
-    "PatientBirthDate": "Birth date in the file",
-    "PatientSex": "Sex in the file",
+    "PatientID": "Patient ID",
+    "PatientName": "Name",
+    "PatientBirthDate": "Birth date",
+    "PatientSex": "Sex",
     "StudyDate": "Study date",
     "StudyDescription": "Description",
     "ContentType": "Type of file",
@@ -211,18 +212,22 @@ def shown_moment(text: str, zone: tzinfo | None) -> str:
     return f"{day(moment)}, {moment:%H:%M}{suffix}"
 
 
-def shown_period(period: Resource, zone: tzinfo | None) -> str:
+def shown_period(period: Resource, zone: tzinfo | None) -> tuple[str, str]:
+    """The day a visit began, and the hours: `4 Mar 2025`, `09:00 to 12:00`."""
     start, end = period.get("start"), period.get("end")
     if not start:
-        return f"until {shown_moment(end, zone)}" if end else "Date not known"
+        return ("Date not known", f"until {shown_moment(end, zone)}" if end else "")
+    first_day, first_time = day_and_time(start, zone)
     if not end:
-        return f"{shown_moment(start, zone)} – no end recorded"
-    if start == end:
-        return shown_moment(start, zone)
-    first, last = shown_moment(start, zone), shown_moment(end, zone)
-    first_day, _, _ = first.partition(",")
-    last_day, _, last_time = last.partition(", ")
-    return f"{first} – {last_time}" if last_time and first_day == last_day else f"{first} – {last}"
+        return first_day, join_words((first_time, "no end recorded"))
+    last_day, last_time = day_and_time(end, zone)
+    last = last_time if last_day == first_day else join_words((last_day, last_time))
+    return first_day, " to ".join(part for part in dict.fromkeys((first_time, last)) if part)
+
+
+def day_and_time(text: str, zone: tzinfo | None) -> tuple[str, str]:
+    shown_day, _, time = shown_moment(text, zone).partition(", ")
+    return shown_day, time
 
 
 def age(birth_date: str, on: date) -> str:

@@ -8,7 +8,6 @@ from imaging_fhir.storage.database import AnyRow
 from imaging_fhir.storage.schema import (
     binary,
     conflict,
-    document,
     instance,
     reference_index,
     resource,
@@ -45,11 +44,7 @@ OPEN_TASKS = select(token_index.c.rid).where(
 HOLDING_TASKS = select(token_index.c.rid).where(
     token_index.c.parameter == "Task.code", token_index.c.folded == "decide-held-image"
 )
-BINARY = (
-    select(binary.c.blob, binary.c.content_type)
-    .join(resource, resource.c.rid == binary.c.rid)
-    .where(binary.c.rid == bindparam("rid"))
-)
+BINARY = select(binary.c.blob, binary.c.content_type).where(binary.c.rid == bindparam("rid"))
 
 
 def studies_of_patients(connection: Connection, patients: Sequence[str]) -> Sequence[AnyRow]:
@@ -83,7 +78,7 @@ def instances_of_series(connection: Connection, series_pk: int) -> Sequence[AnyR
     ).all()
 
 
-def warnings_of_study(connection: Connection, study_pk: int) -> Sequence[bytes]:
+def warnings_of_study(connection: Connection, study_pk: int) -> Sequence[AnyRow]:
     """What was wrong with its files, as JSON; the same text of several files once, counted."""
     return connection.execute(
         select(instance.c.warnings, func.count().label("files"))
@@ -172,11 +167,9 @@ def held_study(connection: Connection, task: int) -> AnyRow | None:
     ).first()
 
 
-def held_blob(connection: Connection, task: int) -> int | None:
-    """The document, or the conflicting instance, that waits for that Task."""
-    of_document = select(document.c.blob).where(document.c.rid == task, document.c.state == "held")
-    of_conflict = select(conflict.c.blob).where(conflict.c.task == task)
-    found = connection.execute(of_document.union_all(of_conflict)).first()
+def conflicting_blob(connection: Connection, task: int) -> int | None:
+    """The bytes that came under a SOP Instance UID that is taken, and wait for that Task."""
+    found = connection.execute(select(conflict.c.blob).where(conflict.c.task == task)).first()
     return None if found is None else int(found.blob)
 
 

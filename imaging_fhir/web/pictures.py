@@ -72,6 +72,16 @@ def preview_of_document(resource_id: str) -> Response:
     return document_picture(resource_id, "preview", number("page") or 1)
 
 
+@bp.get("/chart/held/<task_id>/thumbnail")
+def thumbnail_of_held(task_id: str) -> Response:
+    services().access.require(caller(), "read", "Task")
+    try:
+        blob, found = services().image_pages.held_picture(task_id)
+    except (UnsupportedImage, UnreadableImage):
+        return placeholder("Held image")
+    return picture(blob, "thumbnail", 0, found)
+
+
 def binary_picture(resource_id: str, kind: Kind, frame: int) -> Response:
     """Raise ResourceNotFound where the bytes are no image, NotAcceptable, ..."""
     allow("read", "Binary", resource_id)
