@@ -2,7 +2,9 @@
 
 Without `_sort` the newest come first, by `rid`, which grows with every creation. A search that
 nothing narrows, sorted by one parameter, walks the index of that parameter; every other one finds
-its matches by the criterion that narrows it most (`search_conditions`), and sorts those.
+its matches by the criterion that narrows it most (`search_conditions`), and sorts those. Only
+`:missing`, `:not`, `:contains` and a rare value among many rows can look at every resource of a
+type; `limited` bounds them.
 """
 
 import time
@@ -99,8 +101,11 @@ def sorted_positions(
 ) -> list[Position]:
     """By any sort keys, each looked up for every resource that fulfils the criteria."""
     keys = sort_columns(resource, query.resource_type, query.sort, conditions.dialect)
+    driven = bool(query.sort) or not conditions.finds_many(
+        connection, query.resource_type, query.criteria
+    )
     found = select(*(key.value for key in keys)).where(
-        conditions.of(resource, query.resource_type, query.criteria)
+        conditions.of(resource, query.resource_type, query.criteria, driven=driven)
     )
     if after is not None:
         found = found.where(behind(keys, position_of(after, len(keys))))

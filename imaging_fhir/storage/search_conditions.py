@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, false, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, false, or_, select
 from sqlalchemy.sql.expression import FromClause
 
 from imaging_fhir.model.search import (
@@ -27,6 +27,8 @@ from imaging_fhir.storage.search_values import VALUE_CONDITIONS, entries_of_row,
 Condition = ColumnElement[bool]
 AnyCriterion = Criterion | ReverseCriterion
 UNSELECTIVE = 10
+MANY = 2_000
+OF_THE_ROW = frozenset({"_id", "_lastUpdated"})
 DICOM_COLUMNS = {
     "instance": instance.c.sop_instance_uid,
     "series": series.c.series_instance_uid,
@@ -95,12 +97,34 @@ class Conditions:
         if resource_type == "ImagingStudy" and criterion.parameter in DICOM_PARAMETERS:
             found = dicom_studies(criterion)
             return row.c.rid.in_(found) if drives else exists(found.where(study.c.rid == row.c.rid))
+        entries = self.fulfilling(row, resource_type, criterion, drives=drives)
+        return row.c.rid.in_(entries) if drives else exists(entries)
+
+    def fulfilling(
+        self, row: FromClause, resource_type: str, criterion: Criterion, *, drives: bool
+    ) -> Select[Any]:
+        """The index entries that fulfil a criterion without a chain."""
         table = table_of(criterion.type).alias()
         entries = self.entries(table, row, f"{resource_type}.{criterion.parameter}", drives=drives)
-        if criterion.modifier != "missing":
-            condition = VALUE_CONDITIONS[criterion.type](table, criterion, self.dialect)
-            entries = entries.where(condition)
-        return row.c.rid.in_(entries) if drives else exists(entries)
+        if criterion.modifier == "missing":
+            return entries
+        return entries.where(VALUE_CONDITIONS[criterion.type](table, criterion, self.dialect))
+
+    def finds_many(
+        self, connection: Connection, resource_type: str, criteria: Sequence[AnyCriterion]
+    ) -> bool:
+        """Would SQLite look up so many rows that going through the resources is quicker?
+
+        PostgreSQL knows by its statistics.
+        """
+        every = (*criteria, *self.restrictions.get(resource_type, ()))
+        driver = min(every, key=selectivity, default=None)
+        if self.dialect != "sqlite" or not isinstance(driver, Criterion) or is_selective(every):
+            return False
+        if driver.chain or driver.parameter in DICOM_PARAMETERS or driver.parameter in OF_THE_ROW:
+            return False
+        entries = self.fulfilling(resource, resource_type, driver, drives=True)
+        return connection.execute(entries.offset(MANY).limit(1)).first() is not None
 
     def entries(
         self, table: FromClause, row: FromClause, parameter: str, *, drives: bool

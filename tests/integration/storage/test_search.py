@@ -1,0 +1,560 @@
+"""Searches on both engines, held against a search that looks at every resource."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, Table, func, insert, select, text, update
+
+from imaging_fhir.errors import InvalidRequest, SearchTooCostly
+from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
+from imaging_fhir.fhir.search_index import index_entries
+from imaging_fhir.fhir.search_query import parse_query
+from imaging_fhir.model.codec import Resource
+from imaging_fhir.model.search import (
+    Criterion,
+    DateEntry,
+    Query,
+    ReferenceEntry,
+    ReferenceValue,
+    StringEntry,
+    TokenEntry,
+    UriEntry,
+)
+from imaging_fhir.storage import resources, search, search_index
+from imaging_fhir.storage.database import Database, Transaction
+from imaging_fhir.storage.schema import (
+    INDEX_TABLES,
+    blob,
+    commit_clock,
+    instance,
+    metadata,
+    resource,
+    series,
+    study,
+    token_index,
+)
+from imaging_fhir.storage.search_inclusion import included
+from tests.naive_search import Known, NaiveSearch
+from tests.search_population import SERVED, population
+
+BASE = "http://127.0.0.1:8080/fhir"
+MARCH = 1_773_446_400_000
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url, clock=lambda: MARCH)
+    metadata.create_all(database.engine)
+    with database.engine.begin() as connection:
+        connection.execute(insert(commit_clock).values(pk=1, stamp=0))
+    yield database
+    database.close()
+
+
+def put(database: Database, content: Resource) -> int:
+    return database.write(lambda transaction: put_in(transaction, content))
+
+
+def put_in(transaction: Transaction, content: Resource) -> int:
+    type_, id_ = content["resourceType"], content["id"]
+    return resources.put(transaction, type_, id_, content, index_entries(type_, content)).rid
+
+
+def put_all(database: Database, contents: Sequence[Resource]) -> None:
+    """Under a few stamps, as a burst of uploads is."""
+    for start in range(0, len(contents), 7):
+        few = contents[start : start + 7]
+        database.write(lambda transaction, few=few: [put_in(transaction, one) for one in few])  # type: ignore[misc]
+
+
+@pytest.fixture
+def naive(database: Database, shared_data: Path) -> NaiveSearch:
+    """What is in the database, for the search that looks at everything."""
+    contents = population(shared_data, random.Random(11))
+    put_all(database, contents)
+    with database.read() as connection:
+        rows = list(connection.execute(select(resource)))
+    by_reference = {f"{one['resourceType']}/{one['id']}": one for one in contents}
+    return NaiveSearch(tuple(known(row, by_reference[f"{row.type}/{row.id}"]) for row in rows))
+
+
+def known(row: object, content: Resource) -> Known:
+    return Known(
+        type=row.type,  # type: ignore[attr-defined]
+        id=row.id,  # type: ignore[attr-defined]
+        rid=row.rid,  # type: ignore[attr-defined]
+        last_updated=row.last_updated,  # type: ignore[attr-defined]
+        entries=tuple(index_entries(content["resourceType"], content)),
+    )
+
+
+def query_of(address: str, **options: object) -> Query:
+    type_, _, rest = address.partition("?")
+    pairs = [pair.partition("=")[::2] for pair in rest.split("&") if pair]
+    return parse_query(type_, pairs, base=BASE, strict=True, **options)  # type: ignore[arg-type]
+
+
+def found(connection: Connection, address: str) -> list[str]:
+    page = search.search(connection, query_of(address))
+    return [match.id for match in page.matches]
+
+
+def all_pages(connection: Connection, query: Query) -> list[int]:
+    rids: list[int] = []
+    after: str | None = None
+    while True:
+        page = search.search(connection, replace(query, after=after))
+        assert len(page.matches) <= query.count
+        rids += [match.rid for match in page.matches]
+        after = page.next_after
+        if after is None:
+            return rids
+        assert len(page.matches) == query.count
+
+
+def random_search(naive: NaiveSearch, chance: random.Random) -> tuple[str, list[tuple[str, str]]]:
+    type_ = chance.choice([one.type for one in naive.known])
+    parameters = [random_parameter(naive, type_, chance) for _ in range(chance.randrange(1, 4))]
+    if chance.random() < 0.5:
+        own = [
+            parameter.name
+            for parameter in RESOURCE_TYPES[type_].search_parameters
+            if parameter.name not in ("instance", "series", "dicom-class")
+        ]
+        keys = chance.sample(own, chance.choice([1, 1, 2]))
+        parameters.append(("_sort", ",".join(chance.choice(["", "-"]) + key for key in keys)))
+    return type_, parameters
+
+
+def random_parameter(
+    naive: NaiveSearch, type_: str, chance: random.Random, *, depth: int = 0
+) -> tuple[str, str]:
+    """A parameter that some resource of the type has a value for, or nearly."""
+    entries = [entry for one in naive.known if one.type == type_ for entry in one.entries]
+    if depth < 2 and chance.random() < 0.15:
+        return random_chain(naive, type_, chance, depth)
+    if chance.random() < 0.05 or not entries:
+        return random_common(naive, chance)
+    entry = chance.choice(entries)
+    if chance.random() < 0.08:
+        return f"{entry.parameter}:missing", chance.choice(["true", "false"])
+    match entry:
+        case TokenEntry():
+            return random_token(entry, chance)
+        case ReferenceEntry():
+            return random_reference(entry, chance)
+        case DateEntry():
+            return entry.parameter, random_date(entry, chance)
+        case StringEntry():
+            return random_string(entry, chance)
+        case UriEntry():
+            return entry.parameter, escaped(entry.value)
+    return random_common(naive, chance)
+
+
+def escaped(value: str) -> str:
+    for letter in "\\,|$":
+        value = value.replace(letter, "\\" + letter)
+    return value
+
+
+def random_common(naive: NaiveSearch, chance: random.Random) -> tuple[str, str]:
+    one = chance.choice(naive.known)
+    if chance.random() < 0.5:
+        return "_id", f"{one.id},{chance.choice(naive.known).id}"
+    moment = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=one.last_updated)
+    text = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return "_lastUpdated", chance.choice(["", "ge", "lt", "gt", "le", "ne", "sa", "eb"]) + text
+
+
+def random_token(entry: TokenEntry, chance: random.Random) -> tuple[str, str]:
+    value, system = escaped(entry.value.upper()), escaped(entry.system or "")
+    if entry.type_code and chance.random() < 0.3:
+        type_ = f"{escaped(entry.type_system or '')}|{entry.type_code}"
+        return f"{entry.parameter}:of-type", f"{type_}|{value}"
+    if entry.text and chance.random() < 0.3:
+        return f"{entry.parameter}:text", escaped(entry.text[:3].upper())
+    if not entry.value:
+        return f"{entry.parameter}:missing", "false"
+    texts = [value, f"{system}|{value}", f"nowhere|{value}", f"{value},other", f"|{value}"]
+    if system:
+        texts.append(f"{system}|")
+    return entry.parameter + chance.choice(["", "", ":not"]), chance.choice(texts)
+
+
+def random_reference(entry: ReferenceEntry, chance: random.Random) -> tuple[str, str]:
+    if entry.display and chance.random() < 0.4:
+        return f"{entry.parameter}:text", escaped(entry.display[:6])
+    if entry.identifier_value is not None:
+        return (
+            f"{entry.parameter}:identifier",
+            f"{entry.identifier_system}|{entry.identifier_value}",
+        )
+    if entry.target_id is None:
+        return f"{entry.parameter}:missing", chance.choice(["true", "false"])
+    whole = f"{entry.target_type}/{entry.target_id}"
+    texts = [entry.target_id, whole, f"{BASE}/{whole}", f"{whole}/_history/1", f"{whole},none"]
+    return entry.parameter, chance.choice(texts)
+
+
+def random_date(entry: DateEntry, chance: random.Random) -> str:
+    moment = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=max(entry.low, 0))
+    moment += timedelta(hours=chance.choice([0, 0, 1, -30]))
+    text = chance.choice([moment.isoformat(timespec="seconds").replace("+00:00", "Z"), "", ""])
+    text = text or moment.date().isoformat()[: chance.choice([4, 7, 10])]
+    return chance.choice(["", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"]) + text
+
+
+def random_string(entry: StringEntry, chance: random.Random) -> tuple[str, str]:
+    if entry.parameter == "phonetic":
+        return entry.parameter, entry.value
+    part = escaped(entry.value[: chance.randrange(1, len(entry.value) + 1)])
+    texts = [
+        ("", part.upper()),
+        (":contains", escaped(entry.value[1:4].lower()) or "a"),
+        (":exact", escaped(entry.value)),
+        (":exact", escaped(entry.value.upper())),
+    ]
+    modifier, text = chance.choice(texts)
+    return entry.parameter + modifier, text.strip() or part
+
+
+def random_chain(
+    naive: NaiveSearch, type_: str, chance: random.Random, depth: int
+) -> tuple[str, str]:
+    """By a reference that is used, followed or traced back."""
+    links = [
+        (one.type, entry)
+        for one in naive.known
+        for entry in one.entries
+        if isinstance(entry, ReferenceEntry) and entry.target_type in SERVED
+    ]
+    forward = [(source, entry) for source, entry in links if source == type_]
+    backward = [(source, entry) for source, entry in links if entry.target_type == type_]
+    if backward and (not forward or chance.random() < 0.5):
+        source, entry = chance.choice(backward)
+        rest, text = random_parameter(naive, source, chance, depth=depth + 1)
+        return f"_has:{source}:{entry.parameter}:{rest}", text
+    if not forward:
+        return random_common(naive, chance)
+    _, entry = chance.choice(forward)
+    rest, text = random_parameter(naive, str(entry.target_type), chance, depth=depth + 1)
+    return f"{entry.parameter}:{entry.target_type}.{rest}", text
+
+
+def test_searches_find_in_order_what_looking_at_every_resource_finds(
+    database: Database, naive: NaiveSearch
+) -> None:
+    chance = random.Random(5)
+    sizes = []
+    with database.read() as connection:
+        for _ in range(200):
+            type_, parameters = random_search(naive, chance)
+            query = parse_query(type_, parameters, base=BASE, strict=True, now=datetime.now(UTC))
+            query = replace(query, count=chance.choice([10, 50]), total=True)
+            expected = [one.rid for one in naive.matches(query)]
+            assert all_pages(connection, query) == expected, (type_, parameters)
+            assert search.search(connection, query).total == len(expected)
+            sizes.append(len(expected))
+    assert sum(size > 0 for size in sizes) > 80
+    assert sum(size > 10 for size in sizes) > 30
+
+
+def patient(number: int, **elements: object) -> Resource:
+    return {"resourceType": "Patient", "id": f"p{number}", **elements}
+
+
+def test_pages_neither_skip_nor_repeat_while_others_write(database: Database) -> None:
+    for number in range(10):
+        put(database, patient(number, birthDate=f"20{number:02}-01-01"))
+    seen: list[str] = []
+    after: str | None = None
+    for step in range(4):
+        with database.read() as connection:
+            query = replace(query_of("Patient?_sort=birthdate&_count=3"), after=after)
+            page = search.search(connection, query)
+        seen += [match.id for match in page.matches]
+        after = page.next_after
+        put(database, patient(100 + step, birthDate="1990-01-01"))  # before all of them
+        put(database, patient(step, birthDate=f"20{step:02}-01-01", active=True))
+    assert seen == [f"p{number}" for number in range(10)]
+    assert after is None
+
+
+def test_what_has_no_value_comes_last_in_either_direction(database: Database) -> None:
+    put(database, patient(1))
+    put(database, patient(2, birthDate="2001-01-01"))
+    put(database, patient(3, birthDate="2002-01-01"))
+    with database.read() as connection:
+        assert found(connection, "Patient?_sort=birthdate") == ["p2", "p3", "p1"]
+        assert found(connection, "Patient?_sort=-birthdate") == ["p3", "p2", "p1"]
+        assert found(connection, "Patient?_sort=birthdate&_id=p1,p2,p3") == ["p2", "p3", "p1"]
+        assert found(connection, "Patient?_sort=-birthdate&_id=p1,p2") == ["p2", "p1"]
+
+
+def test_without_sort_the_newest_come_first(database: Database) -> None:
+    for number in range(3):
+        put(database, patient(number))
+    with database.read() as connection:
+        assert found(connection, "Patient") == ["p2", "p1", "p0"]
+
+
+def test_a_deleted_resource_is_found_no_more(database: Database) -> None:
+    put(database, patient(1, gender="other"))
+    database.write(lambda transaction: resources.delete(transaction, "Patient", "p1"))
+    with database.read() as connection:
+        assert found(connection, "Patient") == []
+        assert found(connection, "Patient?gender=other") == []
+        assert connection.execute(select(func.count()).select_from(token_index)).scalar() == 0
+
+
+def test_a_hidden_resource_is_not_found_though_it_is_indexed(database: Database) -> None:
+    put(database, patient(1, gender="other"))
+    database.write(lambda t: t.execute(update(resource).values(deleted=True)))
+    with database.read() as connection:
+        assert found(connection, "Patient?gender=other") == []
+
+
+def test_a_wildcard_in_a_value_is_no_wildcard(database: Database) -> None:
+    put(database, patient(1, name=[{"family": "100%_a"}]))
+    put(database, patient(2, name=[{"family": "1000a"}]))
+    with database.read() as connection:
+        assert found(connection, "Patient?family=100%") == ["p1"]
+        assert found(connection, "Patient?family:contains=%_") == ["p1"]
+
+
+def test_names_are_found_whatever_their_case_and_accents(database: Database) -> None:
+    put(database, patient(1, name=[{"family": "Ångström", "given": ["José"]}]))
+    with database.read() as connection:
+        assert found(connection, "Patient?name=angs") == ["p1"]
+        assert found(connection, "Patient?given=JOSE") == ["p1"]
+        assert found(connection, "Patient?family:exact=angstrom") == []
+        assert found(connection, "Patient?phonetic=Angstrem") == ["p1"]
+
+
+def test_a_position_that_was_tampered_with_is_refused(database: Database) -> None:
+    put(database, patient(1))
+    with database.read() as connection:
+        for text_ in ("x", "W10", "WzEsMl0", "bnVsbA", "WyJhIl0", "é", "W3RydWVd"):
+            with pytest.raises(InvalidRequest, match="no page"):
+                search.search(connection, replace(query_of("Patient"), after=text_))
+
+
+def test_find_ids_stops_at_its_limit(database: Database) -> None:
+    for number in range(5):
+        put(database, patient(number, identifier=[{"system": "urn:a", "value": "7"}]))
+    with database.read() as connection:
+        query = query_of("Patient?identifier=urn:a|7")
+        assert len(search.find_ids(connection, query, limit=2)) == 2
+        assert search.find_ids(connection, query_of("Patient?identifier=urn:b|7"), limit=2) == []
+
+
+def test_a_summary_count_has_no_matches(database: Database) -> None:
+    put(database, patient(1))
+    with database.read() as connection:
+        page = search.search(connection, query_of("Patient?_count=0"))
+    assert (page.total, page.matches, page.next_after) == (1, (), None)
+
+
+def add_images(database: Database, rid: int) -> None:
+    """A filed study of one series with one instance, in the DICOM index."""
+
+    def unit(transaction: Transaction) -> None:
+        def add(table: Table, **values: object) -> int:
+            statement = insert(table).values(**values).returning(table.c.pk)
+            pk: int = transaction.execute(statement).scalar_one()
+            return pk
+
+        content = add(blob, sha256="0", generation=0, size=1, live=True, created=0)
+        empty = {"attributes": b"", "head": b""}
+        of_study = add(
+            study, study_instance_uid="1.2.3", state="filed", rid=rid, person=b"", given=b"",
+            source="", zone="", link=b"", number_of_series=1, number_of_instances=1, created=0,
+            updated=0, **empty,
+        )  # fmt: skip
+        of_series = add(
+            series, study=of_study, series_instance_uid="1.2.3.4", modality="CT",
+            number_of_instances=1, **empty,
+        )  # fmt: skip
+        add(
+            instance, series=of_series, sop_instance_uid="1.2.3.4.5", sop_class_uid="1.2.840.1",
+            transfer_syntax_uid="1.2", has_pixel_data=True, blob=content, source="", received=0,
+            fragment=b"",
+        )  # fmt: skip
+
+    database.write(unit)
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        "instance=1.2.3.4.5",
+        "instance=urn:oid:1.2.3.4.5",
+        "instance=urn:dicom:uid|urn:oid:1.2.3.4.5",
+        "series=1.2.3.4",
+        "series=9.9,urn:oid:1.2.3.4",
+        "dicom-class=urn:ietf:rfc:3986|urn:oid:1.2.840.1",
+        "dicom-class=1.2.840.1&instance:missing=false",
+        "series:not=1.2.3.4.9",
+        "identifier=1.2.3",
+        "identifier=urn:dicom:uid|urn:oid:1.2.3",
+        "identifier=urn:dicom:uid|1.2.3",
+    ],
+)
+def test_a_study_is_found_by_its_uids_however_they_are_spelled(
+    database: Database, parameter: str
+) -> None:
+    identifier = [{"system": "urn:dicom:uid", "value": "urn:oid:1.2.3"}]
+    content = {"resourceType": "ImagingStudy", "id": "s", "identifier": identifier}
+    add_images(database, put(database, content))
+    put(database, {**content, "id": "other", "identifier": []})
+    expected = ["other", "s"] if "not" in parameter else ["s"]
+    with database.read() as connection:
+        assert found(connection, f"ImagingStudy?{parameter}") == expected
+        assert found(connection, "ImagingStudy?instance=urn:other|1.2.3.4.5") == []
+        assert found(connection, "ImagingStudy?instance:missing=true") == ["other"]
+
+
+def chart(database: Database) -> None:
+    """Two patients, a visit of each at one organization, and a study of each visit."""
+    put(database, {"resourceType": "Organization", "id": "o"})
+    for number in (1, 2):
+        subject = {"reference": f"Patient/p{number}"}
+        put(database, patient(number, managingOrganization={"reference": "Organization/o"}))
+        put(database, {"resourceType": "Encounter", "id": f"e{number}", "subject": subject})
+        encounter = {"reference": f"Encounter/e{number}"}
+        study_ = {"resourceType": "ImagingStudy", "id": f"s{number}"}
+        put(database, {**study_, "subject": subject, "encounter": encounter})
+
+
+def with_matches(
+    connection: Connection, address: str, *, limit: int = 100, only_patient: str | None = None
+) -> tuple[list[str], bool]:
+    restrictions = {} if only_patient is None else {"Patient": (id_is(only_patient),)}
+    query = query_of(address)
+    matches = search.search(connection, query, restrictions=restrictions).matches
+    rows, truncated = included(connection, query, matches, limit=limit, restrictions=restrictions)
+    return [row.reference for row in rows], truncated
+
+
+def id_is(id_: str) -> Criterion:
+    (criterion,) = query_of(f"Patient?_id={id_}").criteria
+    assert isinstance(criterion, Criterion)
+    return criterion
+
+
+def test_includes_come_once_and_only_iterate_goes_on(database: Database) -> None:
+    chart(database)
+    with database.read() as connection:
+        assert with_matches(connection, "ImagingStudy?_include=ImagingStudy:patient") == (
+            ["Patient/p1", "Patient/p2"],
+            False,
+        )
+        once = "ImagingStudy?_id=s1&_include=ImagingStudy:patient&_include=Patient:organization"
+        assert with_matches(connection, once)[0] == ["Patient/p1"]
+        again = once.replace("&_include=Patient", "&_include:iterate=Patient")
+        assert with_matches(connection, again)[0] == ["Patient/p1", "Organization/o"]
+        both = "Encounter?_revinclude=ImagingStudy:encounter&_include=Encounter:*"
+        assert sorted(with_matches(connection, both)[0]) == [
+            "ImagingStudy/s1",
+            "ImagingStudy/s2",
+            "Patient/p1",
+            "Patient/p2",
+        ]
+
+
+def test_includes_end_at_their_limit_and_say_so(database: Database) -> None:
+    chart(database)
+    with database.read() as connection:
+        address = "ImagingStudy?_include=*"
+        assert len(with_matches(connection, address, limit=4)[0]) == 4
+        assert with_matches(connection, address, limit=4)[1] is False
+        assert with_matches(connection, address, limit=3)[1] is True
+
+
+def test_what_a_restriction_hides_is_hidden_on_every_hop(database: Database) -> None:
+    chart(database)
+    restrictions = {"Patient": (id_is("p1"),)}
+    with database.read() as connection:
+
+        def visible(address: str) -> list[str]:
+            page = search.search(connection, query_of(address), restrictions=restrictions)
+            return [match.id for match in page.matches]
+
+        assert visible("Patient") == ["p1"]
+        assert visible("ImagingStudy?patient.organization=o") == ["s1"]
+        assert visible("Organization?_has:Patient:organization:_id=p2") == []
+        assert visible("Organization?_has:Patient:organization:_id=p1") == ["o"]
+        address = "ImagingStudy?_include=ImagingStudy:patient"
+        assert with_matches(connection, address, only_patient="p1")[0] == ["Patient/p1"]
+
+
+def test_a_search_that_takes_too_long_is_stopped(database: Database) -> None:
+    endless = {
+        "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+        "SELECT count(*) FROM n",
+        "postgresql": "SELECT pg_sleep(60)",
+    }
+    with database.read() as connection:
+        statement = text(endless[connection.dialect.name])
+        with pytest.raises(SearchTooCostly), search.limited(connection, 0.2):
+            connection.execute(statement).all()
+    with database.read() as connection, search.limited(connection, 0.2):
+        assert found(connection, "Patient") == []
+
+
+def test_replacing_entries_leaves_exactly_the_new_ones(database: Database) -> None:
+    rid = put(database, patient(1, gender="male", name=[{"family": "A"}, {"family": "B"}]))
+    for content in (
+        patient(1, gender="male", name=[{"family": "B"}, {"family": "C"}], birthDate="2001"),
+        patient(1, gender="female", link=[{"other": {"reference": "Patient/p2"}}]),
+        patient(1),
+    ):
+        entries = index_entries("Patient", content)
+        database.write(lambda t, e=entries: search_index.replace(t, rid, "Patient", e))  # type: ignore[misc]
+        with database.read() as connection:
+            assert rows_of(connection, rid) == sorted(
+                str(search_index.row_of("Patient", entry)[1]) for entry in entries
+            )
+
+
+def rows_of(connection: Connection, rid: int) -> list[str]:
+    found_rows = []
+    for table in INDEX_TABLES:
+        columns = [table.c[name] for name in search_index.COLUMNS[table]]
+        rows = connection.execute(select(*columns).where(table.c.rid == rid))
+        found_rows += [str(tuple(row)) for row in rows]
+    return sorted(found_rows)
+
+
+def test_a_common_value_is_found_without_looking_it_up_whole(database: Database) -> None:
+    def fill(transaction: Transaction) -> None:
+        numbers = range(1, 2_200)
+        rows = [
+            {"rid": n, "type": "Patient", "id": f"p{n}", "version": 1, "last_updated": n,
+             "deleted": False, "body": b"{}"}
+            for n in numbers
+        ]  # fmt: skip
+        token = {"parameter": "Patient.gender", "value": "other", "folded": "other"}
+        transaction.execute(insert(resource), rows)
+        transaction.execute(insert(token_index), [{**token, "rid": n} for n in numbers])
+
+    database.write(fill)
+    with database.read() as connection:
+        query = query_of("Patient?gender=other&_count=1000&_total=accurate")
+        page = search.search(connection, query)
+        assert (page.total, len(page.matches)) == (2_199, 1_000)
+        assert len(all_pages(connection, query)) == 2_199
+
+
+def test_a_reference_value_without_a_type_finds_any_type(database: Database) -> None:
+    put(database, {"resourceType": "Task", "id": "t", "focus": {"reference": "Patient/7"}})
+    (criterion,) = query_of("Task?focus=7").criteria
+    assert isinstance(criterion, Criterion)
+    assert criterion.values == (ReferenceValue(target_type=None, target_id="7"),)
+    with database.read() as connection:
+        assert found(connection, "Task?focus=7") == ["t"]

@@ -1,0 +1,73 @@
+import pytest
+
+from imaging_fhir.fhir.definitions import definition
+from imaging_fhir.fhir.resource_names import RESOURCE_NAMES
+from imaging_fhir.fhir.resource_type import RESOURCE_TYPES, ResourceType
+from imaging_fhir.model.search import SearchParameter
+
+each_type = pytest.mark.parametrize("type_", RESOURCE_TYPES.values(), ids=lambda type_: type_.name)
+COUNTS = {  # of R4's own parameters, less what search_parameters says is left out
+    "ImagingStudy": 17,
+    "DocumentReference": 24,
+    "Patient": 23,
+    "Encounter": 23,
+    "Practitioner": 17,
+    "PractitionerRole": 13,
+    "Organization": 13,
+    "Location": 14,
+    "ServiceRequest": 21,
+    "Endpoint": 6,
+    "Device": 12,
+    "Binary": 0,
+    "Task": 19,
+    "Provenance": 10,
+}
+COMMON = 6
+
+
+def test_every_parameter_of_r4_is_there() -> None:
+    counts = {name: len(type_.search_parameters) for name, type_ in RESOURCE_TYPES.items()}
+    assert counts == {name: count + COMMON for name, count in COUNTS.items()}
+
+
+@each_type
+def test_every_path_leads_to_an_element_of_r4(type_: ResourceType) -> None:
+    for parameter in type_.search_parameters:
+        for path in parameter.paths:
+            assert leads_somewhere(type_.name, path), f"{type_.name}.{parameter.name}: {path}"
+
+
+def leads_somewhere(type_name: str, path: str) -> bool:
+    name, _, rest = path.partition(".")
+    known = definition(type_name)
+    if name.endswith("[x]"):
+        return name[:-3] in known.choices
+    element = known.elements.get(name)
+    if element is None:
+        return False
+    return not rest or leads_somewhere(element.type, rest)
+
+
+@each_type
+def test_a_reference_leads_where_r4_lets_its_element_lead(type_: ResourceType) -> None:
+    """A parameter that several types share has the targets of them all."""
+    for parameter in type_.references:
+        assert set(parameter.targets) <= set(RESOURCE_NAMES)
+        for path in parameter.paths:
+            allowed = targets_at(type_.name, path)
+            if allowed is not None:
+                assert set(parameter.targets) & allowed, f"{type_.name}.{parameter.name}"
+
+
+def targets_at(type_name: str, path: str) -> frozenset[str] | None:
+    name, _, rest = path.partition(".")
+    element = definition(type_name).elements[name]
+    return targets_at(element.type, rest) if rest else element.targets
+
+
+@each_type
+def test_names_and_canonicals_are_unique(type_: ResourceType) -> None:
+    parameters: tuple[SearchParameter, ...] = type_.search_parameters
+    assert len(type_.by_name) == len(parameters)
+    assert len({parameter.url for parameter in parameters}) == len(parameters)
+    assert all(found.url.startswith("http://hl7.org/fhir/SearchParameter/") for found in parameters)
