@@ -30,6 +30,7 @@ PROGRAMS = {  # a program, or a pattern for one off the path -> its Debian packa
     "chromium": ("chromium", "fonts-dejavu-core"),
     "storescu": ("dcmtk",),
     "npm": ("nodejs", "npm"),
+    "strace": ("strace",),
 }
 
 NO_VENV = """\
