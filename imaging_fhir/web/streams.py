@@ -1,6 +1,6 @@
 """Bodies read piece by piece, so that none is held whole unless it must be."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import IO
 
 from flask import Request
@@ -33,7 +33,7 @@ def sent(request: Request) -> Iterator[bytes]:
         raise InvalidRequest("The body ends before its Content-Length.")
 
 
-def limited(stream: IO[bytes], length: int, size: int = CHUNK) -> Iterator[bytes]:
+def limited(stream: IO[bytes], length: int, size: int = CHUNK) -> Generator[bytes, None, None]:
     """The next `length` bytes; the stream is closed at the end, however it comes."""
     try:
         while length > 0 and (piece := stream.read(min(size, length))):
