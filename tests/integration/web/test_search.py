@@ -1,9 +1,11 @@
 """Searching over HTTP (search.html); what each parameter finds is tested with the storage."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -183,6 +185,23 @@ def test_conditional_create_makes_what_is_not_there_and_finds_what_is(client: Fl
     assert create("gender=female").status_code == 412
     assert create("").status_code == 400
     assert create("shoesize=1").status_code == 400
+
+
+def test_of_many_conditional_creates_at_once_one_creates(app: Flask) -> None:
+    def create(_: int) -> TestResponse:
+        return app.test_client().post(
+            "/fhir/Patient",
+            json={
+                "resourceType": "Patient",
+                "identifier": [{"system": "urn:oid:1.2.3", "value": "99"}],
+            },
+            headers={"If-None-Exist": "identifier=urn:oid:1.2.3|99"},
+        )
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(create, range(24)))
+    assert sorted(answer.status_code for answer in answers) == [200] * 23 + [201]
+    assert len({json_of(answer)["id"] for answer in answers}) == 1
 
 
 def test_conditional_update_writes_to_what_it_finds(client: FlaskClient) -> None:

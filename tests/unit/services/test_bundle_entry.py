@@ -1,0 +1,63 @@
+from typing import Any
+
+import pytest
+
+from imaging_fhir.errors import InvalidRequest, InvalidResource, VersionConflict
+from imaging_fhir.services.bundle_entry import entry_at, named
+
+BASE = "https://images.example/fhir"
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "interaction", "resource_id", "query"),
+    [
+        ("GET", "Patient/1", "read", "1", None),
+        ("GET", f"{BASE}/Patient/1", "read", "1", None),
+        ("HEAD", "/Patient/1", "read", "1", None),
+        ("GET", "Patient/1/_history/2", "vread", "1", None),
+        ("GET", "Patient?name=a", "search-type", None, "name=a"),
+        ("POST", "Patient", "create", None, None),
+        ("PUT", "Patient/1", "update", "1", None),
+        ("PUT", "Patient?identifier=a|b", "update", None, "identifier=a|b"),
+        ("DELETE", "Patient/1", "delete", "1", None),
+    ],
+)
+def test_an_entry_says_what_it_asks_for(
+    method: str, url: str, interaction: str, resource_id: str | None, query: str | None
+) -> None:
+    entry = entry_at(0, {"request": {"method": method, "url": url}}, BASE)
+    assert (entry.interaction, entry.resource_type) == (interaction, "Patient")
+    assert (entry.resource_id, entry.query) == (resource_id, query)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        None,
+        [],
+        {},
+        {"request": None},
+        {"request": {"method": "GET"}},
+        {"request": {"method": 1, "url": "Patient/1"}},
+        {"request": {"method": "PATCH", "url": "Patient/1"}},
+        {"request": {"method": "GET", "url": "../Patient/1"}},
+        {"request": {"method": "GET", "url": "https://other.example/fhir/Patient/1"}},
+        {"request": {"method": "POST", "url": "$import-image"}},
+    ],
+)
+def test_what_asks_for_nothing_is_refused(entry: Any) -> None:
+    with pytest.raises(InvalidRequest):
+        entry_at(0, entry, BASE)
+
+
+def test_an_error_names_its_entry() -> None:
+    with pytest.raises(VersionConflict) as caught, named(3):
+        raise VersionConflict("another version")
+    assert str(caught.value) == "Bundle.entry[3]: another version"
+    assert caught.value.expression == "Bundle.entry[3]"
+
+
+def test_each_fault_of_an_invalid_resource_names_its_entry() -> None:
+    with pytest.raises(InvalidResource) as caught, named(3):
+        raise InvalidResource("bad", issues=(("Patient.gender", "is none"),))
+    assert caught.value.issues == (("Bundle.entry[3]: Patient.gender", "is none"),)
