@@ -4,6 +4,7 @@ import os
 
 from flask import Flask
 
+from imaging_fhir.images.decode import start_decoding
 from imaging_fhir.logs import configure_logging
 from imaging_fhir.services.composition import Services, build_services
 from imaging_fhir.settings import Settings
@@ -40,10 +41,16 @@ BLUEPRINTS = (
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """The WSGI application; with no settings given, those of the environment."""
+    """The WSGI application, and a thread for background work beside it.
+
+    With no settings given, those of the environment count.
+    """
     settings = settings or Settings.from_environment(os.environ)
     configure_logging(settings.log_format, settings.log_level)
-    return app_of(build_services(settings))
+    services = build_services(settings)
+    start_decoding()
+    services.background.worker().start()
+    return app_of(services)
 
 
 def app_of(services: Services) -> Flask:

@@ -5,6 +5,7 @@ Exit codes: 0 all went well, 1 some items failed, 2 wrong use.
 
 import os
 import re
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -124,6 +125,17 @@ def serve(**options: str | None) -> None:
 
 
 @main.command()
+def worker() -> None:
+    """Do background work until stopped, beside web processes on other machines."""
+    with running() as services:
+        thread = services.background.worker()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: thread.stopping.set())
+        thread.start()
+        thread.thread.join()
+
+
+@main.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--source", help="Source of the site file that the files come from")
 @click.option("--patient", help="Patient/ID whose images these are")
@@ -139,6 +151,7 @@ def serve(**options: str | None) -> None:
 @click.pass_context
 def ingest(
     context: click.Context,
+    /,
     paths: tuple[Path, ...],
     source: str | None,
     type_: str | None,
@@ -207,7 +220,7 @@ def summary(counts: Counter[tuple[int, str]], *, dry_run: bool) -> None:
                 click.echo(f"          {number:>6}  {cause}")
 
 
-@main.command()
+@main.command("convert")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--format",
@@ -235,10 +248,6 @@ def convert_images(
     for path, error in conversion.refused:
         errors.print(f"{path}: {error}", markup=False)
     context.exit(SOME_FAILED if conversion.refused else 0)
-
-
-convert_images.name = "convert"
-main.add_command(convert_images)
 
 
 def write_bundle(entries: Iterable[Resource]) -> None:

@@ -38,14 +38,14 @@ def ingest_progress(paths: Iterable[Path], results: Iterable[FileResult]) -> Ite
 
 def total_size(paths: Iterable[Path]) -> int:
     """Bytes below the paths; what cannot be looked at counts for nothing."""
-    return sum(
-        size_of(Path(folder, name))
-        for path in paths
-        for folder, _, names in (
-            os.walk(path) if path.is_dir() else [(path.parent, [], [path.name])]
-        )
-        for name in names
-    )
+    return sum(size_of(file) for path in paths for file in files_below(path))
+
+
+def files_below(path: Path) -> Iterator[Path]:
+    if not path.is_dir():
+        yield path
+    for folder, _, names in os.walk(path):
+        yield from (Path(folder, name) for name in names)
 
 
 def size_of(path: Path) -> int:

@@ -3,14 +3,18 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from imaging_fhir.errors import ImagingError
+from imaging_fhir.jobs.worker import Worker
+from imaging_fhir.services.cleanup import CleanUp
 from imaging_fhir.services.pictures import Pictures
 from imaging_fhir.services.studies import Studies
 from imaging_fhir.storage import dicom_index, jobs, resources
 from imaging_fhir.storage.database import Database, Transaction
 
 LAST_ATTEMPT = 8
+PERIODIC = {"clean-up": 6 * 3_600_000}  # milliseconds
 logger = logging.getLogger(__name__)
 
 
@@ -19,7 +23,13 @@ class Background:
     database: Database
     pictures: Pictures
     studies: Studies
+    cleanup: CleanUp
     quiet_milliseconds: int
+
+    def worker(self) -> Worker:
+        """A thread, not yet started, that does what is due."""
+        self.database.write(enqueue_periodic)
+        return Worker(self.work)
 
     def work(self) -> bool:
         """Do one thing that is due; False when there is none."""
@@ -34,45 +44,51 @@ class Background:
 
     def do(self, pk: int, kind: str, subject: str, attempts: int) -> None:
         try:
-            finished = self.kinds()[kind](int(subject))
+            again = self.kinds()[kind](int(subject))
         except ImagingError as error:
             logger.warning("%s failed (attempt %d): %s", kind, attempts + 1, error)
-            if attempts < LAST_ATTEMPT:
+            if attempts < LAST_ATTEMPT or kind in PERIODIC:
                 return  # taking it has made it due again after a pause
-            finished = True
-        if finished:
-            self.database.write(lambda transaction: jobs.finish(transaction, pk))
-        else:
-            pause = self.quiet_milliseconds
-            self.database.write(lambda transaction: jobs.postpone(transaction, pk, pause))
+            again = None
+        self.database.write(partial(settle, pk=pk, again=again))
 
-    def kinds(self) -> dict[str, Callable[[int], bool]]:
-        """Each says whether the work is done, or is to be looked at again later."""
+    def kinds(self) -> dict[str, Callable[[int], int | None]]:
+        """Each says in how many milliseconds it wants to be done again, None for never."""
         return {
-            "series-picture": self.series_picture,
-            "document-picture": self.document_picture,
+            "series-picture": self.pictures.of_series,
+            "document-picture": self.pictures.of_document,
             "quiet-study": self.quiet_study,
+            "clean-up": self.clean_up,
         }
 
-    def series_picture(self, series: int) -> bool:
-        self.pictures.of_series(series)
-        return True
+    def clean_up(self, _subject: int) -> int:
+        self.cleanup.run()
+        return PERIODIC["clean-up"]
 
-    def document_picture(self, document: int) -> bool:
-        self.pictures.of_document(document)
-        return True
+    def quiet_study(self, study: int) -> int | None:
+        return self.database.write(partial(self.keep_version, study=study))
 
-    def quiet_study(self, study: int) -> bool:
-        return self.database.write(lambda transaction: self.keep_version(transaction, study))
-
-    def keep_version(self, transaction: Transaction, study: int) -> bool:
+    def keep_version(self, transaction: Transaction, study: int) -> int | None:
         """Keep the assembled body as the version it is; nothing about the version changes."""
         row = dicom_index.find_study(transaction.connection, study)
         if row is None or row.state != "filed" or row.deleted:
-            return True
+            return None
         if transaction.now - row.updated < self.quiet_milliseconds:
-            return False
+            return self.quiet_milliseconds
         stored = resources.find_by_rid(transaction.connection, row.rid)
-        body = self.studies.body(transaction.connection, stored)
-        resources.keep_assembled(transaction, row.rid, body)
-        return True
+        if stored.body is None:
+            body = self.studies.body(transaction.connection, stored)
+            resources.keep_assembled(transaction, row.rid, body)
+        return None
+
+
+def settle(transaction: Transaction, pk: int, again: int | None) -> None:
+    if again is None:
+        jobs.finish(transaction, pk)
+    else:
+        jobs.postpone(transaction, pk, again)
+
+
+def enqueue_periodic(transaction: Transaction) -> None:
+    for kind, period in PERIODIC.items():
+        jobs.enqueue(transaction, kind, "0", after=period)

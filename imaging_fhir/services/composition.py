@@ -14,6 +14,7 @@ from imaging_fhir.services.background import Background
 from imaging_fhir.services.binary import Binaries
 from imaging_fhir.services.chart import Chart
 from imaging_fhir.services.chart_image import ImagePages
+from imaging_fhir.services.cleanup import CleanUp
 from imaging_fhir.services.document_filing import DocumentFiling
 from imaging_fhir.services.ingest import Ingest, Outcome
 from imaging_fhir.services.linking import Linking
@@ -132,6 +133,7 @@ def build_services(settings: Settings) -> Services:
             database=database,
             pictures=pictures,
             studies=studies,
+            cleanup=CleanUp(database=database, store=blobs),
             quiet_milliseconds=quiet_milliseconds,
         ),
     )

@@ -1,5 +1,6 @@
 """Thumbnails and previews: made once, in a limited process, and kept beside the image."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,6 +9,7 @@ from imaging_fhir.images.render import rendition
 from imaging_fhir.model.codec import decode_as
 from imaging_fhir.model.document import Document
 from imaging_fhir.storage import blobs, dicom_index, documents, renditions
+from imaging_fhir.storage.blobs import BlobIsDead
 from imaging_fhir.storage.database import Database, Transaction
 from imaging_fhir.storage.ports import BlobStore
 from imaging_fhir.storage.renditions import StoredRendition
@@ -45,7 +47,8 @@ class Pictures:
             result = StoredRendition(media_type=made.media_type, body=made.content, error=None)
         except (UnsupportedImage, UnreadableImage) as error:
             result = StoredRendition(media_type="", body=None, error=str(error))
-        self.database.write(lambda transaction: keep(transaction, blob, kind, frame, result))
+        with suppress(BlobIsDead):  # erased meanwhile: the picture goes with it
+            self.database.write(lambda transaction: keep(transaction, blob, kind, frame, result))
         return result
 
     def of_series(self, series: int) -> None:
