@@ -14,6 +14,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     and_,
+    bindparam,
     delete,
     exists,
     insert,
@@ -26,6 +27,7 @@ from imaging_fhir.model.blob import Blob
 from imaging_fhir.storage import leases
 from imaging_fhir.storage.database import Database, Transaction
 from imaging_fhir.storage.ports import StagedBlob
+from imaging_fhir.storage.prepared import Prepared
 from imaging_fhir.storage.schema import blob, metadata
 
 T = TypeVar("T")
@@ -42,6 +44,16 @@ COLUMNS_OF_BLOB = tuple(
 REFERENCES = tuple(column for column in COLUMNS_OF_BLOB if not column.primary_key)
 BELONGINGS = tuple(column for column in COLUMNS_OF_BLOB if column.primary_key)
 
+FIND_TO_CLAIM = Prepared(
+    select(blob.c.pk, blob.c.live)
+    .where(blob.c.sha256 == bindparam("sha256"), blob.c.generation == bindparam("generation"))
+    .with_for_update()
+)
+ADD = Prepared(
+    insert(blob).returning(blob.c.pk),
+    columns=("sha256", "generation", "size", "live", "created"),
+)
+
 
 class BlobIsDead(Exception):
     """Clean-up took the content between its placing and its claim: place it anew."""
@@ -52,14 +64,14 @@ def keep(database: Database, staged: StagedBlob, unit: Callable[[Transaction, in
 
     The unit gets the key of the blob's row and inserts what refers to it.
     """
+    generation = 0  # of nearly every content; the claim tells where it is another
     while True:
-        with database.read() as connection:
-            generation = generation_for(connection, staged.sha256)
         placed = staged.place(generation)
         try:
             return database.write(partial(claim_and_run, placed, unit))
         except BlobIsDead:
-            continue
+            with database.read() as connection:
+                generation = generation_for(connection, staged.sha256)
 
 
 def claim_and_run(
@@ -83,11 +95,9 @@ def generation_for(connection: Connection, sha256: str) -> int:
 
 def claim(transaction: Transaction, placed: Blob) -> int:
     """The key of the live row of bytes that are in their place; raise BlobIsDead."""
-    row = transaction.execute(
-        select(blob.c.pk, blob.c.live)
-        .where(blob.c.sha256 == placed.sha256, blob.c.generation == placed.generation)
-        .with_for_update()
-    ).first()
+    row = FIND_TO_CLAIM.first(
+        transaction.connection, sha256=placed.sha256, generation=placed.generation
+    )
     if row is None:
         return insert_row(transaction, placed, live=True)
     if not row.live:
@@ -96,27 +106,25 @@ def claim(transaction: Transaction, placed: Blob) -> int:
 
 
 def insert_row(transaction: Transaction, placed: Blob, *, live: bool) -> int:
-    pk: int = transaction.execute(
-        insert(blob)
-        .values(
-            sha256=placed.sha256,
-            generation=placed.generation,
-            size=placed.size,
-            live=live,
-            created=transaction.now,
-        )
-        .returning(blob.c.pk)
-    ).scalar_one()
-    return pk
+    return ADD.number(
+        transaction.connection,
+        sha256=placed.sha256,
+        generation=placed.generation,
+        size=placed.size,
+        live=live,
+        created=transaction.now,
+    )
 
 
 def require_live(transaction: Transaction, pk: int) -> None:
     """Before something made of a blob is stored beside it; raise BlobIsDead."""
-    live = transaction.execute(
-        select(blob.c.live).where(blob.c.pk == pk).with_for_update()
-    ).scalar()
-    if not live:
+    if not is_live(transaction.connection, pk):
         raise BlobIsDead(pk)
+
+
+def is_live(connection: Connection, pk: int) -> bool:
+    """To be asked in the transaction that stores something made of the blob beside it."""
+    return bool(connection.execute(select(blob.c.live).where(blob.c.pk == pk)).scalar())
 
 
 def find(connection: Connection, pk: int) -> Blob:

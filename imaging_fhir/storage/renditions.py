@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from imaging_fhir.storage import blobs
 from imaging_fhir.storage.database import Transaction
 from imaging_fhir.storage.schema import rendition
 
@@ -34,6 +35,9 @@ def find(connection: Connection, blob: int, kind: str, frame: int) -> StoredRend
 
 
 def put(transaction: Transaction, blob: int, kind: str, frame: int, made: StoredRendition) -> None:
+    """Keep the picture, unless its blob has died while it was made."""
+    if not blobs.is_live(transaction.connection, blob):
+        return
     transaction.execute(
         INSERT[transaction.connection.dialect.name],
         {

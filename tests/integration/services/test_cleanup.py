@@ -15,7 +15,7 @@ from sqlalchemy import delete, insert, select
 from imaging_fhir.errors import StorageUnavailable
 from imaging_fhir.model.blob import Blob
 from imaging_fhir.services.cleanup import CleanUp
-from imaging_fhir.storage import blobs, leases, migrations, schema
+from imaging_fhir.storage import blobs, leases, migrations, renditions, schema
 from imaging_fhir.storage.database import Database, Transaction
 from imaging_fhir.storage.folder import FolderBlobStore
 from imaging_fhir.storage.ports import BlobStore, StagedBlob
@@ -95,20 +95,19 @@ def test_what_nothing_refers_to_any_more_is_removed_with_its_renditions(
 
 def give_rendition(transaction: Transaction) -> None:
     pk = transaction.execute(select(schema.blob.c.pk)).scalar_one()
-    blobs.require_live(transaction, pk)
-    transaction.execute(
-        insert(schema.rendition).values(
-            blob=pk, kind="thumbnail", frame=1, media_type="image/png", body=b"png", created=0
-        )
-    )
+    picture = renditions.StoredRendition(media_type="image/png", body=b"png", error=None)
+    renditions.put(transaction, pk, "thumbnail", 1, picture)
 
 
-def test_a_rendition_of_a_dead_blob_is_refused(database: Database, store: FolderBlobStore) -> None:
+def test_a_rendition_that_comes_after_its_blob_has_died_is_not_kept(
+    database: Database, store: FolderBlobStore, cleanup: CleanUp
+) -> None:
     upload(database, store, b"kept for a while")
     database.write(lambda transaction: transaction.execute(delete(schema.binary)))
-    CleanUp(database=database, store=store).run()
-    with pytest.raises(blobs.BlobIsDead):
-        database.write(give_rendition)
+    cleanup.run()
+    database.write(give_rendition)
+    with database.read() as connection:
+        assert connection.execute(select(schema.rendition)).all() == []
 
 
 def test_every_column_that_points_to_a_blob_keeps_it_or_goes_with_it() -> None:
