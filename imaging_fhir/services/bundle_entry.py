@@ -15,7 +15,7 @@ ADDRESS = re.compile(
     r"(?:\?(?P<query>.*))?"
 )
 WRITING = {"POST": "create", "PUT": "update", "DELETE": "delete"}
-READING = frozenset({"GET", "HEAD"})
+READING = ("GET", "HEAD")
 ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "GET": 3, "HEAD": 3}  # http.html#trules
 
 
@@ -55,6 +55,9 @@ def entry_at(index: int, entry: object, base: str) -> Entry:
     method, url = request.get("method"), request.get("url")
     if not isinstance(method, str) or not isinstance(url, str):
         raise InvalidRequest("The entry's request lacks method or url.")
+    for name in ("ifMatch", "ifNoneMatch", "ifNoneExist"):
+        if not isinstance(request.get(name, ""), str):
+            raise InvalidRequest(f"The entry's request has a {name} that is no text.")
     address = ADDRESS.fullmatch(url.removeprefix(base))
     if method not in ORDER or address is None:
         raise InvalidRequest("The entry's request is none that this server knows.")

@@ -53,14 +53,12 @@ class Transactions:
             raise InvalidRequest(f"A Bundle may have at most {MOST_ENTRIES} entries.")
         run = self.batch if kind == "batch" else self.transaction
         answers = run(bundle, caller)
-        return {
-            "resourceType": "Bundle",
-            "type": f"{kind}-response",
-            "entry": [
-                shown(answers[index], representation or is_reading(entry))
-                for index, entry in enumerate(entries)
-            ],
-        }
+        response = {"resourceType": "Bundle", "type": f"{kind}-response"}
+        shown_entries = [
+            shown(answers[index], representation or is_reading(entry))
+            for index, entry in enumerate(entries)
+        ]
+        return {**response, "entry": shown_entries} if shown_entries else response
 
     def entry(self, index: int, entry: object, caller: Caller) -> Entry:
         understood = entry_at(index, entry, self.resources.base)
@@ -314,9 +312,9 @@ def with_targets(bundle: Resource, entries: Sequence[Entry], chosen: Sequence[st
     }
     rewritten_entries = [
         {**given, "resource": with_references(entry.resource, targets)} if entry.resource else given
-        for given, entry in zip(bundle["entry"], entries, strict=True)
+        for given, entry in zip(bundle.get("entry", ()), entries, strict=True)
     ]
-    return {**bundle, "entry": rewritten_entries}
+    return {**bundle, "entry": rewritten_entries} if rewritten_entries else bundle
 
 
 def require_distinct(prepared: Iterable[Prepared]) -> None:

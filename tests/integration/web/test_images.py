@@ -16,9 +16,9 @@ def take_in(client: FlaskClient, octets: bytes, query: str = "") -> dict[str, An
     response = client.post(
         f"/fhir/$import-image{query}", data=octets, content_type="application/octet-stream"
     )
-    entry: dict[str, Any] = json_of(response)["entry"][0]
-    assert entry["response"]["status"].startswith("201"), entry
-    return entry["response"]
+    answer: dict[str, Any] = json_of(response)["entry"][0]["response"]
+    assert answer["status"].startswith("201"), answer
+    return answer
 
 
 def location(answer: dict[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +241,72 @@ def test_only_a_batch_or_a_transaction_is_posted_at_the_base(
     client: FlaskClient, bundle: Entry
 ) -> None:
     assert client.post("/fhir", json=bundle).status_code == 400
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+def test_nothing_to_do_is_done(client: FlaskClient, kind: str) -> None:
+    response = client.post("/fhir", json={"resourceType": "Bundle", "type": kind})
+    assert response.status_code == 200
+    assert json_of(response) == {"resourceType": "Bundle", "type": f"{kind}-response"}
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place inside a JSON value."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in pairs:
+        yield (*path, key)
+        if isinstance(inner, dict | list):
+            yield from places(inner, (*path, key))
+
+
+def damaged(value: Any, chance: random.Random) -> Any:
+    """A copy in which something else stands in one place, or nothing."""
+    copy = json.loads(json.dumps(value))
+    *path, last = chance.choice(list(places(copy)))
+    owner = copy
+    for key in path:
+        owner = owner[key]
+    if chance.random() < 0.2:
+        del owner[last]
+    else:
+        owner[last] = chance.choice([None, 1, 1.5, "", [], {}, "x", True, [None], {"a": 1}, [[1]]])
+    return copy
+
+
+def test_a_damaged_bundle_is_never_a_fault_of_ours(client: FlaskClient) -> None:
+    chance = random.Random(5)
+    entries = [
+        entry(
+            "POST",
+            "Patient",
+            patient(identifier=[IDENTIFIER], text={"status": "generated", "div": DIV}),
+            fullUrl=A,
+            request={"ifNoneExist": CONDITION},
+        ),
+        entry(
+            "PUT",
+            "DocumentReference/d",
+            {
+                "resourceType": "DocumentReference",
+                "id": "d",
+                "status": "current",
+                "subject": {"reference": A},
+                "content": [{"attachment": {"contentType": "image/png", "data": "AAAA"}}],
+            },
+            request={"ifNoneMatch": "*"},
+        ),
+        entry("POST", "Encounter", encounter(f"Patient?{CONDITION}")),
+        entry("GET", "Patient?_id=x"),
+        entry("DELETE", "Patient/zz"),
+    ]
+    statuses_seen = set()
+    for number in range(150):
+        kind = ("batch", "transaction")[number % 2]
+        bundle = damaged({"resourceType": "Bundle", "type": kind, "entry": entries}, chance)
+        response = client.post("/fhir", json=bundle)
+        statuses_seen.add(response.status_code)
+        assert response.status_code < 500, bundle
+    assert {200, 400, 422} <= statuses_seen
 
 
 def test_what_exists_already_is_referred_to_and_not_created_again(client: FlaskClient) -> None:
