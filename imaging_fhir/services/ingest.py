@@ -190,7 +190,10 @@ class Ingest:
         arrival = self.arrival(staged, image, source, given)
 
         def rehearse(transaction: Transaction) -> None:
-            blob = blobs.claim(transaction, Blob(sha256=staged.sha256, size=staged.size))
+            generation = blobs.generation_for(transaction.connection, staged.sha256)
+            blob = blobs.claim(
+                transaction, Blob(sha256=staged.sha256, size=staged.size, generation=generation)
+            )
             raise Rehearsed(self.unit(staged, arrival)(transaction, blob))
 
         while True:

@@ -55,8 +55,11 @@ ADD = Prepared(
 )
 
 
-class BlobIsDead(Exception):
+class BlobIsDead(StorageUnavailable):
     """Clean-up took the content between its placing and its claim: place it anew."""
+
+    def __init__(self) -> None:
+        super().__init__("The bytes were removed meanwhile; try again.")
 
 
 def keep(database: Database, staged: StagedBlob, unit: Callable[[Transaction, int], T]) -> T:
@@ -101,7 +104,7 @@ def claim(transaction: Transaction, placed: Blob) -> int:
     if row is None:
         return insert_row(transaction, placed, live=True)
     if not row.live:
-        raise BlobIsDead(placed)
+        raise BlobIsDead
     return int(row.pk)
 
 
@@ -119,7 +122,7 @@ def insert_row(transaction: Transaction, placed: Blob, *, live: bool) -> int:
 def require_live(transaction: Transaction, pk: int) -> None:
     """Before something made of a blob is stored beside it; raise BlobIsDead."""
     if not is_live(transaction.connection, pk):
-        raise BlobIsDead(pk)
+        raise BlobIsDead
 
 
 def is_live(connection: Connection, pk: int) -> bool:
