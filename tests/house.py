@@ -92,6 +92,16 @@ class House:
         found: Resource = decode(body)
         return found
 
+    def versions(self, reference: str | None) -> list[Resource]:
+        """The versions that were kept and are not deletions, newest first."""
+        resource_type, _, resource_id = (reference or "").partition("/")
+        with self.database.read() as connection:
+            return [
+                decode(stored.body or Studies().body(connection, stored))
+                for stored in resources.history(connection, resource_type, resource_id)
+                if not stored.deleted
+            ]
+
     def subject(self, reference: str | None) -> str | None:
         found = self.read(reference).get("subject", {}).get("reference")
         return None if found is None else str(found)
@@ -137,7 +147,7 @@ def open_house(
         database,
         store,
         Ingest(database, store, studies, documents, max_bytes=max_bytes, time_zone=time_zone),
-        Relinking(studies=studies, documents=documents),
+        Relinking(assembler=Studies(), studies=studies, documents=documents),
     )
 
 

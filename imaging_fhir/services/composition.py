@@ -93,6 +93,7 @@ def build_services(settings: Settings) -> Services:
     )
     document_filing = DocumentFiling(linking=linking, new_id=new_id)
     studies = Studies(max_instances=settings.max_instances_in_study)
+    relinking = Relinking(assembler=studies, studies=filing, documents=document_filing)
     pictures = Pictures(database=database, store=blobs)
     database.write(put_archive_endpoint)
     access = AccessPolicy(settings)
@@ -103,7 +104,7 @@ def build_services(settings: Settings) -> Services:
         base=settings.public_address + "/fhir",
         zone=zone(settings.time_zone),
         new_id=new_id,
-        after_write=Relinking(studies=filing, documents=document_filing).resource_written,
+        after_write=relinking.resource_written,
     )
     search = Search(resources, access, settings)
     chart = Chart(database, search, zone=zone(settings.time_zone))

@@ -10,6 +10,7 @@ from imaging_fhir.model.link import Given, Link
 from imaging_fhir.model.merge import Merged
 from imaging_fhir.services.arrival import DocumentArrival
 from imaging_fhir.services.document_filing import DocumentFiling, complete_task, evidence_of
+from imaging_fhir.services.studies import Studies
 from imaging_fhir.services.study_filing import StudyFiling, evidence_of_study, id_of
 from imaging_fhir.storage import dicom_index, documents, resources
 from imaging_fhir.storage.database import AnyRow, Transaction
@@ -20,6 +21,7 @@ LINKING_TYPES = frozenset({"Patient", "Encounter", "ServiceRequest"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relinking:
+    assembler: Studies
     studies: StudyFiling
     documents: DocumentFiling
 
@@ -110,11 +112,20 @@ class Relinking:
     def store(self, transaction: Transaction, pk: int, merged: Merged, link: Link) -> None:
         row = dicom_index.study_by_pk(transaction.connection, pk)
         if encode(link) != row.link:
+            if decode_as(Link, row.link).state == "filed":
+                self.keep_version(transaction, row)
             self.studies.store_link(transaction, row, link)
             row = dicom_index.study_by_pk(transaction.connection, pk)
         if self.studies.write_head(transaction, row, merged):
             self.studies.bump(transaction, row)
             self.studies.index(transaction, row)
+
+    def keep_version(self, transaction: Transaction, row: AnyRow) -> None:
+        """As it was before it moved, it stays readable in the history."""
+        stored = resources.find_by_rid(transaction.connection, row.rid)
+        if stored.body is None and not stored.deleted:
+            body = self.assembler.body(transaction.connection, stored)
+            resources.keep_assembled(transaction, row.rid, body)
 
     def link_document(self, transaction: Transaction, pk: int) -> None:
         row = documents.by_pk(transaction.connection, pk)

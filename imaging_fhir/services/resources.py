@@ -287,6 +287,7 @@ class Resources:
         require_match(if_match, current)
         if filing.has_images(connection, resource_type, resource_id):
             raise ResourceConflict(f"Images are filed to {resource_type}/{resource_id}.")
+        self.keep_whole(transaction, current)
         deleted = resources.delete(transaction, resource_type, resource_id)
         if current is not None and deleted is not None:
             self.after_write(transaction, resource_type, resource_id, None)
@@ -294,6 +295,12 @@ class Resources:
                 if not filing.is_attached(connection, binary_id):
                     self.delete_in(transaction, "Binary", binary_id)
         return deleted
+
+    def keep_whole(self, transaction: Transaction, current: StoredResource | None) -> None:
+        """The version that ends now stays readable in the history, if it was assembled."""
+        if current is not None and current.body is None and not current.deleted:
+            body = self.assembler.body(transaction.connection, current)
+            resources.keep_assembled(transaction, current.rid, body)
 
     def only_match(self, connection: Connection, condition: Query) -> str | None:
         """The id of the one resource that fulfils the condition; raise MultipleMatches."""

@@ -3,6 +3,7 @@
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -43,7 +44,7 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
-def instance(number: int, **attributes: object) -> bytes:
+def instance(number: int, **attributes: Any) -> bytes:
     return ct_instance(SOPInstanceUID=f"1.2.3.{number}", InstanceNumber=str(number), **attributes)
 
 

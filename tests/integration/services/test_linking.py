@@ -356,3 +356,12 @@ def test_a_placeholder_is_nobody(house: House) -> None:
     house.patient("jane", "ANONYMOUS", **JANE)
     content = ct(PatientID="ANONYMOUS", PatientName="", PatientBirthDate="", PatientSex="")
     assert rule(house, content) == "provisional-alone"
+
+
+def test_the_version_before_a_move_stays_in_the_history(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    outcome = house.send(ct())
+    house.encounter("visit", "jane", "2026-03-14", "2026-03-14")
+    before, after = house.versions(outcome.location)[::-1]
+    assert "encounter" not in before
+    assert after["encounter"]["reference"] == "Encounter/visit"

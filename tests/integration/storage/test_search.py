@@ -38,6 +38,7 @@ from imaging_fhir.storage.schema import (
     token_index,
 )
 from imaging_fhir.storage.search_inclusion import included
+from imaging_fhir.storage.search_paging import position_text
 from tests.naive_search import Known, NaiveSearch
 from tests.search_population import SERVED, population
 
@@ -342,6 +343,32 @@ def test_a_position_that_was_tampered_with_is_refused(database: Database) -> Non
         for text_ in ("x", "W10", "WzEsMl0", "bnVsbA", "WyJhIl0", "é", "W3RydWVd"):
             with pytest.raises(InvalidRequest, match="no page"):
                 search.search(connection, replace(query_of("Patient"), after=text_))
+
+
+@pytest.mark.parametrize("position", [["a", 1], [True, 1], [2**63, 1], [1.5, 1], [1, None], [1]])
+@pytest.mark.parametrize("criteria", ["", "&_id=p1", "&active=true"])
+def test_a_position_in_another_order_is_refused(
+    database: Database, position: list[object], criteria: str
+) -> None:
+    query = query_of(f"Patient?_sort=birthdate{criteria}")
+    with database.read() as connection, pytest.raises(InvalidRequest, match="no page"):
+        search.search(connection, replace(query, after=position_text(position)))
+
+
+def test_as_many_alternatives_as_may_be_given_are_searched(database: Database) -> None:
+    put(database, patient(1, identifier=[{"system": "urn:a", "value": "499"}]))
+    every = ",".join(f"urn:a|{number}" for number in range(500))
+    with database.read() as connection:
+        assert found(connection, f"Patient?identifier={every}") == ["p1"]
+        assert found(connection, f"Patient?_id:not={','.join(map(str, range(500)))}") == ["p1"]
+        texts = ",".join(f"text{number}" for number in range(100))
+        for key in (
+            "family",
+            "family:contains",
+            "birthdate:missing=true&link:text",
+            "_profile:below",
+        ):
+            assert found(connection, f"Patient?{key}={texts}&_sort=family") == []
 
 
 def test_find_ids_stops_at_its_limit(database: Database) -> None:
