@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from uuid import NAMESPACE_OID, uuid4, uuid5
 
-from imaging_fhir.errors import ImagingError, UnreadableImage
+from imaging_fhir.errors import ImagingError, ResourceConflict, UnreadableImage
 from imaging_fhir.fhir.document_reference import document_reference
 from imaging_fhir.fhir.encounter import visit_reference
 from imaging_fhir.fhir.imaging_study import (
@@ -26,11 +26,12 @@ from imaging_fhir.model.document import Document
 from imaging_fhir.model.merge import Merged, Rank, rank
 from imaging_fhir.model.person import Issuer, Person, Visit
 from imaging_fhir.model.study import DicomInstance, SeriesAttributes, StudyAttributes
+from imaging_fhir.services import demographics
 from imaging_fhir.services.linking import Linking
 from imaging_fhir.services.moments import zone_of
 from imaging_fhir.settings import Source
 
-StudyKey = tuple[str, bytes]  # StudyInstanceUID, and the person as the files name them
+ANOTHER_PERSON = "The study is of the person whom an earlier file names; this one names another."
 
 
 @dataclass(slots=True)
@@ -45,6 +46,7 @@ class StudyInHand:
 
     person: Person
     zone: str
+    identities: set[bytes] = field(default_factory=set)  # ways in which files name that person
     merged: Merged = field(default_factory=Merged)
     series: dict[str, SeriesInHand] = field(default_factory=dict)
 
@@ -75,12 +77,13 @@ class Conversion:
 
     def entries(self, paths: Iterable[Path]) -> Iterator[Resource]:
         """Every resource after those it refers to by their urn:uuid; `refused` grows meanwhile."""
-        studies: dict[StudyKey, StudyInHand] = {}
+        studies: dict[str, StudyInHand] = {}  # by StudyInstanceUID
         documents: list[tuple[Path, Document]] = []
         for path in paths:
             self.read(path, studies, documents)
         patients: dict[bytes, Resource] = {}
-        for (_, identity), study in studies.items():
+        for study in studies.values():
+            identity = encode(study.person)
             if identity not in patients:
                 patients[identity] = self.patient_entry(study.person)
                 yield patients[identity]
@@ -94,23 +97,39 @@ class Conversion:
     def read(
         self,
         path: Path,
-        studies: dict[StudyKey, StudyInHand],
+        studies: dict[str, StudyInHand],
         documents: list[tuple[Path, Document]],
     ) -> None:
         try:
             with path.open("rb") as stream:
                 image = read_image(stream)
+            if isinstance(image, DicomInstance):
+                self.add(image, studies)
+            else:
+                documents.append((path, image))
         except OSError as error:
             self.refused.append((path, UnreadableImage(f"It cannot be read: {error.strerror}.")))
         except ImagingError as error:
             self.refused.append((path, error))
-        else:
-            if isinstance(image, Document):
-                documents.append((path, image))
-                return
-            key = (image.study.study_instance_uid, encode(image.person))
-            zone = image.timezone_offset or self.source.time_zone or self.time_zone
-            studies.setdefault(key, StudyInHand(image.person, zone)).add(image)
+
+    def add(self, image: DicomInstance, studies: dict[str, StudyInHand]) -> None:
+        """Raise ResourceConflict where another person is named than before in this study."""
+        zone = image.timezone_offset or self.source.time_zone or self.time_zone
+        study = studies.setdefault(image.study.study_instance_uid, StudyInHand(image.person, zone))
+        identity = encode(image.person)
+        if identity not in study.identities:
+            self.require_same_person(study, image.person)
+            study.identities.add(identity)
+        study.add(image)
+
+    def require_same_person(self, study: StudyInHand, person: Person) -> None:
+        """As when an image is filed beside others; whoever has a number stands for the person."""
+        numbers, known = numbers_of(person), numbers_of(study.person)
+        holder = self.patient_entry(study.person)["resource"]
+        if (numbers and known and not numbers & known) or demographics.disagreement(person, holder):
+            raise ResourceConflict(ANOTHER_PERSON)
+        if numbers and not known:
+            study.person = person
 
     def system_of(self, default: str | None, issuer: Issuer | None) -> str | None:
         return self.linking.system_of(issuer) if issuer else default
@@ -188,6 +207,10 @@ class Conversion:
             sha1_base64=base64.b64encode(sha1).decode(),
         )
         yield post(reference, f"identifier=urn:ietf:rfc:3986|{unique}")
+
+
+def numbers_of(person: Person) -> set[str]:
+    return {issued.value for issued in person.identifiers}
 
 
 def first_rank(series: SeriesInHand) -> Rank:
