@@ -21,7 +21,8 @@ MODIFIERS = {
 }
 DEEPEST_CHAIN = 5
 LONGEST_NAME = 80  # of a parameter, in a message
-MOST_ALTERNATIVES = 500
+MOST_LISTED = 500  # alternatives that one list in SQL holds
+MOST_COMPARED = 100  # those that are compared one by one
 
 
 class UnknownParameter(Exception):
@@ -86,14 +87,20 @@ def plain_criterion(
         raise invalid(key, f"its value is no {parameter.type} as this server reads it.") from error
     if not values:
         raise invalid(key, "it has no value.")
-    if len(values) > MOST_ALTERNATIVES:
-        raise invalid(key, f"it has more than {MOST_ALTERNATIVES} values.")
+    most = MOST_LISTED if is_listed(parameter, modifier) else MOST_COMPARED
+    if len(values) > most:
+        raise invalid(key, f"it has more than {most} values.")
     return Criterion(
         parameter=parameter.name,
         type=parameter.type,
         modifier=None if modifier in RESOURCE_NAMES else modifier,
         values=values,
     )
+
+
+def is_listed(parameter: SearchParameter, modifier: str | None) -> bool:
+    """Are its values looked up as they are?"""
+    return parameter.type in ("token", "reference") and modifier not in ("text", "identifier")
 
 
 def chained(

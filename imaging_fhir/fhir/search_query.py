@@ -52,6 +52,8 @@ class Reading:
 
     def take(self, key: str, text: str) -> None:
         """One parameter; raise InvalidRequest."""
+        if "\0" in key + text:
+            raise invalid(key, "it has a character that no text of a database has.")
         try:
             if not text.strip():
                 raise UnknownParameter(key)

@@ -108,7 +108,7 @@ def sorted_positions(
         conditions.of(resource, query.resource_type, query.criteria, driven=driven)
     )
     if after is not None:
-        found = found.where(behind(keys, position_of(after, len(keys))))
+        found = found.where(behind(keys, position_of(after, query.sort)))
     found = found.order_by(*(column for key in keys for column in key.order())).limit(limit)
     return [tuple(row) for row in connection.execute(found)]
 
@@ -126,7 +126,7 @@ def walked_positions(
 ) -> list[Position]:
     """Along the index of the sort key, and when it ends, what has no value there."""
     limit = query.count + 1
-    after = position_of(query.after, 2) if query.after is not None else None
+    after = position_of(query.after, query.sort) if query.after is not None else None
     found: list[Position] = []
     if after is None or after[0] is not None:
         found = walk(connection, query, conditions, after, limit)

@@ -26,7 +26,6 @@ SORTED_COLUMNS = {
     "uri": "value",
     "quantity": "low",
 }
-POSITION_TYPES: tuple[type, ...] = (str, int, float, type(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +98,35 @@ def position_text(position: Sequence[Any]) -> str:
     return urlsafe_b64encode(msgspec.json.encode(list(position))).decode().rstrip("=")
 
 
-def position_of(text: str, length: int) -> list[Any]:
-    """The position that a link holds; raise InvalidRequest where the link was tampered with."""
+def position_of(text: str, sort: Sequence[SortKey]) -> list[Any]:
+    """The position that a link holds; raise InvalidRequest where it is none in this order."""
     try:
         position = msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (ValueError, binascii.Error, msgspec.DecodeError) as error:
         raise bad_position() from error
-    if not isinstance(position, list) or len(position) != length:
+    kinds = [*(kinds_of(key) for key in sort), (int,)]
+    if not isinstance(position, list) or len(position) != len(kinds):
         raise bad_position()
-    if not all(type(value) in POSITION_TYPES for value in position):
-        raise bad_position()
-    if type(position[-1]) is not int or abs(position[-1]) >= 2**63:
+    if not all(fits(value, kind) for value, kind in zip(position, kinds, strict=True)):
         raise bad_position()
     return position
+
+
+def kinds_of(key: SortKey) -> tuple[type, ...]:
+    """The types that the sort key's values have."""
+    if key.parameter in ("_id", "_lastUpdated"):
+        return (int if key.parameter == "_lastUpdated" else str,)
+    number = {"date": int, "quantity": float}.get(key.type, str)
+    return (number, type(None))
+
+
+def fits(value: Any, kinds: tuple[type, ...]) -> bool:
+    """Of that type exactly, and nothing that a database would stumble over."""
+    if type(value) not in kinds:
+        return False
+    if isinstance(value, int):
+        return abs(value) < 2**63
+    return not (isinstance(value, str) and "\0" in value)
 
 
 def bad_position() -> InvalidRequest:

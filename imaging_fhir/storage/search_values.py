@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, and_, false, or_
+from sqlalchemy import ColumnElement, Table, and_, or_
 from sqlalchemy.sql.expression import FromClause, UnaryExpression
 from sqlalchemy.sql.operators import custom_op
 
@@ -25,6 +25,7 @@ from imaging_fhir.storage.schema import (
 )
 
 Condition = ColumnElement[bool]
+PLUS: custom_op[Any] = custom_op("+")  # as a sign: `+parameter`
 LAST_CHARACTER = "\U0010ffff"
 TABLES: dict[str, Table] = {
     "token": token_index,
@@ -46,7 +47,7 @@ def entries_of_row(table: FromClause, parameter: str, dialect: str) -> Condition
     Without the plus, SQLite would look through all resources' entries of that parameter instead.
     """
     if dialect == "sqlite":
-        return UnaryExpression(table.c.parameter, operator=custom_op("+")) == parameter
+        return UnaryExpression(table.c.parameter, operator=PLUS) == parameter
     return table.c.parameter == parameter
 
 
@@ -58,36 +59,41 @@ def starts_with(column: ColumnElement[str], prefix: str, dialect: str) -> Condit
     return column.startswith(prefix, autoescape=True)
 
 
-def any_of(
-    column: ColumnElement[str], values: list[str | None], alternatives: list[Condition]
-) -> Condition:
-    """The alternatives, and for the index, where each names a value, one list of them."""
-    if len(alternatives) > 1 and None not in values:
-        return and_(column.in_(sorted(set(filter(None, values)))), or_(*alternatives))
-    return or_(*alternatives)
-
-
 def token_condition(table: FromClause, criterion: Criterion, dialect: str) -> Condition:
+    """Tokens that differ in their value alone are one list, which an index answers."""
     if criterion.modifier == "text":
         return or_(*(starts_with(table.c.text, text, dialect) for text in texts(criterion)))
-    tokens = [value for value in criterion.values if isinstance(value, TokenValue)]
-    values = [None if token.value is None else folded(token.value) for token in tokens]
-    return any_of(table.c.folded, values, [one_token(table, token) for token in tokens])
+    groups: dict[tuple[str | None, ...], set[str | None]] = {}
+    for token in criterion.values:
+        if isinstance(token, TokenValue):
+            value = None if token.value is None else folded(token.value)
+            kind = (token.system, token.type_system, token.type_code)
+            groups.setdefault(kind, set()).add(value)
+    return or_(*(tokens_of_kind(table, kind, values) for kind, values in groups.items()))
 
 
-def one_token(table: FromClause, token: TokenValue) -> Condition:
+def tokens_of_kind(
+    table: FromClause, kind: tuple[str | None, ...], values: set[str | None]
+) -> Condition:
     """`|code` has no system; case and accents make no difference (search.html#token)."""
+    system, type_system, type_code = kind
     demands = []
-    if token.value is not None:
-        demands.append(table.c.folded == folded(token.value))
-    if token.system is not None:
+    if None not in values:
+        demands.append(one_of(table.c.folded, {value for value in values if value is not None}))
+    if system is not None:
         is_none = table.c.system.is_(None)
-        demands.append(is_none if token.system == "" else table.c.system == token.system)
-    if token.type_system is not None:
-        demands.append(table.c.type_system == token.type_system)
-    if token.type_code is not None:
-        demands.append(table.c.type_code == token.type_code)
+        demands.append(is_none if system == "" else table.c.system == system)
+    if type_system is not None:
+        demands.append(table.c.type_system == type_system)
+    if type_code is not None:
+        demands.append(table.c.type_code == type_code)
     return and_(*demands)
+
+
+def one_of(column: ColumnElement[str], values: set[str]) -> Condition:
+    if len(values) == 1:
+        return and_(column == next(iter(values)))
+    return column.in_(sorted(values))
 
 
 def texts(criterion: Criterion) -> list[str]:
@@ -97,21 +103,23 @@ def texts(criterion: Criterion) -> list[str]:
 def reference_condition(table: FromClause, criterion: Criterion, dialect: str) -> Condition:
     if criterion.modifier == "text":
         return or_(*(starts_with(table.c.display, text, dialect) for text in texts(criterion)))
-    return or_(*(one_reference(table, value) for value in criterion.values))
+    identifiers = [value for value in criterion.values if isinstance(value, TokenValue)]
+    references = [value for value in criterion.values if isinstance(value, ReferenceValue)]
+    groups: dict[str | None, set[str]] = {}
+    for value in references:
+        if value.target_id is not None:
+            groups.setdefault(value.target_type, set()).add(value.target_id)
+    urls = {value.url for value in references if value.url is not None}
+    return or_(
+        *(one_identifier(table, value) for value in identifiers),
+        *(targets_of_type(table, type_, ids) for type_, ids in groups.items()),
+        *([one_of(table.c.url, urls)] if urls else []),
+    )
 
 
-def one_reference(table: FromClause, value: object) -> Condition:
-    match value:
-        case TokenValue():  # :identifier
-            return one_identifier(table, value)
-        case ReferenceValue(url=None):
-            same = table.c.target_id == value.target_id
-            if value.target_type is None:
-                return same
-            return and_(table.c.target_type == value.target_type, same)
-        case ReferenceValue():
-            return table.c.url == value.url
-    return false()
+def targets_of_type(table: FromClause, type_: str | None, ids: set[str]) -> Condition:
+    same = one_of(table.c.target_id, ids)
+    return same if type_ is None else and_(table.c.target_type == type_, same)
 
 
 def one_identifier(table: FromClause, token: TokenValue) -> Condition:

@@ -324,3 +324,9 @@ def test_a_wildcard_includes_every_reference_that_fits() -> None:
 
 def test_too_many_alternatives_are_refused() -> None:
     refusal("Patient", ("_id", ",".join(str(number) for number in range(501))))
+    refusal("Patient", ("name", ",".join(str(number) for number in range(101))))
+
+
+@pytest.mark.parametrize("parameter", [("family", "a\0b"), ("_page", "\0"), ("colour", "\0")])
+def test_a_value_that_no_database_takes_is_refused(parameter: tuple[str, str]) -> None:
+    refusal("Patient", parameter)
