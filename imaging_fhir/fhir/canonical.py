@@ -30,4 +30,3 @@ REQUIRES_ACCESS_TOKEN = (
 DOCUMENT_BODY_SITE = (
     "http://hl7.org/fhir/5.0/StructureDefinition/extension-DocumentReference.bodySite"
 )
-OBSERVATION_VALUE = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue"

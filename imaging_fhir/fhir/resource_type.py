@@ -51,7 +51,7 @@ RESOURCE_TYPES: dict[str, ResourceType] = {
         resource_type("ServiceRequest", EVERYTHING),
         resource_type("Endpoint", EVERYTHING),
         resource_type("Device", EVERYTHING),
-        resource_type("Binary", ("create", "read", "vread", "delete", *SEARCHING)),
+        resource_type("Binary", (*WRITING, "read", "vread", *SEARCHING)),
         resource_type("Task", (*READING, *SEARCHING)),
         resource_type("Provenance", (*READING, *SEARCHING)),
     )
