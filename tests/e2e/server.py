@@ -140,6 +140,14 @@ class Server:
     def import_image(self, content: bytes, path: str = "/fhir/$import-image") -> Answer:
         return self.request("POST", path, content, {"Content-Type": "application/octet-stream"})
 
+    def import_files(self, *contents: bytes, **fields: str) -> list[int]:
+        """A form with files and fields; the status of each file."""
+        parts = [form_part(f'name="{name}"', text.encode()) for name, text in fields.items()]
+        parts += [form_part('name="file"; filename="image"', content) for content in contents]
+        headers = {"Content-Type": "multipart/form-data; boundary=cut"}
+        body = b"".join(parts) + b"--cut--\r\n"
+        return import_statuses(self.request("POST", "/fhir/$import-image", body, headers))
+
     def store(self, *instances: bytes) -> Answer:
         """STOW-RS (PS3.18 10.5)."""
         parts = b"".join(
@@ -155,6 +163,11 @@ class Server:
     def retrieve(self, study: str, series: str, instance: str) -> Answer:
         path = f"/dicomweb/studies/{study}/series/{series}/instances/{instance}"
         return self.get(path, Accept=f"{DICOM}; transfer-syntax=*")
+
+
+def form_part(disposition: str, content: bytes) -> bytes:
+    head = f"--cut\r\nContent-Disposition: form-data; {disposition}\r\n\r\n"
+    return head.encode() + content + b"\r\n"
 
 
 def free_port() -> int:
