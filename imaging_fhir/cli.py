@@ -9,7 +9,6 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +19,9 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from imaging_fhir import __version__
+from imaging_fhir.cli_operations import COMMANDS
 from imaging_fhir.cli_progress import ingest_progress
+from imaging_fhir.cli_services import SOME_FAILED, WRONG_USE, running, settings_of_environment
 from imaging_fhir.demo import demo
 from imaging_fhir.errors import ImagingError, InvalidRequest, InvalidSetting
 from imaging_fhir.images.folder import image_files
@@ -30,14 +31,12 @@ from imaging_fhir.model.link import Given
 from imaging_fhir.serve import serve as serve_until_stopped
 from imaging_fhir.services.access import LOCAL
 from imaging_fhir.services.backload import Backload, FileResult
-from imaging_fhir.services.composition import Services, build_services
 from imaging_fhir.services.conversion import Conversion
 from imaging_fhir.services.linking import Linking
 from imaging_fhir.services.transaction import supported_part
 from imaging_fhir.settings import PREFIX, Settings, Site, convert
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-SOME_FAILED, WRONG_USE = 1, 2
 URN = re.compile(rb'"urn:uuid:[0-9a-f-]{36}"')
 NAMES = {
     201: "new",
@@ -77,22 +76,8 @@ def main() -> None:
     """
 
 
-main.add_command(demo)
-
-
-def settings_of_environment() -> Settings:
-    settings = Settings.from_environment(os.environ)
-    configure_logging(settings.log_format, settings.log_level)
-    return settings
-
-
-@contextmanager
-def running() -> Iterator[Services]:
-    services = build_services(settings_of_environment())
-    try:
-        yield services
-    finally:
-        services.close()
+for command in (demo, *COMMANDS):
+    main.add_command(command)
 
 
 def setting_options(command: Command) -> Command:

@@ -15,7 +15,7 @@ LAYERS = (  # each may import from those above it; neighbours on a line do not k
     ("images", "fhir", "dicomweb", "hl7v2", "smart", "storage", "jobs", "ehr"),
     ("services",),
     ("web", "feeds"),
-    ("app", "cli", "cli_progress", "serve", "demo"),
+    ("app", "cli", "cli_operations", "cli_progress", "cli_services", "serve", "demo"),
 )
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
 ALLOWED_NEIGHBOURS = {("settings", "errors"), *((a, b) for a in LAYERS[-1] for b in LAYERS[-1])}
@@ -31,7 +31,7 @@ HOMES = {
     "psycopg": {"storage"},
     "redis": {"storage", "jobs"},
     "requests": {"ehr"},
-    "click": {"cli", "demo"},
+    "click": {"cli", "cli_operations", "demo"},
     "granian": {"serve"},
     "pynetdicom": {"feeds"},
 }

@@ -163,3 +163,37 @@ def test_convert_prints_a_resource_a_line_whose_references_resolve(site: Site) -
     (study,) = [one for one in resources if one["resourceType"] == "ImagingStudy"]
     assert study["subject"]["reference"] in names
     assert not any(check(resource) for resource in resources)
+
+
+def test_what_stands_well_is_said_so(site: Site) -> None:
+    site.write("1.dcm", instance(1))
+    site.run("ingest", site.images)
+    assert "All agree." in site.run("check", "--deep").output
+    assert site.run("doctor").exit_code == 0
+
+
+def test_bytes_that_went_missing_are_found(site: Site) -> None:
+    site.write("1.dcm", instance(1))
+    site.run("ingest", site.images)
+    (blob,) = (site.folder / "data" / "blobs").rglob("*.0")
+    blob.unlink()
+    result = site.run("check")
+    assert result.exit_code == 1
+    assert "missing-bytes" in result.output
+
+
+def test_a_backup_is_restored_elsewhere_without_what_was_erased_since(site: Site) -> None:
+    site.write("1.dcm", instance(1))
+    site.write("2.dcm", instance(2, StudyInstanceUID="1.2.9", SeriesInstanceUID="1.2.9.1"))
+    site.run("ingest", site.images)
+    assert site.run("backup", site.folder / "backup").exit_code == 0
+    assert "Would be erased" in site.run("erase", "study", "1.2.9").output
+    assert "Erased:" in site.run("erase", "study", "1.2.9", "--really").output
+    live = f"sqlite:///{site.folder / 'data'}/imaging.db"
+    site.environment["IMAGING_FHIR_DATA_DIR"] = str(site.folder / "elsewhere")
+    result = site.run("restore", "--erased-in", live, site.folder / "backup")
+    assert result.exit_code == 0, result.output
+    assert "All agree." in site.run("check", "--deep").output
+    statuses = [line["status"] for line in site.lines("--again", site.images)]
+    assert statuses == [200, 409]
+    site.run("erase", "allow-again", "study", "1.2.9")
