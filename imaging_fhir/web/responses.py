@@ -17,7 +17,8 @@ class Answer(Response):
     """Hands a body in memory to the server as the list it is: one write, no iteration."""
 
     def get_app_iter(self, environ: Any) -> Any:
-        if isinstance(self.response, list) and environ["REQUEST_METHOD"] != "HEAD":
+        has_body = environ["REQUEST_METHOD"] != "HEAD" and self.status_code not in (204, 304)
+        if isinstance(self.response, list) and has_body:
             return self.response if not self._on_close else super().get_app_iter(environ)
         return super().get_app_iter(environ)
 

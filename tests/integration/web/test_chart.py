@@ -2,7 +2,6 @@
 
 import html
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -72,11 +71,11 @@ def services(app: Flask) -> Services:
 
 
 @pytest.fixture
-def jane(client: FlaskClient) -> Iterator[FlaskClient]:
+def jane(client: FlaskClient) -> FlaskClient:
     """Jane Roe and one emergency visit are known."""
     put_jane(client)
     put_visit(client, "march", "2026-03-14", reasonCode=[{"text": "Chest pain"}])
-    yield client
+    return client
 
 
 def send(services: Services, content: bytes, **given: str) -> str:
@@ -162,7 +161,7 @@ def test_the_timeline_shows_a_visit_with_its_study_and_photo(
     shown = words(jane.get("/chart/patients/jane"))
     assert "Roe, Jane Born 14 Mar 1975" in shown
     assert "Hospital number 4711" in shown
-    assert "14 Mar 2026 08:00 to 18:00 UTC Emergency Chest pain" in shown
+    assert "14 Mar 2026 08:00 UTC to 18:00 UTC Emergency Chest pain" in shown
     assert "[CT, Chest, series 1, 1 image, 14 Mar 2026]" in shown
     assert "[Picture, Rash, Arm" in shown
     assert "Not linked to a visit" not in shown
@@ -472,9 +471,9 @@ def test_nobody_keeps_a_page_or_runs_what_is_not_ours_in_it(client: FlaskClient)
 def test_style_and_script_are_served(client: FlaskClient) -> None:
     page = client.get("/chart").text
     for address in re.findall(r'(?:href|src)="(/chart/static/[^"]+)"', page):
-        response = client.get(address)
-        assert response.status_code == 200
-        assert response.mimetype in ("text/css", "text/javascript", "image/svg+xml")
+        with client.get(address) as response:
+            assert response.status_code == 200
+            assert response.mimetype in ("text/css", "text/javascript", "image/svg+xml")
 
 
 def binary_of(client: FlaskClient, reference: str) -> str:
