@@ -18,6 +18,9 @@ class Target:
     id: str | None = None
     url: str | None = None
 
+    def __str__(self) -> str:
+        return self.url or f"{self.type}/{self.id}"
+
 
 def target_of(text: str, *, base: str = BASE_PLACEHOLDER) -> Target | None:
     """`Type/id`, absolute or not, with or without a version; None inside the same resource."""

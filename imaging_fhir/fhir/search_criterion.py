@@ -13,11 +13,12 @@ from imaging_fhir.model.search import (
     SearchParameter,
 )
 
-MODIFIERS = {
+MODIFIERS: dict[str, frozenset[str]] = {
     "token": frozenset({"missing", "not", "text", "of-type"}),
     "reference": frozenset({"missing", "text", "identifier"}),
     "string": frozenset({"missing", "exact", "contains"}),
     "uri": frozenset({"missing", "above", "below"}),
+    "composite": frozenset(),
 }
 DEEPEST_CHAIN = 5
 LONGEST_NAME = 80  # of a parameter, in a message

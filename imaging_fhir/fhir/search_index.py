@@ -224,6 +224,15 @@ def quantity_entries(
     )
 
 
+def relationship_entries(
+    parameter: SearchParameter, value: Any, zone: tzinfo
+) -> Iterator[TokenEntry]:
+    """DocumentReference.relationship: a code within what it relates to, so both in one repeat."""
+    target = target_of(value["target"].get("reference", "#"))
+    if target is not None:
+        yield TokenEntry(parameter=parameter.name, system=str(target), value=value["code"])
+
+
 ENTRIES: dict[str, Callable[[SearchParameter, Any, tzinfo], Iterator[IndexEntry]]] = {
     "token": token_entries,
     "reference": reference_entries,
@@ -231,4 +240,5 @@ ENTRIES: dict[str, Callable[[SearchParameter, Any, tzinfo], Iterator[IndexEntry]
     "string": string_entries,
     "uri": uri_entries,
     "quantity": quantity_entries,
+    "composite": relationship_entries,
 }

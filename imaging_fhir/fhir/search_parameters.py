@@ -1,8 +1,8 @@
 """Every search parameter of R4 that this server answers, type by type.
 
 Source: https://hl7.org/fhir/R4/searchparameter-registry.html. A parameter is one line: its name,
-and the element paths where they are not the name itself. Left out are `Location.near`,
-`DocumentReference.relationship`, `_content`, `_text` and `_query`.
+and the element paths where they are not the name itself. Left out are `Location.near`, `_content`,
+`_text` and `_query`.
 """
 
 from dataclasses import replace
@@ -54,6 +54,7 @@ date = partial(parameter, "date")
 string = partial(parameter, "string")
 uri = partial(parameter, "uri")
 quantity = partial(parameter, "quantity")
+composite = partial(parameter, "composite")
 
 COMMON = (
     token("_id", "id", url="Resource-id"),
@@ -125,6 +126,7 @@ DECLARED: dict[str, tuple[SearchParameter, ...]] = {
         reference("related", "context.related"),
         reference("relatesto", "relatesTo.target", targets="DocumentReference"),
         token("relation", "relatesTo.code"),
+        composite("relationship", "relatesTo"),
         token("security-label"),
         token("setting", "context.practiceSetting"),
         token("status"),

@@ -159,12 +159,16 @@ def take_sort(reading: Reading, key: str, text: str) -> None:
     for item in text.split(","):
         name = item.strip().removeprefix("-")
         parameter = parameters.get(name)
-        if parameter is None or is_dicom(reading.resource_type, parameter):
+        if parameter is None or not is_sortable(reading.resource_type, parameter):
             raise UnknownParameter(key)
         keys.append(
             SortKey(parameter=name, type=parameter.type, descending=item.strip().startswith("-"))
         )
     reading.sort += keys
+
+
+def is_sortable(resource_type: str, parameter: SearchParameter) -> bool:
+    return parameter.type != "composite" and not is_dicom(resource_type, parameter)
 
 
 def take_include(reading: Reading, key: str, text: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from decimal import Decimal, InvalidOperation
 
-from imaging_fhir.fhir.literal_reference import target_of
+from imaging_fhir.fhir.literal_reference import Target, target_of
 from imaging_fhir.fhir.primitives import is_id
 from imaging_fhir.fhir.search_dates import interval_of_text, micros
 from imaging_fhir.fhir.soundex import soundex
@@ -25,6 +25,7 @@ from imaging_fhir.model.search import (
 from imaging_fhir.model.text import folded
 
 OID = "urn:oid:"
+RELATION_SYSTEM = "http://hl7.org/fhir/document-relationship-type"
 _PREFIXED = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(.*)", re.DOTALL)
 _ESCAPED = re.compile(r"\\([\\,$|])")
 _PIECE = re.compile(r"\\.|.", re.DOTALL)
@@ -88,6 +89,8 @@ def reader(parameter: SearchParameter, modifier: str | None) -> Reader:
             return lambda text, setting: [date_value(text, setting)]
         case "quantity" | "number":
             return lambda text, setting: [quantity_value(text)]
+        case "composite":
+            return lambda text, setting: [relationship_value(text, setting)]
         case "string" if parameter.phonetic:
             return lambda text, setting: sound_values(text)
     return lambda text, setting: [unescaped(text)]
@@ -136,12 +139,31 @@ def reference_values(
     types = (modifier,) if modifier else parameter.targets
     if is_id(text):
         return [ReferenceValue(target_type=type_, target_id=text) for type_ in types or (None,)]
-    target = target_of(text, base=setting.base)
-    if target is None or (target.url is not None and ":" not in text):
-        raise ValueError("No reference.")
+    target = literal_target(text, setting)
     if target.type is not None and types and target.type not in types:
         raise ValueError("A reference to another type.")
     return [ReferenceValue(target_type=target.type, target_id=target.id, url=target.url)]
+
+
+def literal_target(text: str, setting: Setting) -> Target:
+    target = target_of(text, base=setting.base)
+    if target is None or (target.url is not None and ":" not in text):
+        raise ValueError("No reference.")
+    return target
+
+
+def relationship_value(text: str, setting: Setting) -> TokenValue:
+    """`reference$code` of DocumentReference.relatesTo; an id alone is a DocumentReference's."""
+    match split(text, "$"):
+        case [reference, code]:
+            reference = unescaped(reference.strip())
+            if is_id(reference):
+                reference = f"DocumentReference/{reference}"
+            target = literal_target(reference, setting)
+            relation = token_value(code)
+            if relation.value and relation.system in (None, RELATION_SYSTEM):
+                return TokenValue(system=str(target), value=relation.value)
+    raise ValueError("No reference and code.")
 
 
 def date_value(text: str, setting: Setting) -> DateValue:

@@ -34,6 +34,7 @@ TABLES: dict[str, Table] = {
     "string": string_index,
     "uri": uri_index,
     "quantity": quantity_index,
+    "composite": token_index,
 }
 
 
@@ -245,4 +246,5 @@ VALUE_CONDITIONS: dict[str, Callable[[Any, Criterion, str], Condition]] = {
     "string": string_condition,
     "uri": uri_condition,
     "quantity": quantity_condition,
+    "composite": token_condition,
 }

@@ -124,7 +124,7 @@ def random_search(naive: NaiveSearch, chance: random.Random) -> tuple[str, list[
         own = [
             parameter.name
             for parameter in RESOURCE_TYPES[type_].search_parameters
-            if parameter.name not in ("instance", "series", "dicom-class")
+            if parameter.name not in ("instance", "series", "dicom-class", "relationship")
         ]
         keys = chance.sample(own, chance.choice([1, 1, 2]))
         parameters.append(("_sort", ",".join(chance.choice(["", "-"]) + key for key in keys)))
@@ -263,6 +263,36 @@ def test_searches_find_in_order_what_looking_at_every_resource_finds(
             sizes.append(len(expected))
     assert sum(size > 0 for size in sizes) > 80
     assert sum(size > 10 for size in sizes) > 30
+
+
+PERIODS: tuple[dict[str, str], ...] = (
+    {"start": "2024-01-10T10:00:00Z", "end": "2024-01-10T11:00:00Z"},
+    {"start": "2024-01-10", "end": "2024-01-10"},
+    {"start": "2024-01-09", "end": "2024-01-11"},
+    {"start": "2024-01", "end": "2024-02"},
+    {"start": "2024-01-10"},
+    {"end": "2024-01-10"},
+    {"start": "2023", "end": "2023"},
+    {"start": "2025", "end": "2025"},
+    {},
+)
+MOMENTS = ("2024-01-10", "2024-01", "2024", "2024-01-10T10:30:00Z", "2024-01-11", "2024-01-09")
+
+
+def test_each_prefix_of_a_date_means_what_r4_says(database: Database) -> None:
+    contents = [
+        {"resourceType": "Encounter", "id": f"e{number}", "period": period}
+        for number, period in enumerate(PERIODS)
+    ]
+    put_all(database, contents)
+    with database.read() as connection:
+        rows = list(connection.execute(select(resource)))
+        naive = NaiveSearch(tuple(known(row, contents[int(row.id[1:])]) for row in rows))
+        for prefix in ("", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"):
+            for moment in MOMENTS:
+                query = query_of(f"Encounter?date={prefix}{moment}")
+                expected = [one.rid for one in naive.matches(query)]
+                assert all_pages(connection, query) == expected, prefix + moment
 
 
 def patient(number: int, **elements: object) -> Resource:
@@ -576,6 +606,25 @@ def test_a_common_value_is_found_without_looking_it_up_whole(database: Database)
         page = search.search(connection, query)
         assert (page.total, len(page.matches)) == (2_199, 1_000)
         assert len(all_pages(connection, query)) == 2_199
+
+
+def test_a_relationship_is_found_by_both_its_parts_in_one_repeat(database: Database) -> None:
+    relates_to = [
+        {"code": "replaces", "target": {"reference": "DocumentReference/a"}},
+        {"code": "appends", "target": {"reference": "DocumentReference/b"}},
+    ]
+    put(database, {"resourceType": "DocumentReference", "id": "d", "relatesTo": relates_to})
+    with database.read() as connection:
+        absolute = f"{BASE}/DocumentReference/a$replaces"
+        for text_ in ("a$replaces", "DocumentReference/b$appends", absolute):
+            assert found(connection, f"DocumentReference?relationship={text_}") == ["d"]
+        assert found(connection, "DocumentReference?relationship=a$appends") == []
+        assert found(connection, "DocumentReference?relationship=A$replaces") == []
+        for text_ in ("a", "a$b$c", "$replaces", "a$"):
+            with pytest.raises(InvalidRequest):
+                query_of(f"DocumentReference?relationship={text_}")
+        with pytest.raises(InvalidRequest):
+            query_of("DocumentReference?_sort=relationship")
 
 
 def test_a_reference_value_without_a_type_finds_any_type(database: Database) -> None:

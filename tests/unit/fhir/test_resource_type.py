@@ -8,7 +8,7 @@ from imaging_fhir.model.search import SearchParameter
 each_type = pytest.mark.parametrize("type_", RESOURCE_TYPES.values(), ids=lambda type_: type_.name)
 COUNTS = {  # of R4's own parameters, less what search_parameters says is left out
     "ImagingStudy": 17,
-    "DocumentReference": 24,
+    "DocumentReference": 25,
     "Patient": 23,
     "Encounter": 23,
     "Practitioner": 17,
