@@ -327,6 +327,15 @@ def test_what_has_no_value_comes_last_in_either_direction(database: Database) ->
         assert found(connection, "Patient?_sort=-birthdate&_id=p1,p2") == ["p2", "p1"]
 
 
+@pytest.mark.parametrize("criteria", ["", "&_id=p1,p2"])
+def test_of_several_values_the_first_in_the_order_counts(database: Database, criteria: str) -> None:
+    put(database, patient(1, identifier=[{"value": "b"}, {"value": "d"}]))
+    put(database, patient(2, identifier=[{"value": "c"}, {"value": "c", "system": "urn:a"}]))
+    with database.read() as connection:
+        assert found(connection, f"Patient?_sort=identifier{criteria}") == ["p1", "p2"]
+        assert found(connection, f"Patient?_sort=-identifier{criteria}") == ["p1", "p2"]
+
+
 def test_without_sort_the_newest_come_first(database: Database) -> None:
     for number in range(3):
         put(database, patient(number))
@@ -625,6 +634,28 @@ def test_a_relationship_is_found_by_both_its_parts_in_one_repeat(database: Datab
                 query_of(f"DocumentReference?relationship={text_}")
         with pytest.raises(InvalidRequest):
             query_of("DocumentReference?_sort=relationship")
+
+
+def test_a_resource_of_the_same_id_and_another_type_is_not_meant(database: Database) -> None:
+    put(database, patient(1, gender="other"))
+    put(database, {"resourceType": "Device", "id": "p1", "status": "active"})
+    reference = {"reference": "Device/p1"}
+    content = {"resourceType": "DocumentReference", "id": "d", "status": "current"}
+    put(database, {**content, "subject": reference})
+    with database.read() as connection:
+        has = "_has:DocumentReference:subject:status=current"
+        for more in ("", "&_id=p1"):
+            assert found(connection, f"Patient?{has}{more}") == []
+            assert found(connection, f"Device?{has}{more}") == ["p1"]
+        assert found(connection, "DocumentReference?subject:Patient.gender=other") == []
+        assert found(connection, "DocumentReference?subject:Patient.gender=other&_id=d") == []
+        assert found(connection, "DocumentReference?subject:Device.status=active&_id=d") == ["d"]
+        assert found(connection, "DocumentReference?subject=Patient/p1") == []
+        assert found(connection, "DocumentReference?subject=p1") == ["d"]
+        address = "DocumentReference?_include=DocumentReference:subject"
+        assert with_matches(connection, address) == (["Device/p1"], False)
+        address = "Patient?_revinclude=DocumentReference:subject"
+        assert with_matches(connection, address) == ([], False)
 
 
 def test_a_reference_value_without_a_type_finds_any_type(database: Database) -> None:
