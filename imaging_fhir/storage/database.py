@@ -3,10 +3,10 @@
 import fcntl
 import logging
 import os
-import queue
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
@@ -14,17 +14,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, Row, create_engine, event, func, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    bindparam,
+    case,
+    create_engine,
+    event,
+    select,
+    update,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from imaging_fhir.errors import ImagingError, StorageFull, StorageUnavailable
+from imaging_fhir.storage.prepared import AnyRow, Prepared
 from imaging_fhir.storage.schema import commit_clock
 
 T = TypeVar("T")
-AnyRow = Row[*tuple[Any, ...]]
 LARGEST_GROUP = 64
+LATER = commit_clock.c.stamp + 1
+NEXT_STAMP = Prepared(
+    update(commit_clock)
+    .values(stamp=case((bindparam("now") < LATER, LATER), else_=bindparam("now")))
+    .returning(commit_clock.c.stamp)
+)
 logger = logging.getLogger(__name__)
 
 
@@ -43,7 +58,7 @@ class Transaction:
 @dataclass(slots=True)
 class Unit(Generic[T]):
     run: Callable[[Transaction], T]
-    future: "Future[T]"
+    future: "Future[T]" = field(default_factory=Future)
 
 
 class Database:
@@ -59,9 +74,8 @@ class Database:
         self.engine = open_engine(url)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self.clock = clock or (lambda: time.time_ns() // 1_000_000)
-        self.units: queue.SimpleQueue[Unit[Any] | None] = queue.SimpleQueue()
-        self.writer: threading.Thread | None = None
-        self.starting = threading.Lock()
+        self.units: deque[Unit[Any]] = deque()  # that wait for a transaction
+        self.writing = threading.Lock()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -72,11 +86,16 @@ class Database:
             yield connection
 
     def write(self, unit: Callable[[Transaction], T]) -> T:
-        """Run the unit in a transaction and return its result once that is durable."""
-        future: Future[T] = Future()
-        self.start_writer()
-        self.units.put(Unit(unit, future))
-        return future.result()
+        """Run the unit in a transaction and return its result once that is durable.
+
+        Whoever gets the lock first commits for all who wait by then.
+        """
+        waiting = Unit(unit)
+        self.units.append(waiting)
+        with self.writing:
+            while not waiting.future.done():
+                self.commit_group()
+        return waiting.future.result()
 
     def ping(self) -> None:
         """Raise StorageUnavailable where the database does not answer."""
@@ -84,73 +103,52 @@ class Database:
             connection.execute(select(1))
 
     def close(self) -> None:
-        with self.starting:
-            if self.writer is not None:
-                self.units.put(None)
-                self.writer.join()
-                self.writer = None
         self.engine.dispose()
 
-    def start_writer(self) -> None:
-        if self.writer is None:
-            with self.starting:
-                if self.writer is None:
-                    self.writer = threading.Thread(
-                        target=self.commit_groups, name="database-writer", daemon=True
-                    )
-                    self.writer.start()
-
-    def commit_groups(self) -> None:
-        while (first := self.units.get()) is not None:
-            group = [first]
-            stop = self.fill(group)
-            self.commit(group)
-            if stop:
-                return
-
-    def fill(self, group: list[Unit[Any]]) -> bool:
-        """Add what else is waiting; say whether the end was asked for."""
-        while len(group) < LARGEST_GROUP:
-            try:
-                unit = self.units.get_nowait()
-            except queue.Empty:
-                return False
-            if unit is None:
-                return True
-            group.append(unit)
-        return False
-
-    def commit(self, group: list[Unit[Any]]) -> None:
+    def commit_group(self) -> None:
+        group: list[Unit[Any]] = []
         try:
-            results = self.run_in_transaction(group)
+            with self.transaction() as transaction:
+                group = self.next_group()  # only now: while the lock was waited for, more came
+                results = [unit.run(transaction) for unit in group]
         except BaseException as error:  # handed to whoever waits for the unit
             if len(group) == 1:
                 group[0].future.set_exception(error)
                 return
-            for unit in group:
-                self.commit([unit])
+            for unit in group or self.next_group():
+                self.commit_alone(unit)
+            if not isinstance(error, Exception):
+                raise  # Control-C: for this thread, whatever became of its unit
             return
         for unit, result in zip(group, results, strict=True):
             unit.future.set_result(result)
 
-    def run_in_transaction(self, group: list[Unit[Any]]) -> list[Any]:
+    def next_group(self) -> list[Unit[Any]]:
+        return [self.units.popleft() for _ in range(min(len(self.units), LARGEST_GROUP))]
+
+    def commit_alone(self, unit: Unit[Any]) -> None:
+        try:
+            with self.transaction() as transaction:
+                result = unit.run(transaction)
+        except BaseException as error:
+            unit.future.set_exception(error)
+        else:
+            unit.future.set_result(result)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Committed at its end, and what is to follow the commit done."""
         with translated(), write_lock(self.url), self.engine.connect() as connection:
             begin_writing(connection)
             transaction = Transaction(connection, self.next_stamp(connection))
-            results = [unit.run(transaction) for unit in group]
+            yield transaction
             connection.commit()
         for action in transaction.after_commit:
             run_safely(action)
-        return results
 
     def next_stamp(self, connection: Connection) -> int:
         """The commit's time, later than that of every commit before it."""
-        stamp = connection.execute(
-            update(commit_clock)
-            .values(stamp=latest_of(connection, commit_clock.c.stamp + 1, self.clock()))
-            .returning(commit_clock.c.stamp)
-        ).scalar_one()
-        return int(stamp)
+        return NEXT_STAMP.number(connection, now=self.clock())
 
 
 @contextmanager
@@ -175,15 +173,10 @@ def run_safely(action: Callable[[], object]) -> None:
         logger.exception("an action after a commit failed")
 
 
-def latest_of(connection: Connection, one: Any, other: Any) -> Any:
-    greatest = func.max if connection.dialect.name == "sqlite" else func.greatest
-    return greatest(one, other)
-
-
 def begin_writing(connection: Connection) -> None:
     if connection.dialect.name == "sqlite":
         connection.info["begin"] = "BEGIN IMMEDIATE"
-    connection.execute(select(1))  # SQLAlchemy begins with the first statement
+    connection.begin()
 
 
 @contextmanager
@@ -251,4 +244,12 @@ def begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql(connection.info.pop("begin", "BEGIN"))
 
 
-__all__ = ["Connection", "DBAPIError", "Database", "ImagingError", "Transaction", "open_engine"]
+__all__ = [
+    "AnyRow",
+    "Connection",
+    "DBAPIError",
+    "Database",
+    "ImagingError",
+    "Transaction",
+    "open_engine",
+]

@@ -17,6 +17,7 @@ from sqlalchemy import (
 )
 
 from imaging_fhir.storage.database import AnyRow, Transaction
+from imaging_fhir.storage.prepared import Prepared
 from imaging_fhir.storage.schema import (
     awaited,
     blob,
@@ -29,7 +30,7 @@ from imaging_fhir.storage.schema import (
     study_identity,
 )
 
-STUDY_BY_IDENTITY = (
+STUDY_BY_IDENTITY = Prepared(
     select(study, resource.c.deleted)
     .join(study_identity, study_identity.c.study == study.c.pk)
     .join(resource, resource.c.rid == study.c.rid)
@@ -38,23 +39,25 @@ STUDY_BY_IDENTITY = (
         study_identity.c.identity == bindparam("identity"),
     )
 )
-STUDY_BY_PK = (
+STUDY_BY_PK = Prepared(
     select(study, resource.c.deleted)
     .join(resource, resource.c.rid == study.c.rid)
     .where(study.c.pk == bindparam("study"))
 )
 STUDY_OF_RESOURCE = select(study).where(study.c.rid == bindparam("rid"), study.c.state == "filed")
-FILED_STUDY = (
+FILED_STUDY = Prepared(
     select(study, resource.c.deleted)
     .join(resource, resource.c.rid == study.c.rid)
     .where(study.c.study_instance_uid == bindparam("study_instance_uid"), study.c.state == "filed")
 )
-SERIES = select(series).where(
-    series.c.study == bindparam("study"),
-    series.c.series_instance_uid == bindparam("series_instance_uid"),
+SERIES = Prepared(
+    select(series).where(
+        series.c.study == bindparam("study"),
+        series.c.series_instance_uid == bindparam("series_instance_uid"),
+    )
 )
 SERIES_OF_STUDY = select(series).where(series.c.study == bindparam("study"))
-SAME_INSTANCE = (
+SAME_INSTANCE = Prepared(
     select(
         instance.c.pk,
         instance.c.transfer_syntax_uid,
@@ -70,12 +73,12 @@ SAME_INSTANCE = (
     .join(blob, blob.c.pk == instance.c.blob)
     .where(instance.c.sop_instance_uid == bindparam("sop_instance_uid"))
 )
-COUNT_SERIES = (
+COUNT_SERIES = Prepared(
     update(series)
     .where(series.c.pk == bindparam("series"))
     .values(number_of_instances=series.c.number_of_instances + 1)
 )
-COUNT_STUDY = (
+COUNT_STUDY = Prepared(
     update(study)
     .where(study.c.pk == bindparam("study_pk"))
     .values(
@@ -84,6 +87,11 @@ COUNT_STUDY = (
         updated=bindparam("now"),
     )
 )
+ADD_INSTANCE = Prepared(
+    insert(instance).returning(instance.c.pk),
+    columns=tuple(column.name for column in instance.columns if not column.primary_key),
+)
+ADD_DICOM_JSON = Prepared(insert(dicom_json), columns=("instance", "body"))
 ASSEMBLY = (
     select(
         series.c.pk,
@@ -119,9 +127,9 @@ def study_of_identity(
     connection: Connection, study_instance_uid: str, identity: str
 ) -> AnyRow | None:
     """The study row that instances which name this person so went to."""
-    return connection.execute(
-        STUDY_BY_IDENTITY, {"study_instance_uid": study_instance_uid, "identity": identity}
-    ).first()
+    return STUDY_BY_IDENTITY.first(
+        connection, study_instance_uid=study_instance_uid, identity=identity
+    )
 
 
 def study_of_resource(connection: Connection, rid: int) -> AnyRow | None:
@@ -156,22 +164,20 @@ def keys(connection: Connection, where: ColumnElement[bool]) -> set[int]:
 
 
 def find_study(connection: Connection, pk: int) -> AnyRow | None:
-    return connection.execute(STUDY_BY_PK, {"study": pk}).first()
+    return STUDY_BY_PK.first(connection, study=pk)
 
 
 def study_by_pk(connection: Connection, pk: int) -> AnyRow:
-    return connection.execute(STUDY_BY_PK, {"study": pk}).one()
+    return STUDY_BY_PK.one(connection, study=pk)
 
 
 def filed_study(connection: Connection, study_instance_uid: str) -> AnyRow | None:
     """The study row behind the ImagingStudy, deleted or not."""
-    return connection.execute(FILED_STUDY, {"study_instance_uid": study_instance_uid}).first()
+    return FILED_STUDY.first(connection, study_instance_uid=study_instance_uid)
 
 
 def find_series(connection: Connection, study_pk: int, series_instance_uid: str) -> AnyRow | None:
-    return connection.execute(
-        SERIES, {"study": study_pk, "series_instance_uid": series_instance_uid}
-    ).first()
+    return SERIES.first(connection, study=study_pk, series_instance_uid=series_instance_uid)
 
 
 def series_of_study(connection: Connection, study_pk: int) -> Sequence[AnyRow]:
@@ -180,7 +186,7 @@ def series_of_study(connection: Connection, study_pk: int) -> Sequence[AnyRow]:
 
 def same_instances(connection: Connection, sop_instance_uid: str) -> Sequence[AnyRow]:
     """Every instance kept under that UID, with its blob and the study it is in."""
-    return connection.execute(SAME_INSTANCE, {"sop_instance_uid": sop_instance_uid}).all()
+    return SAME_INSTANCE.all(connection, sop_instance_uid=sop_instance_uid)
 
 
 def add_study(transaction: Transaction, **values: Any) -> int:
@@ -234,13 +240,11 @@ def add_instance(
     transaction: Transaction, *, study_pk: int, new_series: bool, json: bytes, **values: Any
 ) -> int:
     """One more instance, counted in its series and study."""
-    pk = int(transaction.execute(insert(instance).returning(instance.c.pk), values).scalar_one())
-    transaction.execute(insert(dicom_json), {"instance": pk, "body": zlib.compress(json, 1)})
-    transaction.execute(COUNT_SERIES, {"series": values["series"]})
-    transaction.execute(
-        COUNT_STUDY,
-        {"study_pk": study_pk, "more_series": int(new_series), "now": transaction.now},
-    )
+    connection = transaction.connection
+    pk = ADD_INSTANCE.number(connection, **values)
+    ADD_DICOM_JSON.run(connection, instance=pk, body=zlib.compress(json, 1))
+    COUNT_SERIES.run(connection, series=values["series"])
+    COUNT_STUDY.run(connection, study_pk=study_pk, more_series=int(new_series), now=transaction.now)
     return pk
 
 

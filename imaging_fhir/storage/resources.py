@@ -12,6 +12,7 @@ from imaging_fhir.model.codec import Resource, decode, encode
 from imaging_fhir.model.search import IndexEntry
 from imaging_fhir.storage import search_index
 from imaging_fhir.storage.database import AnyRow, Transaction
+from imaging_fhir.storage.prepared import Prepared
 from imaging_fhir.storage.schema import resource, version
 
 ASSEMBLED = frozenset({"ImagingStudy"})  # their current body is put together from fragments
@@ -44,21 +45,30 @@ COLUMNS = (
 BY_ID = select(*COLUMNS).where(
     resource.c.type == bindparam("type"), resource.c.id == bindparam("id")
 )
-BY_RID = select(*COLUMNS).where(resource.c.rid == bindparam("rid"))
+FIND = Prepared(BY_ID)
+FIND_BY_RID = Prepared(select(*COLUMNS).where(resource.c.rid == bindparam("rid")))
 
 
 def stored(row: AnyRow) -> StoredResource:
-    return StoredResource(**row._mapping)
+    return StoredResource(
+        rid=row.rid,
+        type=row.type,
+        id=row.id,
+        version=row.version,
+        last_updated=row.last_updated,
+        deleted=row.deleted,
+        body=row.body,
+    )
 
 
 def find(connection: Connection, resource_type: str, resource_id: str) -> StoredResource | None:
     """The current version, deleted or not."""
-    row = connection.execute(BY_ID, {"type": resource_type, "id": resource_id}).first()
+    row = FIND.first(connection, type=resource_type, id=resource_id)
     return None if row is None else stored(row)
 
 
 def find_by_rid(connection: Connection, rid: int) -> StoredResource:
-    return stored(connection.execute(BY_RID, {"rid": rid}).one())
+    return stored(FIND_BY_RID.one(connection, rid=rid))
 
 
 def find_content(connection: Connection, resource_type: str, resource_id: str) -> Resource | None:
@@ -179,7 +189,7 @@ def next_version(
     return stored(row)
 
 
-NEXT_ASSEMBLED = (
+NEXT_ASSEMBLED = Prepared(
     update(resource)
     .where(
         resource.c.rid == bindparam("row"),
@@ -192,8 +202,7 @@ NEXT_ASSEMBLED = (
 
 def next_assembled(transaction: Transaction, rid: int) -> bool:
     """The next version of an assembled resource; False where the current one is kept whole."""
-    done = transaction.execute(NEXT_ASSEMBLED, {"row": rid, "now": transaction.now})
-    return bool(done.rowcount)
+    return bool(NEXT_ASSEMBLED.run(transaction.connection, row=rid, now=transaction.now))
 
 
 def keep_assembled(transaction: Transaction, rid: int, body: bytes) -> None:

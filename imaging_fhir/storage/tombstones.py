@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from hashlib import sha256
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from imaging_fhir.storage.database import Transaction
+from imaging_fhir.storage.prepared import Prepared
 from imaging_fhir.storage.schema import tombstone
 
 INSERT = {
     "sqlite": sqlite.insert(tombstone).on_conflict_do_nothing(),
     "postgresql": postgresql.insert(tombstone).on_conflict_do_nothing(),
 }
+FIND = Prepared(select(tombstone.c.digest).where(tombstone.c.digest == bindparam("digest")))
 Mark = tuple[str, str]  # (study, instance or content; its UID or hash)
 
 
@@ -22,9 +24,7 @@ def digest(mark: Mark) -> str:
 
 def any_of(connection: Connection, marks: Sequence[Mark]) -> bool:
     """Was one of them erased, and not allowed again since?"""
-    digests = [digest(mark) for mark in marks]
-    found = select(tombstone.c.digest).where(tombstone.c.digest.in_(digests)).limit(1)
-    return connection.execute(found).first() is not None
+    return any(FIND.first(connection, digest=digest(mark)) for mark in marks)
 
 
 def put(transaction: Transaction, marks: Sequence[Mark]) -> None:
