@@ -42,11 +42,13 @@ def entry(image: ImportedImage) -> Resource:
     return without_empty(
         {
             "link": [{"relation": name, "url": url} for name, url in image.links.items()],
-            "response": {
-                "status": f"{image.status} {phrase(image.status)}",
-                "location": image.location,
-                "outcome": outcome_of(issues(image)),
-            },
+            "response": without_empty(
+                {
+                    "status": f"{image.status} {phrase(image.status)}",
+                    "location": image.location,
+                    "outcome": outcome_of(issues(image)),
+                }
+            ),
         }
     )
 

@@ -6,7 +6,7 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 import pydicom
-from pydicom.pixels import iter_pixels
+from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import UID, AllTransferSyntaxes
 
 from imaging_fhir.errors import ImagingError

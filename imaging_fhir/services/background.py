@@ -8,6 +8,7 @@ from functools import partial
 from imaging_fhir.errors import ImagingError
 from imaging_fhir.jobs.worker import Worker
 from imaging_fhir.services.cleanup import CleanUp
+from imaging_fhir.services.imports import Imports
 from imaging_fhir.services.pictures import Pictures
 from imaging_fhir.services.studies import Studies
 from imaging_fhir.storage import dicom_index, jobs, resources
@@ -24,6 +25,7 @@ class Background:
     pictures: Pictures
     studies: Studies
     cleanup: CleanUp
+    imports: Imports
     quiet_milliseconds: int
 
     def worker(self) -> Worker:
@@ -47,7 +49,7 @@ class Background:
             again = self.kinds()[kind](int(subject))
         except ImagingError as error:
             logger.warning("%s failed (attempt %d): %s", kind, attempts + 1, error)
-            if attempts < LAST_ATTEMPT or kind in PERIODIC:
+            if attempts < LAST_ATTEMPT or kind in (*PERIODIC, "import"):
                 return  # taking it has made it due again after a pause
             again = None
         self.database.write(partial(settle, pk=pk, again=again))
@@ -58,10 +60,12 @@ class Background:
             "series-picture": self.pictures.of_series,
             "document-picture": self.pictures.of_document,
             "quiet-study": self.quiet_study,
+            "import": self.imports.run,
             "clean-up": self.clean_up,
         }
 
     def clean_up(self, _subject: int) -> int:
+        self.imports.forget_outdated()
         self.cleanup.run()
         return PERIODIC["clean-up"]
 

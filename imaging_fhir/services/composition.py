@@ -16,6 +16,7 @@ from imaging_fhir.services.chart import Chart
 from imaging_fhir.services.chart_image import ImagePages
 from imaging_fhir.services.cleanup import CleanUp
 from imaging_fhir.services.document_filing import DocumentFiling
+from imaging_fhir.services.imports import Imports
 from imaging_fhir.services.ingest import Ingest, Outcome
 from imaging_fhir.services.linking import Linking
 from imaging_fhir.services.metrics import INGESTED
@@ -48,6 +49,7 @@ class Services:
     search: Search
     transactions: Transactions
     ingest: Ingest
+    imports: Imports
     pictures: Pictures
     chart: Chart
     image_pages: ImagePages
@@ -108,6 +110,16 @@ def build_services(settings: Settings) -> Services:
     )
     search = Search(resources, access, settings)
     chart = Chart(database, search, zone=zone(settings.time_zone))
+    ingest = Ingest(
+        database,
+        blobs,
+        filing,
+        document_filing,
+        max_bytes=settings.max_upload_bytes,
+        time_zone=settings.time_zone,
+        counted=count,
+    )
+    imports = Imports(database=database, store=blobs, ingest=ingest, site=site, new_id=new_id)
     return Services(
         settings=settings,
         database=database,
@@ -118,15 +130,8 @@ def build_services(settings: Settings) -> Services:
         binaries=Binaries(resources, limit=settings.max_upload_bytes),
         search=search,
         transactions=Transactions(resources, search, access),
-        ingest=Ingest(
-            database,
-            blobs,
-            filing,
-            document_filing,
-            max_bytes=settings.max_upload_bytes,
-            time_zone=settings.time_zone,
-            counted=count,
-        ),
+        ingest=ingest,
+        imports=imports,
         pictures=pictures,
         chart=chart,
         image_pages=ImagePages(chart=chart, pictures=pictures),
@@ -135,6 +140,7 @@ def build_services(settings: Settings) -> Services:
             pictures=pictures,
             studies=studies,
             cleanup=CleanUp(database=database, store=blobs),
+            imports=imports,
             quiet_milliseconds=quiet_milliseconds,
         ),
     )

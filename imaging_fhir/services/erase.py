@@ -118,6 +118,7 @@ def erase_rows(transaction: Transaction, collect: Collect, *, dry_run: bool) -> 
         erasure.redact(transaction, scope, rid)
     erasure.remove_from_index(transaction, scope)
     erasure.remove_from_journal(transaction, scope)
+    erasure.remove_import_results(transaction, scope)
     rows = removal.remove_rows(transaction, erasure.RESOURCE_KEY, scope.rids)
     dead = blobs.mark_dead(transaction, sorted(scope.blobs))
     tombstones.put(transaction, [("content", blob.sha256) for blob in dead])

@@ -16,6 +16,7 @@ from imaging_fhir.storage.schema import (
     binary,
     conflict,
     document,
+    import_request,
     instance,
     journal,
     reference_index,
@@ -27,7 +28,15 @@ from imaging_fhir.storage.schema import (
 )
 
 RESOURCE_KEY = resource.c.rid
-REWRITTEN = ("resource", "version", "journal", "reference_index", "token_index", "rendition")
+REWRITTEN = (
+    "resource",
+    "version",
+    "journal",
+    "import_request",
+    "reference_index",
+    "token_index",
+    "rendition",
+)
 ABOUT_OTHERS = ("Task", "Provenance", "AuditEvent")  # without their subject they say nothing
 REFERENCE = re.compile(r"\b([A-Z][A-Za-z]+/[A-Za-z0-9.\-]{1,64})")
 UID = re.compile(r"[0-9]+(?:\.[0-9]+){3,}")
@@ -311,6 +320,18 @@ def remove_from_index(transaction: Transaction, scope: Scope) -> None:
     for some in chunks(scope.uids):
         values = [*some, *(f"urn:oid:{uid}" for uid in some)]
         transaction.execute(delete(token_index).where(token_index.c.folded.in_(values)))
+
+
+def remove_import_results(transaction: Transaction, scope: Scope) -> None:
+    """What a finished import says of its files; who still polls for it finds nothing."""
+    rows = transaction.execute(
+        select(import_request.c.pk, import_request.c.result).where(
+            import_request.c.result.is_not(None)
+        )
+    ).all()
+    spoken = [row.pk for row in rows if scope.speaks_of(row.result.decode())]
+    for some in chunks(spoken):
+        transaction.execute(delete(import_request).where(import_request.c.pk.in_(some)))
 
 
 def remove_from_journal(transaction: Transaction, scope: Scope) -> None:

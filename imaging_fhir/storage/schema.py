@@ -346,6 +346,28 @@ journal = Table(
     Column("outcome", LargeBinary, nullable=False),
 )
 
+# An import that was asked for with `Prefer: respond-async`: its files wait as blobs, and what
+# became of them is kept until it has been fetched for a day.
+import_request = Table(
+    "import_request",
+    metadata,
+    key(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("state", Text, nullable=False),  # receiving, waiting, done
+    Column("source", Text, nullable=False),
+    Column("given", LargeBinary),  # model.link.Given, once all of the form is there
+    Column("result", LargeBinary),  # the batch-response
+    Column("created", BigInteger, nullable=False),
+)
+import_file = Table(
+    "import_file",
+    metadata,
+    key(),
+    Column("request", ForeignKey("import_request.pk"), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("blob", ForeignKey("blob.pk"), nullable=False, index=True),
+)
+
 # What was erased for good: a digest only, so that a resend is known without its data.
 tombstone = Table(
     "tombstone",

@@ -1,25 +1,21 @@
 """`POST /fhir/$import-image`: any image, from any door that speaks HTTP."""
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from flask import Blueprint, Response, request
 
 from imaging_fhir.dicomweb.multipart import Part, parts
 from imaging_fhir.errors import ImagingError, InvalidRequest
-from imaging_fhir.fhir.import_result import ImportedImage, import_result
-from imaging_fhir.fhir.operation_outcome import issue
-from imaging_fhir.model.codec import BASE_PLACEHOLDER
 from imaging_fhir.model.link import Given
-from imaging_fhir.services.ingest import Outcome
-from imaging_fhir.settings import Source
+from imaging_fhir.services.import_answer import import_answer
+from imaging_fhir.services.ingest import NOTHING_GIVEN, Outcome
 from imaging_fhir.storage.ports import StagedBlob
 from imaging_fhir.web import streams
-from imaging_fhir.web.chart_address import chart_address
 from imaging_fhir.web.context import caller, services, source_of_caller
 from imaging_fhir.web.negotiation import require_json_accepted
-from imaging_fhir.web.responses import fhir_response
+from imaging_fhir.web.responses import fhir_response, json_response, no_content
 
 bp = Blueprint("import_image", __name__, url_prefix="/fhir")
 
@@ -32,6 +28,8 @@ FIELDS = {
     "description": "description",
     "date": "date",
 }
+POLL_SECONDS = "2"
+NamedFile = tuple[str, StagedBlob | ImagingError]  # its name, and its bytes or why there are none
 LARGEST_BATCH = 200  # files whose bytes wait for the fields that may stand behind them
 
 
@@ -41,33 +39,104 @@ def import_image() -> Response:
     services().access.require(caller(), "create", "ImagingStudy")
     services().access.require(caller(), "create", "DocumentReference")
     require_json_accepted(request)
-    if request.mimetype == "multipart/form-data":
-        outcomes = list(import_form())
-    else:
-        outcomes = list(import_body())
-    if not outcomes:
-        raise InvalidRequest("The request has no file.")
-    return answer(outcomes)
+    if "respond-async" in request.headers.get("Prefer", ""):
+        return accept(LaterImport(*services().imports.begin(source_of_caller())))
+    here = ImportNow()
+    receive(here)
+    return answer(here.outcomes)
+
+
+@bp.get("/$import-image/<request_id>")
+def import_status(request_id: str) -> Response:
+    """async.html: 202 until it is done, then the same answer as without respond-async."""
+    services().access.require(caller(), "create", "ImagingStudy")
+    result = services().imports.result(request_id)
+    if result is None:
+        return no_content(202, {"Retry-After": POLL_SECONDS, "X-Progress": "in progress"})
+    return json_response(result)
+
+
+@bp.delete("/$import-image/<request_id>")
+def cancel_import(request_id: str) -> Response:
+    """async.html: what is not taken in by now is not."""
+    services().access.require(caller(), "create", "ImagingStudy")
+    services().imports.forget(request_id)
+    return no_content(202)
+
+
+class Receiver(Protocol):
+    """Takes the files of a request, a batch at a time, with what the form says of them all."""
+
+    def take(self, files: list[NamedFile], given: Given) -> None: ...
 
 
 def answer(outcomes: list[Outcome]) -> Response:
     """A single refused file answers with its own status; else 200 with an entry per file."""
+    if not outcomes:
+        raise InvalidRequest("The request has no file.")
     if len(outcomes) == 1 and (error := outcomes[0].error) is not None:
         raise error
-    return fhir_response(import_result(imported(outcome) for outcome in outcomes))
+    return fhir_response(import_answer(outcomes))
 
 
-def import_body() -> Iterator[Outcome]:
+def accept(later: "LaterImport") -> Response:
+    receive(later)
+    if not later.files:
+        raise InvalidRequest("The request has no file.")
+    services().imports.submit(later.pk, later.given)
+    address = f"{services().base}/$import-image/{later.request_id}"
+    return no_content(202, {"Content-Location": address, "Retry-After": POLL_SECONDS})
+
+
+@dataclass(slots=True)
+class ImportNow:
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def take(self, files: list[NamedFile], given: Given) -> None:
+        for name, staged in files:
+            if isinstance(staged, ImagingError):
+                self.outcomes.append(Outcome(status=staged.status, error=staged, name=name))
+            else:
+                self.outcomes += services().ingest.ingest_staged(
+                    staged, source=source_of_caller(), given=given, name=name
+                )
+
+
+@dataclass(slots=True)
+class LaterImport:
+    """Keeps the files; a file that cannot be kept refuses the whole request."""
+
+    request_id: str
+    pk: int
+    files: int = 0
+    given: Given = NOTHING_GIVEN
+
+    def take(self, files: list[NamedFile], given: Given) -> None:
+        self.given = given
+        for name, staged in files:
+            if isinstance(staged, ImagingError):
+                raise staged
+            services().imports.add_file(self.pk, staged, name)
+            self.files += 1
+
+
+def receive(receiver: Receiver) -> None:
+    if request.mimetype == "multipart/form-data":
+        receive_form(receiver)
+    else:
+        receive_body(receiver)
+
+
+def receive_body(receiver: Receiver) -> None:
     given = Given(**{FIELDS[name]: request.args[name] for name in FIELDS if name in request.args})
     ingest = services().ingest
     with ingest.store.stage(streams.sent(request), limit=ingest.max_bytes) as staged:
-        if not staged.size:
-            return
-        yield from ingest.ingest_staged(staged, source=source_of_caller(), given=given)
+        if staged.size:
+            receiver.take([("", staged)], given)
 
 
-def import_form() -> Iterator[Outcome]:
-    form = Form(source=source_of_caller())
+def receive_form(receiver: Receiver) -> None:
+    form = Form()
     with ExitStack() as stack:
         for part in parts(request.stream, request.content_type or ""):
             if part.filename is None:
@@ -75,18 +144,17 @@ def import_form() -> Iterator[Outcome]:
             else:
                 form.take_file(part, stack)
             if len(form.waiting) >= LARGEST_BATCH:
-                yield from form.ingest()
+                form.hand_over(receiver)
                 stack.close()
-        yield from form.ingest()
+        form.hand_over(receiver)
 
 
 @dataclass(slots=True)
 class Form:
     """A form as it comes in: its fields count for all its files, wherever they stand."""
 
-    source: Source
     fields: dict[str, str] = field(default_factory=dict)
-    waiting: list[tuple[str, StagedBlob | ImagingError]] = field(default_factory=list)
+    waiting: list[NamedFile] = field(default_factory=list)
     begun: bool = False
 
     def take_field(self, part: Part) -> None:
@@ -115,48 +183,7 @@ class Form:
         else:
             self.waiting.append((part.filename or "", staged))
 
-    def ingest(self) -> Iterator[Outcome]:
-        given = Given(**self.fields)
+    def hand_over(self, receiver: Receiver) -> None:
         self.begun = True
-        for name, staged in self.waiting:
-            if isinstance(staged, ImagingError):
-                yield Outcome(status=staged.status, error=staged, name=name)
-            else:
-                yield from services().ingest.ingest_staged(
-                    staged, source=self.source, given=given, name=name
-                )
+        receiver.take(self.waiting, Given(**self.fields))
         self.waiting.clear()
-
-
-def imported(outcome: Outcome) -> ImportedImage:
-    if outcome.filed is None:
-        error = outcome.error or ImagingError("Nothing was kept.")
-        return ImportedImage(
-            status=outcome.status,
-            name=outcome.name,
-            error=issue(error.issue_code, str(error), expression=error.expression),
-        )
-    filed = outcome.filed
-    return ImportedImage(
-        status=outcome.status,
-        location=f"{BASE_PLACEHOLDER}/{filed.location}",
-        rule=filed.rule,
-        reason=filed.reason,
-        encounter_rule=filed.encounter_rule,
-        encounter_reason=filed.encounter_reason,
-        name=outcome.name,
-        links=links(outcome),
-        warnings=[(warning.keyword, warning.message) for warning in outcome.warnings],
-    )
-
-
-def links(outcome: Outcome) -> dict[str, str]:
-    filed = outcome.filed
-    if filed is None:
-        return {}
-    found = {"chart": chart_address(filed.location)}
-    if filed.patient:
-        found["subject"] = f"{BASE_PLACEHOLDER}/{filed.patient}"
-    if filed.encounter:
-        found["encounter"] = f"{BASE_PLACEHOLDER}/{filed.encounter}"
-    return found

@@ -292,6 +292,23 @@ def create_work() -> None:
         Column("outcome", LargeBinary, nullable=False),
     )
     op.create_table(
+        "import_request",
+        Column("pk", Key, primary_key=True, autoincrement=True),
+        Column("id", Text, nullable=False, unique=True),
+        Column("state", Text, nullable=False),
+        Column("source", Text, nullable=False),
+        Column("given", LargeBinary),
+        Column("result", LargeBinary),
+        Column("created", BigInteger, nullable=False),
+    )
+    op.create_table(
+        "import_file",
+        Column("pk", Key, primary_key=True, autoincrement=True),
+        Column("request", Key, ForeignKey("import_request.pk"), nullable=False, index=True),
+        Column("name", Text, nullable=False),
+        Column("blob", Key, ForeignKey("blob.pk"), nullable=False, index=True),
+    )
+    op.create_table(
         "tombstone",
         Column("digest", Text, primary_key=True),
         Column("kind", Text, nullable=False),
