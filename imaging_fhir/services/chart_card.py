@@ -101,7 +101,8 @@ class DocumentCard:
     id: str
     title: str
     sort_key: int
-    taken: str
+    taken: str  # empty where only the time of indexing is known
+    added: str
     day: str
     badge: Badge
     place: str
@@ -109,6 +110,11 @@ class DocumentCard:
     encounter: str | None
     picture_text: str
     is_in_error: bool
+
+    @property
+    def when(self) -> str:
+        """What is known of its time; the time of indexing is not passed off as another."""
+        return self.taken or (f"Added {self.added}" if self.added else "Date not known")
 
 
 Card = StudyCard | DocumentCard
@@ -125,13 +131,21 @@ def patient_card(patient: Resource, today: date) -> PatientCard:
         age="" if not born else age(born, date.fromisoformat(died[:10]) if is_day(died) else today),
         died=shown_date(died) if died else "recorded" if patient.get("deceasedBoolean") else "",
         sex=SEXES.get(patient.get("gender", "unknown"), "Unknown"),
-        identifiers=tuple(
-            (identifier_label(identifier), identifier["value"])
-            for identifier in patient.get("identifier", ())
-            if identifier.get("value") and identifier.get("use") != "old"
-        ),
+        identifiers=shown_identifiers(patient),
         is_provisional=is_provisional(patient),
     )
+
+
+def shown_identifiers(patient: Resource) -> tuple[tuple[str, str], ...]:
+    """Each number once, under what it is called; the medical record number comes first."""
+    numbers = [
+        (identifier_label(identifier), str(identifier["value"]))
+        for identifier in patient.get("identifier", ())
+        if identifier.get("value") and identifier.get("use") != "old"
+    ]
+    numbers.sort(key=lambda number: (number[0] != "MRN", number[0] == "ID"))
+    labels = {value: label for label, value in reversed(numbers)}
+    return tuple((label, value) for label, value in numbers if labels[value] == label)
 
 
 def is_day(text: str) -> bool:
@@ -223,22 +237,23 @@ def has_tag(resource: Resource, system: str, code: str) -> bool:
 def document_card(content: Resource, zone: tzinfo | None) -> DocumentCard:
     attachment = first_attachment(content)
     badge = document_badge(content, attachment)
-    taken = time_of_capture(content, attachment)
-    shown = shown_moment(taken, zone) if taken else ""
+    taken, added = time_of_capture(content, attachment), content.get("date", "")
+    when = taken or added
     title = content.get("description") or attachment.get("title") or type_text(content)
     place = join_words((body_site_text(content), document_side(content)))
-    day = shown.partition(",")[0]
+    day = shown_moment(when, zone).partition(",")[0] if when else ""
     return DocumentCard(
         id=content["id"],
         title=title or ("PDF document" if is_pdf(attachment) else badge.name),
-        sort_key=instant_bounds(taken)[0] if taken else UNDATED,
-        taken=shown or "Date not known",
+        sort_key=instant_bounds(when)[0] if when else UNDATED,
+        taken=shown_moment(taken, zone) if taken else "",
+        added=shown_moment(added, zone) if added else "",
         day=day,
         badge=badge,
         place=place,
         binary=binary_id(attachment),
         encounter=encounter_id(content),
-        picture_text=join_words((badge.name, title, place, day)),
+        picture_text=join_words((badge.name, title, place, day if taken else "")),
         is_in_error=content.get("status") == "entered-in-error",
     )
 
@@ -270,9 +285,9 @@ def document_badge(content: Resource, attachment: Resource) -> Badge:
 
 
 def time_of_capture(content: Resource, attachment: Resource) -> str:
-    """When the picture was taken; else when the visit part was documented, else indexed."""
+    """When the picture was taken, or what it documents took place."""
     period = content.get("context", {}).get("period", {})
-    return period.get("start") or attachment.get("creation") or content.get("date") or ""
+    return period.get("start") or attachment.get("creation") or ""
 
 
 def binary_id(attachment: Resource) -> str | None:

@@ -421,6 +421,7 @@ def document_facts(
     return present(
         (
             ("Taken", card.taken),
+            ("Added", card.added),
             ("Type", concept_text(content.get("type"))),
             ("Body site", card.place),
             ("Made by", join_words(authors)),

@@ -133,11 +133,11 @@ def counted(number: int, one: str, several: str | None = None) -> str:
 
 
 def human_name(name: Resource) -> str:
-    """Family name first, as lists of patients are sorted."""
-    given = " ".join((*name.get("prefix", ()), *name.get("given", ())))
-    parts = ", ".join(part for part in (name.get("family"), given) if part)
-    suffix = " ".join(name.get("suffix", ()))
-    return " ".join(part for part in (parts, suffix) if part) or name.get("text") or ""
+    """Family name first, as lists of patients are sorted, and titles last."""
+    names = (name.get("family"), " ".join(name.get("given", ())))
+    titles = " ".join((*name.get("prefix", ()), *name.get("suffix", ())))
+    shown = ", ".join(part for part in names if part) or name.get("text", "")
+    return f"{shown} ({titles})" if shown and titles else shown
 
 
 def names_of(patient: Resource) -> list[str]:

@@ -15,6 +15,7 @@ from imaging_fhir.services.composition import Services
 from imaging_fhir.settings import DEFAULT_SOURCE
 from imaging_fhir.web.context import EXTENSION
 from tests.dicom_samples import INSTANCE, SERIES, STUDY, ct_instance, report_instance
+from tests.integration.web.answers import json_of
 from tests.samples import SAMPLES, animation, pdf, raster
 
 NUMBERS = "urn:oid:1.2.3"
@@ -26,7 +27,7 @@ EVIL = '"><img src=x onerror=alert(2)>'
 def put(client: FlaskClient, resource_type: str, resource_id: str, **content: Any) -> None:
     resource = {"resourceType": resource_type, "id": resource_id, **content}
     response = client.put(f"/fhir/{resource_type}/{resource_id}", json=resource)
-    assert response.status_code in (200, 201), response.json
+    assert response.status_code in (200, 201), response.text
 
 
 def put_jane(client: FlaskClient, **more: Any) -> None:
@@ -352,7 +353,7 @@ def test_a_document_sent_over_fhir_is_shown_too(jane: FlaskClient) -> None:
         "subject": {"reference": "Patient/jane"},
         "content": [{"attachment": {"contentType": "text/plain", "url": "https://x.example/1"}}],
     }
-    resource_id = jane.post("/fhir/DocumentReference", json=document).json["id"]
+    resource_id = json_of(jane.post("/fhir/DocumentReference", json=document))["id"]
     assert "Old letter" in words(jane.get("/chart/patients/jane"))
     shown = words(jane.get(f"/chart/documents/{resource_id}"))
     assert "It was sent over FHIR with its patient" in shown
@@ -477,7 +478,7 @@ def test_style_and_script_are_served(client: FlaskClient) -> None:
 
 
 def binary_of(client: FlaskClient, reference: str) -> str:
-    attachment = client.get(f"/fhir/{reference}").json["content"][0]["attachment"]
+    attachment = json_of(client.get(f"/fhir/{reference}"))["content"][0]["attachment"]
     thumbnail: str = attachment["extension"][0]["valueUrl"]
     return thumbnail.removeprefix("https://images.example").removesuffix("/$thumbnail")
 
@@ -496,9 +497,9 @@ def test_a_preview_of_any_frame_can_be_asked_for(jane: FlaskClient, services: Se
     pictures = {jane.get(f"{binary}/$preview?frame={frame}").data for frame in (1, 2, 3)}
     assert len(pictures) == 3
     beyond = jane.get(f"{binary}/$preview?frame=4")
-    assert (beyond.status_code, beyond.json["resourceType"]) == (404, "OperationOutcome")
+    assert (beyond.status_code, json_of(beyond)["resourceType"]) == (404, "OperationOutcome")
     wrong = jane.get(f"{binary}/$preview?frame=x")
-    assert (wrong.status_code, wrong.json["issue"][0]["expression"]) == (400, ["http.frame"])
+    assert (wrong.status_code, json_of(wrong)["issue"][0]["expression"]) == (400, ["http.frame"])
 
 
 def test_a_thumbnail_in_another_form_is_not_acceptable(
@@ -506,7 +507,7 @@ def test_a_thumbnail_in_another_form_is_not_acceptable(
 ) -> None:
     binary = binary_of(jane, send_photo(services))
     refused = jane.get(f"{binary}/$thumbnail", headers={"Accept": "application/fhir+json"})
-    assert (refused.status_code, refused.json["resourceType"]) == (406, "OperationOutcome")
+    assert (refused.status_code, json_of(refused)["resourceType"]) == (406, "OperationOutcome")
     for accepted in ("image/*", "*/*", "image/avif,image/webp,image/*;q=0.8"):
         assert jane.get(f"{binary}/$thumbnail", headers={"Accept": accepted}).status_code == 200
 
@@ -516,5 +517,5 @@ def test_what_is_no_image_has_no_thumbnail(client: FlaskClient) -> None:
     assert created.status_code == 201
     address = re.sub("/_history.*", "", created.headers["Location"].partition(".example")[2])
     refused = client.get(f"{address}/$thumbnail")
-    assert (refused.status_code, refused.json["issue"][0]["code"]) == (404, "not-found")
+    assert (refused.status_code, json_of(refused)["issue"][0]["code"]) == (404, "not-found")
     assert client.get("/fhir/Binary/none/$thumbnail").status_code == 404

@@ -108,6 +108,14 @@ def test_a_photo_shows_where_and_when_it_was_taken() -> None:
     assert (card.binary, card.badge.code) == ("b1", "photo")
 
 
+def test_the_time_of_indexing_is_not_passed_off_as_that_of_the_picture() -> None:
+    undated = photo()
+    del undated["context"], undated["content"][0]["attachment"]["creation"]
+    card = document_card(undated, ZONE)
+    assert (card.taken, card.when) == ("", "Added 12 Mar 2025, 00:00")
+    assert "2025" not in card.picture_text
+
+
 def test_a_file_kept_elsewhere_has_no_binary_here() -> None:
     assert document_card(photo(binary_url="https://x.example/files/1.jpg"), ZONE).binary is None
     assert document_card({"id": "d", "content": []}, ZONE).binary is None
@@ -127,3 +135,11 @@ def test_the_age_of_one_who_died_stands_still() -> None:
 def test_an_old_number_is_not_in_the_banner() -> None:
     numbers = [{"value": "1", "use": "old"}, {"value": "2"}, {"system": "s"}]
     assert patient_card({"id": "p", "identifier": numbers}, TODAY).identifiers == (("ID", "2"),)
+
+
+def test_the_medical_record_number_comes_first_and_no_number_twice() -> None:
+    system = "http://terminology.hl7.org/CodeSystem/v2-0203"
+    mrn = {"type": {"coding": [{"system": system, "code": "MR"}]}, "value": "7"}
+    numbers = [{"value": "7"}, {"type": {"text": "Passport"}, "value": "P1"}, mrn]
+    shown = patient_card({"id": "p", "identifier": numbers}, TODAY).identifiers
+    assert shown == (("MRN", "7"), ("Passport", "P1"))

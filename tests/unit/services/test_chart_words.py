@@ -89,7 +89,7 @@ def test_an_age_is_in_the_unit_that_fits(born: str, shown: str) -> None:
 
 def test_a_name_is_shown_family_name_first() -> None:
     name = {"family": "Okafor", "given": ["Amara", "B."], "prefix": ["Dr"], "suffix": ["MD"]}
-    assert human_name(name) == "Okafor, Dr Amara B. MD"
+    assert human_name(name) == "Okafor, Amara B. (Dr MD)"
     assert human_name({"text": "Amara Okafor"}) == "Amara Okafor"
     assert human_name({"given": ["Amara"]}) == "Amara"
 

@@ -1,0 +1,265 @@
+"""The chart in Chromium, on the demo's images: what is seen, reached by keys, and asked for."""
+
+import os
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
+
+from imaging_fhir.demo import ATTACHED, PATIENTS_FILE, demo_bundle
+from tests.e2e.server import Server
+
+WIDTHS = (1280, 390)
+ARGUMENTS = [
+    "--no-sandbox",  # as root it runs only so
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+]
+TEXT_OF_WEAK_CONTRAST = """() => {
+  const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const luminance = (colour) => {
+    const [r, g, b] = numbers(colour).map((one) => one / 255).map(
+      (one) => one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (element) => {
+    for (let one = element; one; one = one.parentElement) {
+      const colour = getComputedStyle(one).backgroundColor;
+      if (numbers(colour)[3] !== 0) return colour;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const weak = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const element = node.parentElement;
+    if (!node.textContent.trim() || !element.getClientRects().length) continue;
+    const [one, other] = [luminance(getComputedStyle(element).color), luminance(ground(element))];
+    const contrast = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+    if (contrast < 4.5) weak.push(`${node.textContent.trim()}: ${contrast.toFixed(2)}`);
+  }
+  return weak;
+}"""
+FAULTS_OF_STRUCTURE = """() => {
+  const faults = [];
+  const every = (selector) => [...document.querySelectorAll(selector)];
+  for (const one of ["main", "h1", "body > header"])
+    if (every(one).length !== 1) faults.push(`${every(one).length} ${one}`);
+  const levels = every("h1, h2, h3, h4").map((one) => Number(one.tagName[1]));
+  levels.forEach((one, at) => at && one > levels[at - 1] + 1 && faults.push(`h${one} skips`));
+  for (const one of every("img")) if (!one.alt) faults.push(`no words: ${one.src}`);
+  for (const one of every("input")) if (!one.labels.length) faults.push(`no label: ${one.name}`);
+  for (const one of every("a")) if (!one.innerText && !one.querySelector("img[alt]"))
+    faults.push(`no text: ${one.href}`);
+  const ids = every("[id]").map((one) => one.id);
+  if (new Set(ids).size !== ids.length) faults.push("an id twice");
+  for (const one of every("[aria-labelledby]"))
+    if (!document.getElementById(one.getAttribute("aria-labelledby"))) faults.push("no label");
+  return faults;
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    executable = os.environ.get("IMAGING_FHIR_TEST_CHROMIUM")
+    if not executable:
+        pytest.skip("IMAGING_FHIR_TEST_CHROMIUM is not set: `make test` provides it")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def chart(server: Server, demo_samples: dict[str, bytes]) -> str:
+    """The address of a chart with the demo's patients and images."""
+    assert server.post_fhir(demo_bundle()).status == 200
+    dicom = [content for name, content in demo_samples.items() if name.startswith("dicom/")]
+    assert server.store(*dicom).status == 202  # what is held is stored with a warning
+    for name, visit in ATTACHED.items():
+        given = {"patient": f"Patient/{visit.patient.id}", "encounter": f"Encounter/{visit.id}"}
+        assert server.import_files(demo_samples[name], **given) == [201]
+    assert len(demo_samples) == len(dicom) + len(ATTACHED) + len([PATIENTS_FILE])
+    return f"{server.address}/chart"
+
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture
+def open_page(browser: Browser, chart: str) -> Iterator[Open]:
+    """Opens pages of the chart; at the end, none may have failed or asked anybody else."""
+    contexts, faults = [], []
+
+    def open_(path: str, *, width: int = 1280, scripts: bool = True) -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, java_script_enabled=scripts
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: faults.append(message.text))
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}"))
+        page.on("request", lambda request: note_foreign(request.url, chart, faults))
+        page.goto(chart + path)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def note_foreign(url: str, chart: str, faults: list[str]) -> None:
+    if urlsplit(url).netloc != urlsplit(chart).netloc:
+        faults.append(f"foreign: {url}")
+
+
+def load_pictures(page: Page) -> list[int]:
+    """The width of each picture once it is there; those below the window are loaded by looking."""
+    pictures = page.locator("main img")
+    for number in range(pictures.count()):
+        pictures.nth(number).scroll_into_view_if_needed()
+        page.wait_for_function(
+            "(number) => document.querySelectorAll('main img')[number].complete", arg=number
+        )
+    return [
+        int(pictures.nth(n).evaluate("img => img.naturalWidth")) for n in range(pictures.count())
+    ]
+
+
+def box(locator: Locator) -> tuple[float, float, float, float]:
+    found = locator.bounding_box()
+    assert found is not None
+    return found["x"], found["y"], found["width"], found["height"]
+
+
+EACH_PAGE = {
+    "patients": ("", None),
+    "timeline": ("/patients/demo-lindqvist", None),
+    "filtered": ("/patients/demo-lindqvist?show=photo", None),
+    "study": ("/patients/demo-okafor", "CT of the chest"),
+    "document": ("/patients/demo-lindqvist", "PDF document"),
+    "held": ("/held", None),
+    "held item": ("/held", "Name, birth date or sex contradict the identifier"),
+}
+
+
+def each_page(open_page: Open, name: str, width: int) -> Page:
+    path, link = EACH_PAGE[name]
+    page = open_page(path, width=width)
+    if link:
+        page.get_by_role("link", name=link, exact=True).first.click()
+        page.wait_for_load_state()
+    return page
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", EACH_PAGE)
+def test_a_page_fits_is_readable_and_well_built(open_page: Open, name: str, width: int) -> None:
+    page = each_page(open_page, name, width)
+    load_pictures(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(TEXT_OF_WEAK_CONTRAST) == []
+    assert page.evaluate(FAULTS_OF_STRUCTURE) == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_picture_of_the_timeline_appears(open_page: Open, width: int) -> None:
+    page = open_page("/patients/demo-lindqvist", width=width)
+    widths = load_pictures(page)
+    assert len(widths) == 4
+    assert min(widths) > 100
+
+
+def test_a_photo_and_a_letter_of_one_visit_are_side_by_side(open_page: Open) -> None:
+    page = open_page("/patients/demo-lindqvist")
+    visit = page.locator(".group", has_text="2 Apr 2025")
+    photo, letter = box(visit.locator(".card").nth(0)), box(visit.locator(".card").nth(1))
+    assert photo[1] == letter[1]
+    assert photo[0] + photo[2] <= letter[0]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_patient_stays_in_sight(open_page: Open, width: int) -> None:
+    page = open_page("/patients/demo-lindqvist", width=width)
+    load_pictures(page)
+    page.set_viewport_size({"width": width, "height": 500})
+    page.mouse.wheel(0, 5000)
+    page.wait_for_function("() => scrollY > 50")
+    assert 0 <= box(page.locator(".banner"))[1] < 5
+    assert "Lindqvist, Jonas" in page.locator(".banner").inner_text()
+
+
+def test_a_patient_is_found_and_an_image_opened_by_keys_alone(open_page: Open) -> None:
+    page = open_page("")
+    keys = page.keyboard
+    keys.press("Tab")
+    assert page.evaluate("document.activeElement.innerText") == "Skip to content"
+    keys.press("Enter")
+    keys.press("Tab")
+    keys.type("okafor")
+    keys.press("Enter")
+    page.get_by_text("1 patient found").wait_for()
+    assert "okafor" not in page.url
+    tab_to(page, "Okafor, Amara")
+    keys.press("Enter")
+    page.get_by_role("heading", name="Images by visit").wait_for()
+    tab_to(page, "CT of the chest")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineWidth") == "3px"
+    keys.press("Enter")
+    page.get_by_role("heading", name="Why it is filed here").wait_for()
+
+
+def tab_to(page: Page, text: str) -> None:
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.innerText").strip() == text:
+            return
+    raise AssertionError(f"{text} is not reached by Tab")
+
+
+def open_series(page: Page) -> None:
+    page.get_by_role("link", name="CT of the chest", exact=True).click()
+    page.locator(".thumb").first.click()
+    page.locator(".viewer img").wait_for()
+
+
+def test_arrow_keys_leaf_through_a_series(open_page: Open) -> None:
+    page = open_page("/patients/demo-okafor")
+    open_series(page)
+    assert "Image 21 of 40" in page.locator(".where").inner_text()
+    load_pictures(page)
+    page.keyboard.press("ArrowRight")
+    page.get_by_text("Image 22 of 40").wait_for()
+    assert load_pictures(page)[0] >= 256
+    page.keyboard.press("ArrowLeft")
+    page.get_by_text("Image 21 of 40").wait_for()
+    assert load_pictures(page)[0] >= 256
+
+
+def test_everything_works_without_scripts(open_page: Open) -> None:
+    page = open_page("", scripts=False)
+    page.get_by_label("Name").fill("okafor")
+    page.get_by_role("button", name="Find").click()
+    page.get_by_role("link", name="Okafor, Amara").click()
+    page.get_by_role("link", name="Magnetic resonance").click()
+    assert page.locator(".card").count() == 1
+    page.get_by_role("link", name="Show all images").click()
+    open_series(page)
+    page.get_by_role("link", name="Next").click()
+    page.get_by_text("Image 22 of 40").wait_for()
+
+
+def test_a_held_image_is_nobodys_but_can_be_read_about(open_page: Open) -> None:
+    page = open_page("")
+    page.get_by_role("link", name="1 image is held").click()
+    page.get_by_role("link", name="Name, birth date or sex contradict the identifier").click()
+    assert "demographics-disagree" in page.locator("main").inner_text()
+    assert load_pictures(page)[0] > 100
+    page.get_by_role("link", name="Images of this patient").click()
+    assert "Mammography, repeated" not in page.locator("main").inner_text()
