@@ -1,5 +1,6 @@
 """A production server for a module's tests; parametrised indirectly, it gets settings."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def server(
         yield started
     finally:
         started.stop()
+        shutil.rmtree(started.data_dir)  # it can be large
 
 
 @pytest.fixture
@@ -41,3 +43,4 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
     finally:
         for one in started:
             one.stop()
+            shutil.rmtree(one.data_dir)

@@ -22,7 +22,7 @@ DICOM, FHIR_JSON = "application/dicom", "application/fhir+json"
 @dataclass(frozen=True)
 class Answer:
     status: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str]  # by their names in small letters
     body: bytes
 
     def json(self) -> Any:
@@ -113,7 +113,8 @@ class Server:
         try:
             connection.request(method, path, body=body, headers=dict(headers or {}))
             answer = connection.getresponse()
-            return Answer(answer.status, dict(answer.getheaders()), answer.read())
+            named = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, named, answer.read())
         except http.client.HTTPException as error:
             raise ConnectionError(repr(error)) from error
         finally:
