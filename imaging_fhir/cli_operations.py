@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from imaging_fhir.services.composition import open_blob_store
 from imaging_fhir.services.doctor import doctor
 from imaging_fhir.services.erase import Erase, Erasure
 from imaging_fhir.services.indexing import entries_of
+from imaging_fhir.settings import zone
 from imaging_fhir.storage import tombstones
 from imaging_fhir.storage.database import Database
 
@@ -27,7 +29,11 @@ MEBIBYTE = 1024**2
 def check(context: click.Context, deep: bool, repair: bool) -> None:
     """Compare blobs, index and resources, and report what disagrees."""
     with running() as services:
-        checking = Check(database=services.database, store=services.blobs, recompute=entries_of)
+        checking = Check(
+            database=services.database,
+            store=services.blobs,
+            recompute=partial(entries_of, zone=zone(services.settings.time_zone)),
+        )
         unmended = report(checking.run(deep=deep, repair=repair))
     context.exit(SOME_FAILED if unmended else 0)
 

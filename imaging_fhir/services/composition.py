@@ -93,7 +93,7 @@ def build_services(settings: Settings) -> Services:
         quiet_milliseconds=quiet_milliseconds,
         new_id=new_id,
     )
-    document_filing = DocumentFiling(linking=linking, new_id=new_id)
+    document_filing = DocumentFiling(linking=linking, new_id=new_id, zone=zone(settings.time_zone))
     studies = Studies(max_instances=settings.max_instances_in_study)
     relinking = Relinking(assembler=studies, studies=filing, documents=document_filing)
     pictures = Pictures(database=database, store=blobs)

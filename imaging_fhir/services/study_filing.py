@@ -16,7 +16,7 @@ from imaging_fhir.fhir.imaging_study import (
     imaging_study_series_head,
 )
 from imaging_fhir.fhir.patient import is_provisional, subject_reference
-from imaging_fhir.fhir.search_index import index_entries, study_entries
+from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.task import held_task
 from imaging_fhir.model.codec import ROOT_PLACEHOLDER, Resource, decode, decode_as, encode
 from imaging_fhir.model.link import Given, Link
@@ -25,6 +25,7 @@ from imaging_fhir.model.person import Person, Visit
 from imaging_fhir.model.study import ReadWarning, SeriesAttributes, StudyAttributes
 from imaging_fhir.services import demographics
 from imaging_fhir.services.arrival import ComparisonNeeded, DicomArrival, Filed
+from imaging_fhir.services.indexing import entries_of_study
 from imaging_fhir.services.linking import Evidence, Linking
 from imaging_fhir.services.moments import zone_of
 from imaging_fhir.services.provisional import make_provisional
@@ -175,6 +176,7 @@ class StudyFiling:
         overlay["meta"] = {**overlay.get("meta", {}), "tag": [DISPUTED]}
         dicom_index.change_study(transaction, existing.pk, overlay=encode(overlay))
         self.bump(transaction, existing)
+        self.index(transaction, existing)
 
     def kept_already(
         self, transaction: Transaction, study: AnyRow, arrival: DicomArrival, blob: int, sha: str
@@ -360,8 +362,7 @@ class StudyFiling:
         if study.state != "filed" or study.deleted:
             return
         study = dicom_index.study_by_pk(transaction.connection, study.pk)
-        series = dicom_index.series_of_study(transaction.connection, study.pk)
-        entries = study_entries(decode(study.head), [decode(row.head) for row in series])
+        entries = entries_of_study(transaction.connection, study)
         search_index.replace(transaction, study.rid, "ImagingStudy", entries)
 
     def bump(self, transaction: Transaction, study: AnyRow) -> None:

@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from imaging_fhir.settings import Source
+from imaging_fhir.storage import resources
+from imaging_fhir.storage.schema import token_index
 from tests.dicom_samples import ct_instance
 from tests.house import HOSPITAL, ORDERS, VISITS, House, build_house, issued_by
 from tests.samples import SAMPLES
@@ -365,3 +368,18 @@ def test_the_version_before_a_move_stays_in_the_history(house: House) -> None:
     before, after = house.versions(outcome.location)[::-1]
     assert "encounter" not in before
     assert after["encounter"]["reference"] == "Encounter/visit"
+
+
+def test_a_disputed_study_is_found_by_its_tag(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    house.patient("john", "4712", name=[{"family": "Doe"}])
+    filed = house.send(ct())
+    house.send(ct(SOPInstanceUID="1.2.9.2", PatientID="4712", PatientName="Doe^J", PatientSex=""))
+    with house.database.read() as connection:
+        rid = resources.read(connection, "ImagingStudy", str(filed.study_instance_uid)).rid
+        found = connection.execute(
+            select(token_index.c.folded).where(
+                token_index.c.rid == rid, token_index.c.parameter == "ImagingStudy._tag"
+            )
+        )
+        assert [row.folded for row in found] == ["disputed"]
