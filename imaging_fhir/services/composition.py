@@ -86,14 +86,14 @@ def build_services(settings: Settings) -> Services:
     blobs = open_blob_store(settings)
     site = Site.from_file(settings.site_file)
     quiet_milliseconds = settings.quiet_seconds * 1000
-    linking = Linking(site)
+    linking = Linking(site, zone=zone(settings.time_zone))
     filing = StudyFiling(
         linking=linking,
         archive_endpoint=ARCHIVE_ENDPOINT,
         quiet_milliseconds=quiet_milliseconds,
         new_id=new_id,
     )
-    document_filing = DocumentFiling(linking=linking, new_id=new_id, zone=zone(settings.time_zone))
+    document_filing = DocumentFiling(linking=linking, new_id=new_id)
     studies = Studies(max_instances=settings.max_instances_in_study)
     relinking = Relinking(assembler=studies, studies=filing, documents=document_filing)
     pictures = Pictures(database=database, store=blobs)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 
 from imaging_fhir.fhir.datatypes import without_empty
 from imaging_fhir.fhir.document_reference import document_reference
@@ -29,7 +29,6 @@ ALREADY_KEPT = "The same file is kept already for this patient and visit."
 class DocumentFiling:
     linking: Linking
     new_id: Callable[[], str]
-    zone: tzinfo | None = None  # of the site: what a date without a time is found by
 
     def file(self, transaction: Transaction, arrival: DocumentArrival, blob: int) -> Filed:
         """Index the document whose bytes are that blob; InvalidRequest for a wrong `given`."""
@@ -107,7 +106,7 @@ class DocumentFiling:
             {**content, "subject": self.subject(transaction, link), "context": context}
         )
         if moved != content:
-            entries = index_entries("DocumentReference", moved, zone=self.zone)
+            entries = index_entries("DocumentReference", moved, zone=self.linking.zone)
             resources.put(transaction, "DocumentReference", content["id"], moved, entries)
 
     def subject(self, transaction: Transaction, link: Link) -> Resource:
@@ -141,7 +140,7 @@ class DocumentFiling:
         binary = resources.put(transaction, "Binary", binary_id, content, ())
         binaries.put_content(transaction, binary.rid, blob, arrival.document.media_type)
         reference = self.reference(transaction, link, arrival, binary_id, subject)
-        entries = index_entries("DocumentReference", reference, zone=self.zone)
+        entries = index_entries("DocumentReference", reference, zone=self.linking.zone)
         return resources.put(transaction, "DocumentReference", resource_id, reference, entries).rid
 
     def reference(

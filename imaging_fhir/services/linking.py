@@ -64,8 +64,9 @@ class EncounterMatch:
 
 
 class Linking:
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, *, zone: tzinfo | None = None) -> None:
         self.site = site
+        self.zone = zone  # of the site: whose days a date without a time is found by
 
     def system_of(self, issuer: Issuer | None) -> str | None:
         """The identifier system of an assigning authority, None where it is not known."""

@@ -38,6 +38,6 @@ def make_provisional(
         "Patient",
         f"{PREFIX}{uuid4()}",
         content,
-        index_entries("Patient", content),
+        index_entries("Patient", content, zone=linking.zone),
     )
     return replace(link, patient=stored.reference)

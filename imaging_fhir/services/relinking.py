@@ -1,6 +1,7 @@
 """News of a patient, a visit or an order: what waits for it is matched again."""
 
 from dataclasses import dataclass
+from datetime import tzinfo
 
 from imaging_fhir.fhir.patient import is_provisional
 from imaging_fhir.fhir.search_index import index_entries
@@ -93,7 +94,9 @@ class Relinking:
             link = self.without_broken_visit(transaction, old, link)
         self.store(transaction, row.pk, merged, link)
         if old.patient != link.patient:
-            retire_provisional(transaction, old.patient, link.patient)
+            retire_provisional(
+                transaction, old.patient, link.patient, zone=self.studies.linking.zone
+            )
 
     def without_broken_visit(self, transaction: Transaction, old: Link, news: Link) -> Link:
         """The image stays with its Patient; a visit of somebody else, it loses."""
@@ -192,7 +195,9 @@ def may_move(current: Resource | None, link: Link) -> bool:
     return current is None or is_provisional(current) or current["id"] == id_of(link.patient)
 
 
-def retire_provisional(transaction: Transaction, old: str | None, successor: str | None) -> None:
+def retire_provisional(
+    transaction: Transaction, old: str | None, successor: str | None, *, zone: tzinfo | None
+) -> None:
     """A provisional Patient whose images have all moved on is replaced by the real one."""
     patient_id = id_of(old) or ""
     patient = resources.find_content(transaction.connection, "Patient", patient_id)
@@ -202,5 +207,5 @@ def retire_provisional(transaction: Transaction, old: str | None, successor: str
         return
     patient["active"] = False
     patient["link"] = [{"other": {"reference": successor}, "type": "replaced-by"}]
-    entries = index_entries("Patient", patient)
+    entries = index_entries("Patient", patient, zone=zone)
     resources.put(transaction, "Patient", patient_id, patient, entries)
