@@ -124,7 +124,8 @@ class Chart:
 
     def listed(self, connection: Connection, patient: Resource) -> ListedPatient:
         studies, documents = self.cards(connection, patient["id"])
-        newest = max((*studies, *documents), key=lambda card: card.sort_key, default=None)
+        cards: list[StudyCard | DocumentCard] = [*studies, *documents]
+        newest = max(cards, key=lambda card: card.sort_key, default=None)
         return ListedPatient(
             patient=patient_card(patient, self.today()),
             studies=len(studies),

@@ -292,7 +292,8 @@ def time_of_capture(content: Resource, attachment: Resource) -> str:
 
 def binary_id(attachment: Resource) -> str | None:
     """Of an attachment kept here: its address ends in Binary/<id>."""
-    *_, type_name, found = ("", "", *attachment.get("url", "").split("/"))
+    address: str = attachment.get("url", "")
+    *_, type_name, found = ("", "", *address.split("/"))
     return found if type_name == "Binary" and found else None
 
 

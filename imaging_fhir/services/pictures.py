@@ -1,4 +1,4 @@
-"""Thumbnails and previews: made once, in a limited process, and kept beside the image."""
+"""Thumbnails and previews, made in a limited process; a thumbnail once, and then kept."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -47,8 +47,11 @@ class Pictures:
             result = StoredRendition(media_type=made.media_type, body=made.content, error=None)
         except (UnsupportedImage, UnreadableImage) as error:
             result = StoredRendition(media_type="", body=None, error=str(error))
-        with suppress(BlobIsDead):  # erased meanwhile: the picture goes with it
-            self.database.write(lambda transaction: keep(transaction, blob, kind, frame, result))
+        if (
+            kind == "thumbnail"
+        ):  # one for each picture; a preview for every slice seen would pile up
+            with suppress(BlobIsDead):  # erased meanwhile: the picture goes with it
+                self.database.write(lambda tx: keep(tx, blob, kind, frame, result))
         return result
 
     def of_series(self, series: int) -> None:

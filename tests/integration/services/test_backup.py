@@ -13,6 +13,7 @@ from psycopg.sql import SQL, Identifier
 from sqlalchemy import select
 
 from imaging_fhir.errors import InvalidRequest, InvalidSetting
+from imaging_fhir.model.blob import Blob
 from imaging_fhir.services.backup import Backup, restore
 from imaging_fhir.services.cleanup import CleanUp
 from imaging_fhir.services.erase import Erase
@@ -83,7 +84,7 @@ def test_what_was_backed_up_is_restored_row_for_row_and_byte_for_byte(
     }
 
 
-def content(store: FolderBlobStore, blob: blobs.Blob) -> bytes:
+def content(store: FolderBlobStore, blob: Blob) -> bytes:
     with store.open(blob) as stream:
         return stream.read()
 

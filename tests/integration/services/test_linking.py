@@ -14,7 +14,7 @@ from tests.dicom_samples import ct_instance
 from tests.house import HOSPITAL, ORDERS, VISITS, House, build_house, issued_by
 from tests.samples import SAMPLES
 
-JANE = {
+JANE: dict[str, Any] = {
     "name": [{"family": "Roe", "given": ["Jane"]}],
     "birthDate": "1975-03-14",
     "gender": "female",

@@ -6,7 +6,7 @@ from imaging_fhir.services.demographics import disagreement
 
 
 def person(family: str | None = None, given: str = "", **values: str) -> Person:
-    names = ()
+    names: tuple[PersonName, ...] = ()
     if family is not None:
         group = NameComponents(family=family, given=(given,) if given else ())
         names = (PersonName(alphabetic=group),)

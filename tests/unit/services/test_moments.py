@@ -8,8 +8,8 @@ HOUR = 3_600_000_000
 DAY = 24 * HOUR
 
 
-def at(*parts: int) -> int:
-    return micros(datetime(*parts, tzinfo=UTC))  # type: ignore[misc]
+def at(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> int:
+    return micros(datetime(year, month, day, hour, minute, tzinfo=UTC))
 
 
 def test_a_time_with_its_own_offset_is_one_moment() -> None:
