@@ -1,5 +1,6 @@
 """The production server: granian, with web processes that share nothing but the database."""
 
+import multiprocessing
 import os
 import tempfile
 from collections.abc import Mapping
@@ -22,6 +23,9 @@ def serve(settings: Settings) -> None:
     require_safe_address(settings)
     with tempfile.TemporaryDirectory(prefix="imaging-fhir-metrics-") as counters:
         os.environ.update(environment(settings), PROMETHEUS_MULTIPROC_DIR=counters)
+        # A forked process would have this one's imports, made before the folder of counters was
+        # known, and its open databases, which SQLite forbids.
+        multiprocessing.set_start_method("spawn", force=True)
         server(settings).serve()
 
 
