@@ -24,6 +24,12 @@ def entries_of(
     return None if study is None else entries_of_study(connection, study)
 
 
+def entries_of_series(connection: Connection, study: AnyRow, series: int) -> Sequence[IndexEntry]:
+    """What one series adds to its ImagingStudy's."""
+    head = decode(dicom_index.series_by_pk(connection, series).head)
+    return study_entries({}, [head], zone=zone_of(study.zone))
+
+
 def entries_of_study(connection: Connection, study: AnyRow) -> Sequence[IndexEntry]:
     """Of an ImagingStudy, from its fragments and what users edited."""
     head = decode(study.head)

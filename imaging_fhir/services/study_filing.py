@@ -25,7 +25,7 @@ from imaging_fhir.model.person import Person, Visit
 from imaging_fhir.model.study import ReadWarning, SeriesAttributes, StudyAttributes
 from imaging_fhir.services import demographics
 from imaging_fhir.services.arrival import ComparisonNeeded, DicomArrival, Filed
-from imaging_fhir.services.indexing import entries_of_study
+from imaging_fhir.services.indexing import entries_of_series, entries_of_study
 from imaging_fhir.services.linking import Evidence, Linking
 from imaging_fhir.services.moments import zone_of
 from imaging_fhir.services.provisional import make_provisional
@@ -266,8 +266,10 @@ class StudyFiling:
             study = self.link_again(transaction, study, merged)
         if changed or modality:
             self.write_head(transaction, study, merged)
-        if changed or modality or of_series is None or of_series.changed:
+        if changed or modality or (of_series is not None and of_series.changed):
             self.index(transaction, study)
+        elif of_series is None:
+            self.index_series(transaction, study, series)
         if study.state == "filed" and study.number_of_instances:
             self.bump(transaction, study)
         return self.answer(
@@ -364,6 +366,12 @@ class StudyFiling:
         study = dicom_index.study_by_pk(transaction.connection, study.pk)
         entries = entries_of_study(transaction.connection, study)
         search_index.replace(transaction, study.rid, "ImagingStudy", entries)
+
+    def index_series(self, transaction: Transaction, study: AnyRow, series: int) -> None:
+        """One more series, at a cost that does not depend on how many there are."""
+        if study.state == "filed" and not study.deleted:
+            entries = entries_of_series(transaction.connection, study, series)
+            search_index.add(transaction, study.rid, "ImagingStudy", entries)
 
     def bump(self, transaction: Transaction, study: AnyRow) -> None:
         """The ImagingStudy's next version, assembled when it is read."""

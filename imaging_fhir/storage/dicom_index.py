@@ -180,6 +180,10 @@ def find_series(connection: Connection, study_pk: int, series_instance_uid: str)
     return SERIES.first(connection, study=study_pk, series_instance_uid=series_instance_uid)
 
 
+def series_by_pk(connection: Connection, pk: int) -> AnyRow:
+    return connection.execute(select(series).where(series.c.pk == pk)).one()
+
+
 def series_of_study(connection: Connection, study_pk: int) -> Sequence[AnyRow]:
     return connection.execute(SERIES_OF_STUDY, {"study": study_pk}).all()
 

@@ -79,12 +79,26 @@ def replace(
     transaction: Transaction, rid: int, resource_type: str, entries: Iterable[IndexEntry]
 ) -> None:
     """Let the resource be found by these entries alone; a table that has them is left as it is."""
+    for table, rows in by_table(resource_type, entries).items():
+        replace_rows(transaction, rid, table, rows)
+
+
+def add(
+    transaction: Transaction, rid: int, resource_type: str, entries: Iterable[IndexEntry]
+) -> None:
+    """Let the resource be found by these entries too."""
+    for table, rows in by_table(resource_type, entries).items():
+        if rows:
+            present = {tuple(row) for row in transaction.execute(ROWS[table], {"row": rid})}
+            insert_rows(transaction, rid, table, [row for row in rows if row not in present])
+
+
+def by_table(resource_type: str, entries: Iterable[IndexEntry]) -> dict[Table, list[Row]]:
     wanted: dict[Table, list[Row]] = {table: [] for table in INDEX_TABLES}
     for entry in entries:
         table, row = row_of(resource_type, entry)
         wanted[table].append(row)
-    for table, rows in wanted.items():
-        replace_rows(transaction, rid, table, rows)
+    return wanted
 
 
 def replace_rows(transaction: Transaction, rid: int, table: Table, rows: list[Row]) -> None:
@@ -94,8 +108,12 @@ def replace_rows(transaction: Transaction, rid: int, table: Table, rows: list[Ro
     if present - Counter(rows):
         transaction.execute(REMOVALS[table], {"row": rid})
         added = Counter(rows)
-    if added:
-        values = [dict(zip(COLUMNS[table], row, strict=True), rid=rid) for row in added.elements()]
+    insert_rows(transaction, rid, table, list(added.elements()))
+
+
+def insert_rows(transaction: Transaction, rid: int, table: Table, rows: list[Row]) -> None:
+    if rows:
+        values = [dict(zip(COLUMNS[table], row, strict=True), rid=rid) for row in rows]
         transaction.execute(INSERTS[table], values)
 
 

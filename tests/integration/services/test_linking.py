@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from imaging_fhir.model.search import TokenEntry
+from imaging_fhir.services.indexing import entries_of
 from imaging_fhir.settings import Source
-from imaging_fhir.storage import resources
+from imaging_fhir.storage import resources, schema
 from imaging_fhir.storage.schema import token_index
 from tests.dicom_samples import ct_instance
 from tests.house import HOSPITAL, ORDERS, VISITS, House, build_house, issued_by
@@ -383,3 +385,36 @@ def test_a_disputed_study_is_found_by_its_tag(house: House) -> None:
             )
         )
         assert [row.folded for row in found] == ["disputed"]
+
+
+def test_every_series_of_a_study_is_found_however_it_came(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    parts = [("1", "CT", "CHEST"), ("2", "CT", "HEAD"), ("3", "PT", "CHEST"), ("4", "PT", "")]
+    for number, modality, part in parts[::-1]:
+        house.send(
+            ct(
+                SeriesInstanceUID=f"1.2.3.{number}",
+                SOPInstanceUID=f"1.2.3.{number}.1",
+                SeriesNumber=number,
+                Modality=modality,
+                BodyPartExamined=part,
+            )
+        )
+    with house.database.read() as connection:
+        study = connection.execute(select(schema.study)).one()
+        found = connection.execute(
+            select(token_index.c.parameter, token_index.c.folded).where(
+                token_index.c.rid == study.rid,
+                token_index.c.parameter.in_(["ImagingStudy.modality", "ImagingStudy.bodysite"]),
+            )
+        )
+        stored = resources.read(connection, "ImagingStudy", study.study_instance_uid)
+        entries = entries_of(connection, stored)
+    assert entries is not None
+    expected = {
+        (f"ImagingStudy.{entry.parameter}", entry.value.lower())
+        for entry in entries
+        if isinstance(entry, TokenEntry) and entry.parameter in ("modality", "bodysite")
+    }
+    assert {tuple(row) for row in found} == expected
+    assert {value for name, value in expected if name.endswith("modality")} == {"ct", "pt"}
