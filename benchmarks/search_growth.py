@@ -1,6 +1,6 @@
 """How long searches take as studies grow: for results of one size, at 1,000 to 100,000 studies.
 
-    python benchmarks/search_growth.py [--plans] [URL]
+    python -m benchmarks.search_growth [--plans] [URL]
 
 An empty SQLite file is filled for each size, or the empty PostgreSQL database of the URL; each
 line is a search with its median in milliseconds at each size.
@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, event, insert, text
 
+from benchmarks.report import Measured, ratio
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.search_query import parse_query
 from imaging_fhir.model.codec import Resource
@@ -72,6 +73,24 @@ def main(arguments: list[str]) -> None:
     print(f"{'milliseconds at':32}" + "".join(f"{size:>12,}" for size in SIZES))
     for name, found in times.items():
         print(f"{name:32}" + "".join(f"{value:12.2f}" for value in found))
+
+
+def results(folder: Path, sizes: tuple[int, ...]) -> Iterator[Measured]:
+    """The searches that clients do most, on SQLite, with the growth of each."""
+    names = ("patient", "encounter", "identifier")
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for size in sizes:
+        database = fresh(f"sqlite:///{folder}/{size}.db", size)
+        for name in names:
+            times[name].append(measured(database, query(SEARCHES[name])))
+        database.close()
+    for name in names:
+        found = [
+            Measured(name=f"search by {name}, {size} studies", unit="ms", values=(value,))
+            for size, value in zip(sizes, times[name], strict=True)
+        ]
+        yield from found
+        yield ratio(f"search by {name}, {sizes[-1]} / {sizes[0]}", found[-1], found[0], "at most 2")
 
 
 def query(address: str) -> Query:

@@ -1,0 +1,1 @@
+"""Repeatable measurements of what the service does most, each with its growth."""

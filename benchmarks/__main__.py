@@ -1,0 +1,56 @@
+"""python -m benchmarks [--smoke | --long] [--json] [PART ...]
+
+Parts: ingest, growth, folder, reads, search, sustained; all but the last by default, which takes
+20,000 instances (10 GB of disk for each server, removed afterwards) and comes with --long.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from benchmarks import ingest, reads, search_growth
+from benchmarks.report import Measured, as_json, as_table
+
+Part = Callable[[Path], Iterable[Measured]]
+PARTS: dict[str, Part] = {
+    "ingest": lambda root: ingest.compared(root, count=2_000, burst=600, rounds=3),
+    "growth": lambda root: ingest.growth(root, sizes=(100, 1_000, 10_000), rounds=10),
+    "folder": lambda root: ingest.from_folder(root, count=600),
+    "reads": lambda root: reads.reads(root, instances=1_000, seconds=5, rounds=3),
+    "search": lambda root: search_growth.results(root, (1_000, 10_000, 100_000)),
+}
+LONG: dict[str, Part] = {"sustained": lambda root: ingest.sustained(root, count=20_000)}
+SMOKE: dict[str, Part] = {
+    "ingest": lambda root: ingest.compared(root, count=8, burst=4, rounds=1),
+    "growth": lambda root: ingest.growth(root, sizes=(8, 16), rounds=1),
+    "folder": lambda root: ingest.from_folder(root, count=4),
+    "reads": lambda root: reads.reads(root, instances=4, seconds=0.2, rounds=1),
+    "search": lambda root: search_growth.results(root, (1_000,)),
+    "sustained": lambda root: ingest.sustained(root, count=8),
+}
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[[], *SMOKE], metavar="PART")
+    parser.add_argument("--smoke", action="store_true", help="only see that everything runs")
+    parser.add_argument("--long", action="store_true", help="the sustained run too")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    given = parser.parse_args(arguments)
+    known = SMOKE if given.smoke else PARTS | LONG
+    chosen = given.parts or (PARTS | LONG if given.long else SMOKE if given.smoke else PARTS)
+    results = list(measured(known, chosen))
+    print(as_json(results) if given.json else as_table(results))
+
+
+def measured(known: dict[str, Part], chosen: Iterable[str]) -> Iterator[Measured]:
+    for name in chosen:
+        print(f"{name} ...", file=sys.stderr)
+        with tempfile.TemporaryDirectory(prefix="imaging-fhir-benchmark-") as folder:
+            yield from known[name](Path(folder))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
