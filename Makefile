@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PREPARE := $(PYTHON) .ci/prepare.py
 WITH_SERVICES := $(BIN)/python tests/services.py
-PYTEST := $(BIN)/pytest -n 2
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long lint format bench upgrade clean package dev
