@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -151,13 +152,20 @@ class Database:
         return NEXT_STAMP.number(connection, now=self.clock())
 
 
+@lru_cache(maxsize=16)
+def lock_file(url: str) -> str | None:
+    parsed = make_url(url)
+    return f"{parsed.database}.lock" if parsed.get_backend_name() == "sqlite" else None
+
+
 @contextmanager
 def write_lock(url: str) -> Iterator[None]:
     """Between processes on one SQLite file: wait asleep, where SQLite's own wait polls."""
-    if make_url(url).get_backend_name() != "sqlite":
+    path = lock_file(url)
+    if path is None:
         yield
         return
-    descriptor = os.open(f"{make_url(url).database}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
