@@ -10,7 +10,7 @@ ENV PATH=/opt/imaging-fhir/bin:$PATH
 COPY pyproject.toml constraints.txt ./
 RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > requirements.txt \
  && pip install --no-cache-dir --constraint constraints.txt --requirement requirements.txt
-COPY README.md ./
+COPY README.md LICENSE ./
 COPY imaging_fhir imaging_fhir
 RUN pip install --no-cache-dir --no-deps .
 
