@@ -34,3 +34,8 @@ class Link:
     encounter_identifier: tuple[str | None, str] | None = None  # (system, value) nobody knows yet
     based_on: tuple[str, ...] = ()  # ServiceRequest/<id> of the orders that are known
     awaited: tuple[tuple[str, str, str], ...] = field(default=())  # (type, system, value)
+
+
+def id_of(reference: str | None) -> str | None:
+    """`5` of `Patient/5`."""
+    return None if reference is None else reference.rpartition("/")[2]

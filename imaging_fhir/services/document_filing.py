@@ -11,12 +11,12 @@ from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.task import held_task
 from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource, decode_as, encode
 from imaging_fhir.model.document import Document
-from imaging_fhir.model.link import Given, Link
+from imaging_fhir.model.link import Given, Link, id_of
 from imaging_fhir.model.study import LocalDateTime
 from imaging_fhir.services.arrival import DocumentArrival, Filed
 from imaging_fhir.services.linking import Evidence, Linking
 from imaging_fhir.services.moments import zone_of
-from imaging_fhir.services.study_filing import encounter_reference, id_of
+from imaging_fhir.services.study_filing import encounter_reference
 from imaging_fhir.settings import Source
 from imaging_fhir.storage import binaries, dicom_index, documents, jobs, resources
 from imaging_fhir.storage.database import AnyRow, Transaction
@@ -101,9 +101,13 @@ class DocumentFiling:
         content = resources.content_of(transaction.connection, rid)
         encounter = encounter_reference(link)
         context = dict(content.get("context", {}))
-        context["encounter"] = [encounter] if encounter else []
+        context["encounter"] = [encounter] if encounter else None
         moved = without_empty(
-            {**content, "subject": self.subject(transaction, link), "context": context}
+            {
+                **content,
+                "subject": self.subject(transaction, link),
+                "context": without_empty(context),
+            }
         )
         if moved != content:
             entries = index_entries("DocumentReference", moved, zone=self.linking.zone)
@@ -175,7 +179,9 @@ class DocumentFiling:
 
 
 def complete_task(transaction: Transaction, rid: int) -> None:
-    """The held item is dealt with."""
+    """The held item is dealt with; it may have been deleted meanwhile."""
+    if resources.find_by_rid(transaction.connection, rid).deleted:
+        return
     task = resources.content_of(transaction.connection, rid)
     task["status"] = "completed"
     resources.put(transaction, "Task", task["id"], task, index_entries("Task", task))

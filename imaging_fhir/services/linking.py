@@ -91,7 +91,8 @@ class Linking:
     def link(self, connection: Connection, evidence: Evidence) -> Link:
         """The decision; raise InvalidRequest where what the caller gave contradicts itself."""
         match = self.match_patient(connection, evidence)
-        awaited = [("Patient", *number) for number in self.patient_numbers(evidence)]
+        numbers = self.patient_numbers(evidence.person, evidence.source)
+        awaited = [("Patient", *number) for number in numbers]
         if match.held:
             return Link(
                 state="held",
@@ -121,19 +122,43 @@ class Linking:
             awaited=tuple(([] if settled else awaited) + self.awaited_visits(evidence)),
         )
 
-    def patient_numbers(self, evidence: Evidence) -> tuple[tuple[str, str], ...]:
-        if evidence.person.is_placeholder:
+    def link_kept(self, connection: Connection, evidence: Evidence) -> Link:
+        """The decision about what is kept already: what was given may not hold any more."""
+        try:
+            return self.link(connection, evidence)
+        except InvalidRequest:
+            return Link(
+                state="held",
+                patient_rule="given-no-longer-holds",
+                patient_reason=GIVEN_NO_LONGER,
+            )
+
+    def patient_numbers(self, person: Person, source: Source) -> tuple[tuple[str, str], ...]:
+        if person.is_placeholder:
             return ()
-        return self.numbers(evidence.person.identifiers, evidence.source.patient_id_system)
+        return self.numbers(person.identifiers, source.patient_id_system)
+
+    def share_a_number(self, one: Person, other: Person) -> bool:
+        """The same value; and not given by two issuers, where both are named."""
+        return any(
+            mine.value == yours.value and self.may_be_one(mine.issuer, yours.issuer)
+            for mine in one.identifiers
+            for yours in other.identifiers
+        )
+
+    def may_be_one(self, one: Issuer | None, other: Issuer | None) -> bool:
+        if one is None or other is None or one == other:
+            return True
+        system = self.system_of(one)
+        return system is not None and system == self.system_of(other)
 
     def match_patient(self, connection: Connection, evidence: Evidence) -> PatientMatch:
         by_number = self.by_number(connection, evidence)
-        if evidence.given.patient is None:
-            return by_number
-        return self.by_given(connection, evidence, by_number)
+        given = self.given_patient(connection, evidence.given)
+        return by_number if given is None else self.by_given(evidence, given, by_number)
 
     def by_number(self, connection: Connection, evidence: Evidence) -> PatientMatch:
-        numbers = self.patient_numbers(evidence)
+        numbers = self.patient_numbers(evidence.person, evidence.source)
         candidates = self.candidates(connection, numbers)
         if len(candidates) > 1:
             return PatientMatch(
@@ -189,9 +214,8 @@ class Linking:
         )
 
     def by_given(
-        self, connection: Connection, evidence: Evidence, by_number: PatientMatch
+        self, evidence: Evidence, given: Resource, by_number: PatientMatch
     ) -> PatientMatch:
-        given = self.given_patient(connection, evidence.given)
         if by_number.rule in ("provisional-alone", "no-identity"):
             return self.checked(evidence, given, rule="given-patient", reason=GIVEN)
         if by_number.held:
@@ -204,8 +228,12 @@ class Linking:
             held=True,
         )
 
-    def given_patient(self, connection: Connection, given: Given) -> Resource:
-        resource_type, _, resource_id = (given.patient or "").partition("/")
+    def given_patient(self, connection: Connection, given: Given) -> Resource | None:
+        """Whom the sender named, be it by a visit alone."""
+        if given.patient is None:
+            encounter = self.given_encounter(connection, given)
+            return None if encounter is None else subject_of(connection, encounter)
+        resource_type, _, resource_id = given.patient.partition("/")
         patient = resolve_patient(connection, resource_id) if resource_type == "Patient" else None
         if patient is None:
             raise InvalidRequest(
@@ -248,21 +276,27 @@ class Linking:
     def by_given_encounter(
         self, connection: Connection, evidence: Evidence, patient: Resource | None
     ) -> EncounterMatch | None:
-        if evidence.given.encounter is None:
+        encounter = self.given_encounter(connection, evidence.given)
+        if encounter is None:
             return None
-        resource_type, _, resource_id = evidence.given.encounter.partition("/")
+        if not same_subject(connection, encounter, patient):
+            raise EncounterOfAnotherPatient(
+                "The encounter given is of another patient.", expression="http.encounter"
+            )
+        return EncounterMatch(
+            rule="given-encounter", reason="The sender named this visit.", encounter=encounter
+        )
+
+    def given_encounter(self, connection: Connection, given: Given) -> Resource | None:
+        if given.encounter is None:
+            return None
+        resource_type, _, resource_id = given.encounter.partition("/")
         known = resource_type == "Encounter" and encounters_of(connection, ids=(resource_id,))
         if not known:
             raise InvalidRequest(
                 "The encounter given is not a known Encounter.", expression="http.encounter"
             )
-        if not same_subject(connection, known[0], patient):
-            raise EncounterOfAnotherPatient(
-                "The encounter given is of another patient.", expression="http.encounter"
-            )
-        return EncounterMatch(
-            rule="given-encounter", reason="The sender named this visit.", encounter=known[0]
-        )
+        return known[0]
 
     def by_visit_number(
         self, connection: Connection, evidence: Evidence, patient: Resource | None
@@ -358,19 +392,21 @@ class EncounterOfAnotherPatient(InvalidRequest):
 BY_IDENTIFIER = "The file's patient identifier is this Patient's, and nothing contradicts it."
 PROVISIONAL_SHARED = "Nobody has the file's patient identifier yet: a provisional Patient has it."
 NO_IDENTITY = "The file names nobody, and the sender named no patient."
-GIVEN = "The sender named this Patient, and nothing in the file contradicts it."
+GIVEN = "The sender named this Patient, or a visit of theirs, and nothing contradicts it."
+GIVEN_NO_LONGER = "The patient or visit that the sender named does not hold any more."
 GIVEN_AND_SAID = "The sender named this Patient, and so does the file's own identifier."
 
 
 def same_subject(connection: Connection, resource: Resource, patient: Resource | None) -> bool:
-    if patient is None:
-        return False
+    subject = subject_of(connection, resource)
+    return subject is not None and patient is not None and subject["id"] == patient["id"]
+
+
+def subject_of(connection: Connection, resource: Resource) -> Resource | None:
+    """The Patient whom the subject stands for today."""
     reference = resource.get("subject", {}).get("reference", "")
     resource_type, _, resource_id = reference.rpartition("/")
-    if not resource_type.endswith("Patient"):
-        return False
-    subject = resolve_patient(connection, resource_id)
-    return subject is not None and subject["id"] == patient["id"]
+    return resolve_patient(connection, resource_id) if resource_type.endswith("Patient") else None
 
 
 def covers(encounter: Resource, evidence: Evidence) -> bool:

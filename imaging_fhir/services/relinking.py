@@ -1,21 +1,21 @@
 """News of a patient, a visit or an order: what waits for it is matched again."""
 
-from dataclasses import dataclass
-from datetime import tzinfo
+from dataclasses import dataclass, replace
 
 from imaging_fhir.fhir.patient import is_provisional
-from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.model.codec import Resource, decode_as, encode
 from imaging_fhir.model.document import Document
-from imaging_fhir.model.link import Given, Link
+from imaging_fhir.model.link import Given, Link, id_of
 from imaging_fhir.model.merge import Merged
 from imaging_fhir.services.arrival import DocumentArrival
 from imaging_fhir.services.document_filing import DocumentFiling, complete_task, evidence_of
+from imaging_fhir.services.linking import same_subject, subject_of
+from imaging_fhir.services.provisional import retire_provisional
 from imaging_fhir.services.studies import Studies
-from imaging_fhir.services.study_filing import StudyFiling, evidence_of_study, id_of
+from imaging_fhir.services.study_filing import StudyFiling, evidence_of_study, known_patient
 from imaging_fhir.storage import dicom_index, documents, resources
-from imaging_fhir.storage.database import AnyRow, Transaction
-from imaging_fhir.storage.people import resolve_patient
+from imaging_fhir.storage.database import AnyRow, Connection, Transaction
+from imaging_fhir.storage.people import encounters_of, predecessors, resolve_patient
 
 LINKING_TYPES = frozenset({"Patient", "Encounter", "ServiceRequest"})
 
@@ -37,7 +37,7 @@ class Relinking:
         if resource_type not in LINKING_TYPES:
             return
         for found in (
-            waiting(transaction, resource_type, content),
+            waiting(transaction, resource_type, resource_id, content),
             concerned(transaction, resource_type, resource_id, content),
         ):
             for pk in sorted(found[0]):
@@ -51,7 +51,7 @@ class Relinking:
             return  # it has just joined another part of its study
         merged = decode_as(Merged, row.attributes)
         evidence = evidence_of_study(row, merged, self.studies.linking)
-        link = self.studies.linking.link(transaction.connection, evidence)
+        link = self.studies.linking.link_kept(transaction.connection, evidence)
         if row.state == "held":
             self.release_study(transaction, row, merged, link)
         else:
@@ -74,9 +74,19 @@ class Relinking:
         self.store(transaction, row.pk, merged, link)
 
     def join_study(self, transaction: Transaction, row: AnyRow, filed: AnyRow, link: Link) -> None:
-        """The held part of a study goes where the rest of it is, if that is the same person."""
+        """The held part of a study goes where the rest of it is, if that is the same person.
+
+        From a provisional Patient a known one takes the study; from a known one, nobody does.
+        """
         holder = resolve_patient(transaction.connection, filed.patient)
-        if holder is None or id_of(link.patient) != holder["id"]:
+        newcomer = known_patient(transaction, link)
+        if holder is None or (newcomer is None and id_of(link.patient) != holder["id"]):
+            return
+        if id_of(link.patient) != holder["id"]:
+            if is_provisional(holder):
+                self.take_study(transaction, row, filed, link)
+            else:
+                self.studies.dispute(transaction, filed)
             return
         if not dicom_index.move_series(transaction, row.pk, filed.pk):
             return
@@ -84,33 +94,43 @@ class Relinking:
         merged = decode_as(Merged, filed.attributes)
         merged.join(decode_as(Merged, row.attributes))
         dicom_index.change_study(transaction, filed.pk, attributes=encode(merged))
-        self.store(transaction, filed.pk, merged, link)
+        self.link_study(transaction, filed.pk)
+        self.show(transaction, filed.pk, merged)
+
+    def take_study(self, transaction: Transaction, row: AnyRow, filed: AnyRow, link: Link) -> None:
+        """The ImagingStudy passes to the held images of a known person; those in it are held."""
+        self.keep_version(transaction, filed)
+        self.studies.give_way(transaction, filed)
+        complete_task(transaction, row.rid)
+        dicom_index.change_study(transaction, row.pk, state="filed", rid=filed.rid)
+        merged = decode_as(Merged, row.attributes)
+        self.store(transaction, row.pk, merged, link)
+        self.show(transaction, row.pk, merged)
+
+    def show(self, transaction: Transaction, pk: int, merged: Merged) -> None:
+        """The next version, whatever its head says: other images are in it now."""
+        row = dicom_index.study_by_pk(transaction.connection, pk)
+        self.studies.write_head(transaction, row, merged)
+        row = dicom_index.study_by_pk(transaction.connection, pk)
+        self.studies.bump(transaction, row)
+        self.studies.index(transaction, row)
 
     def move_study(self, transaction: Transaction, row: AnyRow, merged: Merged, link: Link) -> None:
         """Another Patient only by identifier or merge; the visit as the rules now say."""
         old = decode_as(Link, row.link)
         current = resolve_patient(transaction.connection, row.patient or "")
-        if link.state == "held" or not may_move(current, link):
-            link = self.without_broken_visit(transaction, old, link)
+        if not may_move(current, link):
+            link = without_broken_visit(transaction, current, old)
         self.store(transaction, row.pk, merged, link)
         if old.patient != link.patient:
-            retire_provisional(
-                transaction, old.patient, link.patient, zone=self.studies.linking.zone
-            )
+            self.retire(transaction, row.patient, link.patient)
 
-    def without_broken_visit(self, transaction: Transaction, old: Link, news: Link) -> Link:
-        """The image stays with its Patient; a visit of somebody else, it loses."""
-        if old.encounter is None or news.state == "filed":
-            return old
-        return Link(
-            state="filed",
-            patient=old.patient,
-            patient_rule=old.patient_rule,
-            patient_reason=old.patient_reason,
-            encounter_rule=news.patient_rule,
-            encounter_reason=news.patient_reason,
-            awaited=old.awaited,
-        )
+    def retire(self, transaction: Transaction, provisional: str, successor: str | None) -> None:
+        """Documents follow the studies of a provisional Patient."""
+        zone = self.studies.linking.zone
+        if retire_provisional(transaction, provisional, successor, zone=zone):
+            for pk in sorted(documents.of_patient(transaction.connection, provisional)):
+                self.link_document(transaction, pk)
 
     def store(self, transaction: Transaction, pk: int, merged: Merged, link: Link) -> None:
         row = dicom_index.study_by_pk(transaction.connection, pk)
@@ -144,22 +164,29 @@ class Relinking:
             sha1_base64=row.sha1,
             size=row.size,
         )
-        link = self.documents.linking.link(
+        link = self.documents.linking.link_kept(
             transaction.connection, evidence_of(facts, given, source, row.zone)
         )
-        current = resolve_patient(transaction.connection, row.patient or "")
-        if link.state == "held" or not may_move(current, link):
+        if row.state == "held" and (link.state == "held" or link.patient is None):
             return
+        current = resolve_patient(transaction.connection, row.patient or "")
+        if row.state == "filed" and not may_move(current, link):
+            link = without_broken_visit(transaction, current, decode_as(Link, row.link))
         if row.state == "held" or encode(link) != row.link:
             self.documents.link_again(transaction, row, arrival, link)
 
 
 def waiting(
-    transaction: Transaction, resource_type: str, content: Resource | None
+    transaction: Transaction, resource_type: str, resource_id: str, content: Resource | None
 ) -> tuple[set[int], set[int]]:
+    """What waits for a number of this resource, or of a Patient whose place it has taken."""
+    named = [content or {}]
+    if resource_type == "Patient":
+        named += predecessors(transaction.connection, resource_id).values()
     numbers = [
         (identifier["system"], identifier["value"])
-        for identifier in (content or {}).get("identifier", ())
+        for one in named
+        for identifier in one.get("identifier", ())
         if "system" in identifier and "value" in identifier
     ]
     return dicom_index.waiting_for(transaction.connection, resource_type, numbers)
@@ -171,12 +198,14 @@ def concerned(
     """What is filed to this Patient, in this Encounter, or might be: studies, and documents."""
     connection = transaction.connection
     if resource_type == "Patient":
+        patients = all_of(connection, resource_id)
         return (
-            dicom_index.studies_of_patient(connection, resource_id),
-            documents.of_patient(connection, resource_id),
+            set().union(*(dicom_index.studies_of_patient(connection, one) for one in patients)),
+            set().union(*(documents.of_patient(connection, one) for one in patients)),
         )
     if resource_type == "Encounter":
-        patient = subject_of(content)
+        subject = subject_of(connection, content or {})
+        patient = None if subject is None else subject["id"]
         return (
             dicom_index.studies_of_visit(connection, resource_id, patient),
             documents.of_visit(connection, resource_id, patient),
@@ -184,28 +213,31 @@ def concerned(
     return set(), set()
 
 
-def subject_of(content: Resource | None) -> str | None:
-    return id_of((content or {}).get("subject", {}).get("reference"))
+def all_of(connection: Connection, patient_id: str) -> set[str]:
+    """Ids of all Patients that are the same person as this one."""
+    today = resolve_patient(connection, patient_id)
+    if today is None:
+        return {patient_id}
+    return {patient_id, today["id"], *predecessors(connection, today["id"])}
+
+
+def without_broken_visit(transaction: Transaction, patient: Resource | None, link: Link) -> Link:
+    """The image stays with its Patient; a visit that is not theirs any more, it loses."""
+    if link.encounter is None:
+        return link
+    visits = encounters_of(transaction.connection, ids=(id_of(link.encounter) or "",))
+    if visits and same_subject(transaction.connection, visits[0], patient):
+        return link
+    return replace(
+        link,
+        encounter=None,
+        encounter_rule="visit-of-another-patient",
+        encounter_reason="The visit is not this patient's any more.",
+    )
 
 
 def may_move(current: Resource | None, link: Link) -> bool:
     """Is the new Patient the old one, or may it take the old one's place?"""
-    if link.patient is None:
+    if current is None or link.state == "held" or link.patient is None:
         return False
-    return current is None or is_provisional(current) or current["id"] == id_of(link.patient)
-
-
-def retire_provisional(
-    transaction: Transaction, old: str | None, successor: str | None, *, zone: tzinfo | None
-) -> None:
-    """A provisional Patient whose images have all moved on is replaced by the real one."""
-    patient_id = id_of(old) or ""
-    patient = resources.find_content(transaction.connection, "Patient", patient_id)
-    if patient is None or not is_provisional(patient) or successor is None:
-        return
-    if dicom_index.studies_of_patient(transaction.connection, patient_id):
-        return
-    patient["active"] = False
-    patient["link"] = [{"other": {"reference": successor}, "type": "replaced-by"}]
-    entries = index_entries("Patient", patient, zone=zone)
-    resources.put(transaction, "Patient", patient_id, patient, entries)
+    return is_provisional(current) or current["id"] == id_of(link.patient)

@@ -19,16 +19,16 @@ from imaging_fhir.fhir.patient import is_provisional, subject_reference
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.task import held_task
 from imaging_fhir.model.codec import ROOT_PLACEHOLDER, Resource, decode, decode_as, encode
-from imaging_fhir.model.link import Given, Link
+from imaging_fhir.model.link import Given, Link, id_of
 from imaging_fhir.model.merge import Change, Merged, Rank, rank
 from imaging_fhir.model.person import Person, Visit
 from imaging_fhir.model.study import ReadWarning, SeriesAttributes, StudyAttributes
 from imaging_fhir.services import demographics
-from imaging_fhir.services.arrival import ComparisonNeeded, DicomArrival, Filed
+from imaging_fhir.services.arrival import ComparisonNeeded, DicomArrival, Filed, Verdict
 from imaging_fhir.services.indexing import entries_of_series, entries_of_study
 from imaging_fhir.services.linking import Evidence, Linking
 from imaging_fhir.services.moments import zone_of
-from imaging_fhir.services.provisional import make_provisional
+from imaging_fhir.services.provisional import make_provisional, retire_provisional
 from imaging_fhir.storage import dicom_index, jobs, resources, search_index
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.people import resolve_patient
@@ -59,9 +59,24 @@ class StudyFiling:
         """
         study = dicom_index.study_of_identity(
             transaction.connection, arrival.image.study.study_instance_uid, arrival.identity
-        ) or self.newcomer(transaction, arrival)
+        )
+        if study is None:
+            return self.file_newcomer(transaction, arrival, blob, sha)
         kept = self.kept_already(transaction, study, arrival, blob, sha)
         return kept or self.add(transaction, study, arrival, blob)
+
+    def file_newcomer(
+        self, transaction: Transaction, arrival: DicomArrival, blob: int, sha: str
+    ) -> Filed:
+        """An instance that is only a conflict opens no study: there would be nothing in it."""
+        with transaction.connection.begin_nested() as savepoint:
+            study = self.newcomer(transaction, arrival)
+            taken = self.taken(transaction, study, arrival, sha)
+            if taken is not None and not study.number_of_instances:
+                savepoint.rollback()
+        if taken is not None:
+            return self.kept(transaction, study, arrival, blob, taken)
+        return self.add(transaction, study, arrival, blob)
 
     def newcomer(self, transaction: Transaction, arrival: DicomArrival) -> AnyRow:
         """The study row for a person not named so before in this study."""
@@ -83,10 +98,13 @@ class StudyFiling:
         A study belongs to the first known Patient; a provisional one gives way.
         """
         holder = resolve_patient(transaction.connection, existing.patient)
-        if holder is None or same_person(link, arrival.image.person, existing, holder):
+        if holder is None or self.same_person(link, arrival, existing, holder):
+            self.name_better(transaction, existing, arrival, link)
             return int(existing.pk)
         newcomer = known_patient(transaction, link)
         if newcomer is not None and is_provisional(holder):
+            if self.found_at_last(transaction, existing, arrival, newcomer):
+                return int(existing.pk)
             self.give_way(transaction, existing)
             self.bump(transaction, existing)
             return self.open(transaction, arrival, link, rid=existing.rid)
@@ -96,6 +114,67 @@ class StudyFiling:
         return self.open(
             transaction, arrival, held, priority="urgent" if newcomer is not None else "routine"
         )
+
+    def same_person(
+        self, link: Link, arrival: DicomArrival, existing: AnyRow, holder: Resource
+    ) -> bool:
+        """Decided on the resolved Patient; a number that resolves to none, on number and person."""
+        if link.patient is not None:
+            return bool(id_of(link.patient) == holder["id"])
+        person, known = arrival.image.person, decode_as(Person, existing.person)
+        alike = self.linking.share_a_number(person, known) or (
+            is_provisional(holder) and not (person.identifiers and known.identifiers)
+        )
+        return alike and demographics.disagreement(person, holder) is None
+
+    def name_better(
+        self, transaction: Transaction, existing: AnyRow, arrival: DicomArrival, link: Link
+    ) -> None:
+        """A number that means something takes the place of one without issuer, or of none."""
+        person = decode_as(Person, existing.person)
+        source = self.linking.site.source_or_default(existing.source)
+        named = self.linking.patient_numbers(person, source)
+        if not named and self.linking.patient_numbers(arrival.image.person, arrival.source):
+            dicom_index.change_study(
+                transaction,
+                existing.pk,
+                person=encode(arrival.image.person),
+                source=arrival.source.id,
+            )
+            dicom_index.await_identifiers(transaction, link.awaited, study_pk=existing.pk)
+
+    def found_at_last(
+        self, transaction: Transaction, existing: AnyRow, arrival: DicomArrival, newcomer: Resource
+    ) -> bool:
+        """The provisional Patient's number is the known one's: the study is theirs."""
+        person = decode_as(Person, existing.person)
+        if (
+            not self.linking.share_a_number(arrival.image.person, person)
+            or demographics.disagreement(person, newcomer) is not None
+        ):
+            return False
+        merged = decode_as(Merged, existing.attributes)
+        evidence = replace(
+            evidence_of_study(existing, merged, self.linking),
+            person=arrival.image.person,
+            source=arrival.source,
+        )
+        link = self.linking.link_kept(transaction.connection, evidence)
+        if id_of(link.patient) != newcomer["id"]:
+            return False
+        dicom_index.change_study(
+            transaction,
+            existing.pk,
+            person=encode(arrival.image.person),
+            source=arrival.source.id,
+        )
+        self.store_link(transaction, existing, link)
+        study = dicom_index.study_by_pk(transaction.connection, existing.pk)
+        self.write_head(transaction, study, merged)
+        self.bump(transaction, study)
+        self.index(transaction, study)
+        retire_provisional(transaction, existing.patient, link.patient, zone=self.linking.zone)
+        return True
 
     def open(
         self,
@@ -173,7 +252,10 @@ class StudyFiling:
     def dispute(self, transaction: Transaction, existing: AnyRow) -> None:
         """Mark the ImagingStudy: its study arrived again naming another known person."""
         overlay: Resource = decode(existing.overlay) if existing.overlay else {}
-        overlay["meta"] = {**overlay.get("meta", {}), "tag": [DISPUTED]}
+        meta = overlay.get("meta", {})
+        if DISPUTED in meta.get("tag", ()):
+            return
+        overlay["meta"] = {**meta, "tag": [*meta.get("tag", ()), DISPUTED]}
         dicom_index.change_study(transaction, existing.pk, overlay=encode(overlay))
         self.bump(transaction, existing)
         self.index(transaction, existing)
@@ -182,20 +264,37 @@ class StudyFiling:
         self, transaction: Transaction, study: AnyRow, arrival: DicomArrival, blob: int, sha: str
     ) -> Filed | None:
         """The answer where the SOP Instance UID is taken, in this study or a filed one."""
+        taken = self.taken(transaction, study, arrival, sha)
+        return None if taken is None else self.kept(transaction, study, arrival, blob, taken)
+
+    def taken(
+        self, transaction: Transaction, study: AnyRow, arrival: DicomArrival, sha: str
+    ) -> Verdict | None:
+        """How the instance compares with the one kept under its UID; raise ComparisonNeeded."""
         uid = arrival.image.instance.sop_instance_uid
         for known in dicom_index.same_instances(transaction.connection, uid):
             if known.study != study.pk and (known.state, study.state) != ("filed", "filed"):
                 continue
             if known.study == study.pk and known.sha256 == sha:
-                return self.answer(transaction, study, arrival, 200, ALREADY_KEPT)
+                return "same"
             verdict = arrival.comparisons.get(known.pk)
             if verdict is None:
                 raise ComparisonNeeded(known.pk, known.sha256, known.size, known.generation)
-            if known.study == study.pk and verdict in ("same", "lossless"):
-                text = ALREADY_KEPT if verdict == "same" else LOSSLESS
-                return self.answer(transaction, study, arrival, 200, text)
-            return self.conflict(transaction, study, arrival, blob, verdict == "lossy")
+            return verdict if known.study == study.pk or verdict == "lossy" else "other"
         return None
+
+    def kept(
+        self,
+        transaction: Transaction,
+        study: AnyRow,
+        arrival: DicomArrival,
+        blob: int,
+        taken: Verdict,
+    ) -> Filed:
+        if taken in ("same", "lossless"):
+            text = ALREADY_KEPT if taken == "same" else LOSSLESS
+            return self.answer(transaction, study, arrival, 200, text)
+        return self.conflict(transaction, study, arrival, blob, taken == "lossy")
 
     def conflict(
         self, transaction: Transaction, study: AnyRow, arrival: DicomArrival, blob: int, lossy: bool
@@ -318,7 +417,7 @@ class StudyFiling:
         """A later instance brought a visit number, an order or a time: the visit may change."""
         if study.state == "held":
             return study
-        link = self.linking.link(
+        link = self.linking.link_kept(
             transaction.connection, evidence_of_study(study, merged, self.linking)
         )
         agreed = decode_as(Link, study.link)
@@ -339,12 +438,12 @@ class StudyFiling:
     def write_head(self, transaction: Transaction, study: AnyRow, merged: Merged) -> bool:
         """Build the head anew; say whether it differs from the one that was there."""
         link = decode_as(Link, study.link)
-        patient = resolve_patient(transaction.connection, study.patient or "")
+        patient = resolve_patient(transaction.connection, study.patient or "") or {}
         overlay: Resource = decode(study.overlay) if study.overlay else {}
         head = encode(
             imaging_study_head(
                 merged.as_type(StudyAttributes),
-                subject=subject_reference(patient["id"], patient) if patient else {},
+                subject=subject_reference(patient.get("id", study.patient), patient),
                 encounter=encounter_reference(link),
                 based_on=[{"reference": order} for order in link.based_on],
                 modalities=merged.ordered_modalities(),
@@ -417,10 +516,6 @@ DISPUTED = {
 }
 
 
-def id_of(reference: str | None) -> str | None:
-    return None if reference is None else reference.rpartition("/")[2]
-
-
 def held_link(link: Link, rule: str, reason: str) -> Link:
     return replace(
         link, state="held", patient=None, encounter=None, patient_rule=rule, patient_reason=reason
@@ -458,16 +553,6 @@ def known_patient(transaction: Transaction, link: Link) -> Resource | None:
     """The Patient of the link, unless it is a provisional one."""
     patient = resolve_patient(transaction.connection, id_of(link.patient) or "")
     return None if patient is None or is_provisional(patient) else patient
-
-
-def same_person(link: Link, person: Person, existing: AnyRow, holder: Resource) -> bool:
-    """Decided on the resolved Patient; a number that resolves to none, on number and person."""
-    if link.patient is not None:
-        return bool(id_of(link.patient) == holder["id"])
-    numbers = {issued.value for issued in person.identifiers}
-    known = {issued.value for issued in decode_as(Person, existing.person).identifiers}
-    alike = bool(numbers & known) or (is_provisional(holder) and not (numbers and known))
-    return bool(alike) and demographics.disagreement(person, holder) is None
 
 
 def facts(study: StudyAttributes, person: Person) -> dict[str, str | None]:

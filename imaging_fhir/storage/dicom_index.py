@@ -153,9 +153,8 @@ def studies_of_patient(connection: Connection, patient: str) -> set[int]:
 
 
 def studies_of_visit(connection: Connection, encounter: str, patient: str | None) -> set[int]:
-    """Those in that Encounter, and those of its patient that are in none."""
-    of_patient = study.c.encounter.is_(None) & (study.c.patient == patient)
-    return keys(connection, or_(study.c.encounter == encounter, of_patient))
+    """Those in that Encounter, and all of its patient: it may be the one that they belong to."""
+    return keys(connection, or_(study.c.encounter == encounter, study.c.patient == patient))
 
 
 def keys(connection: Connection, where: ColumnElement[bool]) -> set[int]:

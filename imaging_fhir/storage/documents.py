@@ -34,9 +34,8 @@ def of_patient(connection: Connection, patient: str) -> set[int]:
 
 
 def of_visit(connection: Connection, encounter: str, patient: str | None) -> set[int]:
-    """Those in that Encounter, and those of its patient that are in none."""
-    unplaced = document.c.encounter.is_(None) & (document.c.patient == patient)
-    return keys(connection, or_(document.c.encounter == encounter, unplaced))
+    """Those in that Encounter, and all of its patient: it may be the one that they belong to."""
+    return keys(connection, or_(document.c.encounter == encounter, document.c.patient == patient))
 
 
 def keys(connection: Connection, where: ColumnElement[bool]) -> set[int]:

@@ -6,10 +6,8 @@ from sqlalchemy import Connection, bindparam, select
 
 from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.model.text import folded
-from imaging_fhir.storage.resources import find
+from imaging_fhir.storage.resources import find, find_content
 from imaging_fhir.storage.schema import reference_index, resource, token_index
-
-LONGEST_CHAIN = 20  # of Patient.link; a longer one is a loop
 
 BY_IDENTIFIER = (
     select(resource.c.body, token_index.c.value)
@@ -22,17 +20,18 @@ BY_IDENTIFIER = (
     )
     .order_by(resource.c.rid)
 )
-OF_PATIENT = (
+REFERRING = (
     select(resource.c.body)
     .join(reference_index, reference_index.c.rid == resource.c.rid)
     .where(
-        reference_index.c.parameter == "Encounter.subject",
         reference_index.c.target_type == "Patient",
         reference_index.c.target_id == bindparam("patient"),
         resource.c.deleted.is_(False),
     )
     .order_by(resource.c.rid)
 )
+OF_PATIENT = REFERRING.where(reference_index.c.parameter == "Encounter.subject")
+LINKED_TO = REFERRING.where(reference_index.c.parameter == "Patient.link")
 
 
 def resources_with(
@@ -57,31 +56,51 @@ def resources_with(
 
 
 def resolve_patient(connection: Connection, patient_id: str) -> Resource | None:
-    """The Patient that this id stands for today: merges (link replaced-by) are followed."""
-    for _ in range(LONGEST_CHAIN):
-        stored = find(connection, "Patient", patient_id)
-        if stored is None or stored.body is None:
-            return None
-        patient: Resource = decode(stored.body)
-        successor = next(
-            (
-                link.get("other", {}).get("reference", "")
-                for link in patient.get("link", ())
-                if link.get("type") == "replaced-by"
-            ),
-            "",
-        )
-        if not successor:
-            return patient
-        patient_id = successor.rpartition("/")[2]
-    return None
+    """The Patient that this id stands for today: merges (link replaced-by) are followed.
+
+    One whose successor is not here stands for themself; of a loop, the first by id for all.
+    """
+    chain: dict[str, Resource] = {}
+    patient = find_content(connection, "Patient", patient_id)
+    while patient is not None and patient["id"] not in chain:
+        chain[patient["id"]] = patient
+        patient = find_content(connection, "Patient", successor_of(patient))
+    if patient is None:
+        return next(reversed(chain.values()), None)
+    ids = list(chain)
+    return chain[min(ids[ids.index(patient["id"]) :])]
+
+
+def successor_of(patient: Resource) -> str:
+    """Id of the Patient that this one was replaced by; empty for none."""
+    for link in patient.get("link", ()):
+        if link.get("type") == "replaced-by":
+            return str(link.get("other", {}).get("reference", "")).rpartition("/")[2]
+    return ""
+
+
+def predecessors(connection: Connection, patient_id: str) -> dict[str, Resource]:
+    """The Patients whose place this one has taken, by id."""
+    found: dict[str, Resource] = {}
+    successors = [patient_id]
+    for successor in successors:
+        for row in connection.execute(LINKED_TO, {"patient": successor}):
+            patient = decode(row.body)
+            if successor_of(patient) == successor and patient["id"] not in (patient_id, *found):
+                found[patient["id"]] = patient
+                successors.append(patient["id"])
+    return found
 
 
 def encounters_of(
     connection: Connection, *, patient: str | None = None, ids: Sequence[str] = ()
 ) -> list[Resource]:
-    """The visits of a patient, or those with the ids that are known."""
+    """The visits of a patient, old numbers of theirs included, or those with the ids known."""
     if patient is not None:
-        return [decode(row.body) for row in connection.execute(OF_PATIENT, {"patient": patient})]
+        return [
+            decode(row.body)
+            for one in (patient, *predecessors(connection, patient))
+            for row in connection.execute(OF_PATIENT, {"patient": one})
+        ]
     stored = [find(connection, "Encounter", encounter_id) for encounter_id in ids]
     return [decode(found.body) for found in stored if found is not None and found.body is not None]
