@@ -64,11 +64,14 @@ def ours(data: bytes) -> dict[str, Any]:
 
 
 def pydicoms(data: bytes) -> dict[str, Any]:
-    logging.disable()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        read = pydicom.dcmread(BytesIO(data), stop_before_pixels=True, force=True)
-        return read.to_json_dict(suppress_invalid_tags=True)
+    logging.disable()  # pydicom reports every element it drops
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            read = pydicom.dcmread(BytesIO(data), stop_before_pixels=True, force=True)
+            return read.to_json_dict(suppress_invalid_tags=True)
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def differences(mine: dict[str, Any], other: dict[str, Any], path: str = "") -> Iterator[str]:
