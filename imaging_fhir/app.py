@@ -1,5 +1,6 @@
 """The web application: the one place that knows every door."""
 
+import gc
 import os
 
 from flask import Flask
@@ -26,6 +27,7 @@ from imaging_fhir.web.observation import observe_requests
 from imaging_fhir.web.plain_read import PlainReads
 from imaging_fhir.web.responses import Answer
 
+COLLECTOR_THRESHOLDS = (10_000, 20, 50)  # a request makes thousands of values, and frees them
 BLUEPRINTS = (
     import_image.bp,
     binary.bp,
@@ -50,7 +52,16 @@ def create_app(settings: Settings | None = None) -> Flask:
     services = build_services(settings)
     start_decoding()
     services.background.worker().start()
-    return app_of(services)
+    app = app_of(services)
+    spare_the_collector()
+    return app
+
+
+def spare_the_collector() -> None:
+    """What was made by now stays: the collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
 
 
 def app_of(services: Services) -> Flask:

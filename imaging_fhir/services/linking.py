@@ -28,6 +28,7 @@ from imaging_fhir.storage.people import (
 # How long a visit without an end counts as open, in days, by Encounter.class.
 OPEN_DAYS = {"IMP": 60, "ACUTE": 60, "NONAC": 60, "EMER": 3, "OBSENC": 7, "SS": 2}
 OPEN_DAYS_OTHERWISE = 1
+LONGEST_NUMBER = 200  # a DICOM number has at most 64 characters; what is far longer is none
 VISITED = frozenset({"arrived", "triaged", "in-progress", "onleave", "finished"})
 
 
@@ -84,7 +85,7 @@ class Linking:
             if issued is None:
                 continue
             system = self.system_of(issued.issuer) if issued.issuer else default_system
-            if system:
+            if system and len(issued.value) <= LONGEST_NUMBER:
                 found.append((system, issued.value))
         return tuple(dict.fromkeys(found))
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection, bindparam, select
 
 from imaging_fhir.model.codec import Resource, decode
-from imaging_fhir.model.text import folded
+from imaging_fhir.model.text import folded, index_key
 from imaging_fhir.storage.resources import find, find_content
 from imaging_fhir.storage.schema import reference_index, resource, token_index
 
@@ -44,8 +44,8 @@ def resources_with(
             BY_IDENTIFIER,
             {
                 "parameter": f"{resource_type}.identifier",
-                "folded": folded(value),
-                "system": system,
+                "folded": index_key(folded(value)),
+                "system": index_key(system),
             },
         )
         for row in rows:

@@ -16,7 +16,7 @@ from imaging_fhir.model.search import (
     TokenEntry,
     UriEntry,
 )
-from imaging_fhir.model.text import folded
+from imaging_fhir.model.text import folded, index_beginning, index_key
 from imaging_fhir.storage.database import Transaction
 from imaging_fhir.storage.schema import (
     INDEX_TABLES,
@@ -42,17 +42,20 @@ def row_of(resource_type: str, entry: IndexEntry) -> tuple[Table, Row]:
         case TokenEntry():
             value, text = entry.value, text_or_none(entry.text)
             types = (entry.type_system, entry.type_code)
-            return token_index, (parameter, entry.system, value, folded(value), text, *types)
+            system = None if entry.system is None else index_key(entry.system)
+            key = index_key(folded(value))
+            return token_index, (parameter, system, value, key, text, *types)
         case ReferenceEntry():
-            identifier = (entry.identifier_system, entry.identifier_value)
+            number = entry.identifier_value
+            identifier = (entry.identifier_system, None if number is None else index_key(number))
             target = (entry.target_type, entry.target_id, entry.url)
             return reference_index, (parameter, *target, *identifier, text_or_none(entry.display))
         case DateEntry():
             return date_index, (parameter, entry.low, entry.high)
         case StringEntry():
-            return string_index, (parameter, entry.value, entry.folded)
+            return string_index, (parameter, entry.value, index_beginning(entry.folded))
         case UriEntry():
-            return uri_index, (parameter, entry.value)
+            return uri_index, (parameter, index_key(entry.value))
         case QuantityEntry():
             bounds = (entry.low, entry.high)
             return quantity_index, (parameter, *bounds, entry.system, entry.code, entry.unit)

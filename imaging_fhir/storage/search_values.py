@@ -14,7 +14,7 @@ from imaging_fhir.model.search import (
     ReferenceValue,
     TokenValue,
 )
-from imaging_fhir.model.text import folded
+from imaging_fhir.model.text import folded, index_beginning, index_key
 from imaging_fhir.storage.schema import (
     date_index,
     quantity_index,
@@ -67,7 +67,7 @@ def token_condition(table: FromClause, criterion: Criterion, dialect: str) -> Co
     groups: dict[tuple[str | None, ...], set[str | None]] = {}
     for token in criterion.values:
         if isinstance(token, TokenValue):
-            value = None if token.value is None else folded(token.value)
+            value = None if token.value is None else index_key(folded(token.value))
             kind = (token.system, token.type_system, token.type_code)
             groups.setdefault(kind, set()).add(value)
     return or_(*(tokens_of_kind(table, kind, values) for kind, values in groups.items()))
@@ -83,7 +83,7 @@ def tokens_of_kind(
         demands.append(one_of(table.c.folded, {value for value in values if value is not None}))
     if system is not None:
         is_none = table.c.system.is_(None)
-        demands.append(is_none if system == "" else table.c.system == system)
+        demands.append(is_none if system == "" else table.c.system == index_key(system))
     if type_system is not None:
         demands.append(table.c.type_system == type_system)
     if type_code is not None:
@@ -126,7 +126,7 @@ def targets_of_type(table: FromClause, type_: str | None, ids: set[str]) -> Cond
 def one_identifier(table: FromClause, token: TokenValue) -> Condition:
     demands = []
     if token.value is not None:
-        demands.append(table.c.identifier_value == token.value)
+        demands.append(table.c.identifier_value == index_key(token.value))
     else:
         demands.append(table.c.identifier_value.is_not(None))
     if token.system is not None:
@@ -171,10 +171,10 @@ def string_condition(table: FromClause, criterion: Criterion, dialect: str) -> C
 def one_string(table: FromClause, value: str, modifier: str | None, dialect: str) -> Condition:
     match modifier:
         case "exact":
-            return and_(table.c.folded == folded(value), table.c.value == value)
+            return and_(table.c.folded == index_beginning(folded(value)), table.c.value == value)
         case "contains":
             return table.c.folded.contains(folded(value), autoescape=True)
-    return starts_with(table.c.folded, folded(value), dialect)
+    return starts_with(table.c.folded, index_beginning(folded(value)), dialect)
 
 
 def uri_condition(table: FromClause, criterion: Criterion, dialect: str) -> Condition:
@@ -183,13 +183,13 @@ def uri_condition(table: FromClause, criterion: Criterion, dialect: str) -> Cond
         case "below":
             return or_(*(below(table, value, dialect) for value in values))
         case "above":
-            return table.c.value.in_([text for value in values for text in above(value)])
-    return table.c.value.in_(values)
+            return table.c.value.in_([index_key(text) for value in values for text in above(value)])
+    return table.c.value.in_([index_key(value) for value in values])
 
 
 def below(table: FromClause, value: str, dialect: str) -> Condition:
     return or_(
-        table.c.value == value,
+        table.c.value == index_key(value),
         starts_with(table.c.value, value.rstrip("/") + "/", dialect),
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pydicom.config
 import pytest
 from sqlalchemy import select
 
@@ -418,3 +419,24 @@ def test_every_series_of_a_study_is_found_however_it_came(house: House) -> None:
     }
     assert {tuple(row) for row in found} == expected
     assert {value for name, value in expected if name.endswith("modality")} == {"ct", "pt"}
+
+
+@pytest.mark.parametrize(
+    "keyword", ["PatientID", "AccessionNumber", "StudyID", "Modality", "AdmissionID"]
+)
+def test_a_value_far_too_long_is_kept_and_does_no_harm(house: House, keyword: str) -> None:
+    long = "".join(chr(65 + (number * 7919) % 26) for number in range(9000))
+    issuers = {
+        "AccessionNumber": {"IssuerOfAccessionNumberSequence": issued_by(ORDERS)},
+        "AdmissionID": {"IssuerOfAdmissionIDSequence": issued_by(VISITS)},
+    }
+    with pydicom.config.disable_value_validation():
+        content = ct(**{keyword: long}, **issuers.get(keyword, {}))
+    outcome = house.send(content)
+    assert outcome.status in (201, 202, 422), outcome.message
+
+
+def test_a_long_identifier_of_a_patient_is_one_that_links(house: House) -> None:
+    long = "".join(chr(65 + (number * 7919) % 26) for number in range(9000))
+    house.patient("jane", "4711", long, **JANE)
+    assert rule(house, ct()) == "patient-identifier"

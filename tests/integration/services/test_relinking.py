@@ -16,7 +16,7 @@ from tests.dicom_samples import STUDY, ct_instance
 from tests.house import HOSPITAL, VISITS, House, build_house, copied_house, issued_by
 from tests.samples import SAMPLES
 
-JANE = {"name": [{"family": "Roe"}], "birthDate": "1975-03-14", "gender": "female"}
+JANE: dict[str, Any] = {"name": [{"family": "Roe"}], "birthDate": "1975-03-14", "gender": "female"}
 JOHN = {"name": [{"family": "Doe"}], "gender": "male"}
 OF_JOHN = {
     "PatientID": "9",

@@ -1,8 +1,9 @@
 from datetime import UTC, datetime
 
+from imaging_fhir.fhir.search_dates import micros
 from imaging_fhir.model.search import OPEN_HIGH, OPEN_LOW
 from imaging_fhir.model.study import LocalDateTime
-from imaging_fhir.services.moments import acquired, instant_bounds, micros, period, zone_of
+from imaging_fhir.services.moments import acquired, instant_bounds, period, zone_of
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
