@@ -29,7 +29,7 @@ from imaging_fhir.logs import configure_logging
 from imaging_fhir.model.codec import Resource, decode, encode
 from imaging_fhir.model.link import Given
 from imaging_fhir.serve import serve as serve_until_stopped
-from imaging_fhir.services.access import LOCAL
+from imaging_fhir.services.access import LOCAL, require_safe_address
 from imaging_fhir.services.backload import Backload, FileResult
 from imaging_fhir.services.conversion import Conversion
 from imaging_fhir.services.linking import Linking
@@ -101,6 +101,7 @@ def serve(**options: str | None) -> None:
     given = {name: convert(name, text) for name, text in options.items() if text is not None}
     settings = replace(settings, **given)
     configure_logging(settings.log_format, settings.log_level)
+    require_safe_address(settings)  # before it says where it serves
     click.echo(f"FHIR      {settings.public_address}/fhir")
     click.echo(f"DICOMweb  {settings.public_address}/dicomweb")
     click.echo(f"Chart     {settings.public_address}/chart")

@@ -16,7 +16,7 @@ from imaging_fhir.model.study import LocalDateTime
 from imaging_fhir.services.arrival import DocumentArrival, Filed
 from imaging_fhir.services.linking import Evidence, Linking
 from imaging_fhir.services.moments import zone_of
-from imaging_fhir.services.study_filing import encounter_reference
+from imaging_fhir.services.study_evidence import encounter_reference
 from imaging_fhir.settings import Source
 from imaging_fhir.storage import binaries, dicom_index, documents, jobs, resources
 from imaging_fhir.storage.database import AnyRow, Transaction

@@ -12,7 +12,8 @@ from imaging_fhir.services.document_filing import DocumentFiling, complete_task,
 from imaging_fhir.services.linking import same_subject, subject_of
 from imaging_fhir.services.provisional import retire_provisional
 from imaging_fhir.services.studies import Studies
-from imaging_fhir.services.study_filing import StudyFiling, evidence_of_study, known_patient
+from imaging_fhir.services.study_evidence import evidence_of_study, known_patient
+from imaging_fhir.services.study_filing import StudyFiling
 from imaging_fhir.storage import dicom_index, documents, resources
 from imaging_fhir.storage.database import AnyRow, Connection, Transaction
 from imaging_fhir.storage.people import encounters_of, predecessors, resolve_patient

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from uuid import NAMESPACE_OID, uuid5
 
 from imaging_fhir.fhir import canonical
-from imaging_fhir.fhir.datatypes import without_empty
 from imaging_fhir.fhir.imaging_study import (
     imaging_study_head,
     imaging_study_instance,
@@ -18,17 +17,27 @@ from imaging_fhir.fhir.imaging_study import (
 from imaging_fhir.fhir.patient import is_provisional, subject_reference
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.task import held_task
-from imaging_fhir.model.codec import ROOT_PLACEHOLDER, Resource, decode, decode_as, encode
-from imaging_fhir.model.link import Given, Link, id_of
+from imaging_fhir.model.codec import Resource, decode, decode_as, encode
+from imaging_fhir.model.link import Link, id_of
 from imaging_fhir.model.merge import Change, Merged, Rank, rank
-from imaging_fhir.model.person import Person, Visit
-from imaging_fhir.model.study import ReadWarning, SeriesAttributes, StudyAttributes
+from imaging_fhir.model.person import Person
+from imaging_fhir.model.study import SeriesAttributes, StudyAttributes
 from imaging_fhir.services import demographics
 from imaging_fhir.services.arrival import ComparisonNeeded, DicomArrival, Filed, Verdict
 from imaging_fhir.services.indexing import entries_of_series, entries_of_study
-from imaging_fhir.services.linking import Evidence, Linking
+from imaging_fhir.services.linking import Linking
 from imaging_fhir.services.moments import zone_of
 from imaging_fhir.services.provisional import make_provisional, retire_provisional
+from imaging_fhir.services.study_evidence import (
+    disagreements,
+    encounter_reference,
+    evidence_of,
+    evidence_of_study,
+    facts,
+    held_link,
+    known_patient,
+    viewer_address,
+)
 from imaging_fhir.storage import dicom_index, jobs, resources, search_index
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.people import resolve_patient
@@ -98,11 +107,11 @@ class StudyFiling:
         A study belongs to the first known Patient; a provisional one gives way.
         """
         holder = resolve_patient(transaction.connection, existing.patient)
-        if holder is None or self.same_person(link, arrival, existing, holder):
+        if holder is not None and self.same_person(link, arrival, existing, holder):
             self.name_better(transaction, existing, arrival, link)
             return int(existing.pk)
         newcomer = known_patient(transaction, link)
-        if newcomer is not None and is_provisional(holder):
+        if newcomer is not None and holder is not None and is_provisional(holder):
             if self.found_at_last(transaction, existing, arrival, newcomer):
                 return int(existing.pk)
             self.give_way(transaction, existing)
@@ -514,84 +523,3 @@ DISPUTED = {
     "code": "disputed",
     "display": "The study arrived again naming another known patient",
 }
-
-
-def held_link(link: Link, rule: str, reason: str) -> Link:
-    return replace(
-        link, state="held", patient=None, encounter=None, patient_rule=rule, patient_reason=reason
-    )
-
-
-def evidence_of(arrival: DicomArrival) -> Evidence:
-    image = arrival.image
-    return Evidence(
-        person=image.person,
-        visit=image.visit,
-        accession_numbers=image.study.accession_numbers,
-        started=image.study.started,
-        zone=zone_of(image.timezone_offset or arrival.zone),
-        given=arrival.given,
-        source=arrival.source,
-    )
-
-
-def evidence_of_study(study: AnyRow, merged: Merged, linking: Linking) -> Evidence:
-    """What all instances of a study row together say."""
-    attributes = merged.as_type(StudyAttributes)
-    return Evidence(
-        person=decode_as(Person, study.person),
-        visit=merged.as_type(Visit),
-        accession_numbers=attributes.accession_numbers,
-        started=attributes.started,
-        zone=zone_of(study.zone),
-        given=decode_as(Given, study.given),
-        source=linking.site.source_or_default(study.source),
-    )
-
-
-def known_patient(transaction: Transaction, link: Link) -> Resource | None:
-    """The Patient of the link, unless it is a provisional one."""
-    patient = resolve_patient(transaction.connection, id_of(link.patient) or "")
-    return None if patient is None or is_provisional(patient) else patient
-
-
-def facts(study: StudyAttributes, person: Person) -> dict[str, str | None]:
-    """What the file says, for those who decide about a held image."""
-    name = next((name.alphabetic for name in person.names if name.alphabetic), None)
-    number = next(iter(person.identifiers), None)
-    return {
-        "StudyInstanceUID": study.study_instance_uid,
-        "PatientID": number.value if number else None,
-        "PatientName": " ".join((*name.given, name.family or "")).strip() if name else None,
-        "PatientBirthDate": person.birth_date,
-        "PatientSex": person.gender,
-        "StudyDate": study.started.date if study.started else None,
-        "StudyDescription": study.study_description,
-    }
-
-
-def encounter_reference(link: Link) -> Resource | None:
-    if link.encounter is not None:
-        return {"reference": link.encounter}
-    if link.encounter_identifier is None:
-        return None
-    system, value = link.encounter_identifier
-    return {
-        "type": "Encounter",
-        "identifier": without_empty({"system": system, "value": value}),
-    }
-
-
-def viewer_address(study_instance_uid: str) -> str:
-    return f"{ROOT_PLACEHOLDER}/chart/studies/{study_instance_uid}"
-
-
-def disagreements(change: Change, of_series: Change | None) -> tuple[ReadWarning, ...]:
-    names = change.disagreeing + (of_series.disagreeing if of_series else [])
-    return tuple(
-        ReadWarning(
-            keyword="".join(part.capitalize() for part in name.split("_")),
-            message="Differs from other instances; the first by number counts.",
-        )
-        for name in names
-    )

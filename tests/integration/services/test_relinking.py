@@ -17,8 +17,8 @@ from tests.house import HOSPITAL, VISITS, House, build_house, copied_house, issu
 from tests.samples import SAMPLES
 
 JANE: dict[str, Any] = {"name": [{"family": "Roe"}], "birthDate": "1975-03-14", "gender": "female"}
-JOHN = {"name": [{"family": "Doe"}], "gender": "male"}
-OF_JOHN = {
+JOHN: dict[str, Any] = {"name": [{"family": "Doe"}], "gender": "male"}
+OF_JOHN: dict[str, Any] = {
     "PatientID": "9",
     "PatientName": "Doe^John",
     "PatientSex": "M",

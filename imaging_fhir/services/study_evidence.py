@@ -1,0 +1,97 @@
+"""What a study says, as evidence for linking, as facts for staff, and as references in FHIR."""
+
+from dataclasses import replace
+
+from imaging_fhir.fhir.datatypes import without_empty
+from imaging_fhir.fhir.patient import is_provisional
+from imaging_fhir.model.codec import ROOT_PLACEHOLDER, Resource, decode_as
+from imaging_fhir.model.link import Given, Link, id_of
+from imaging_fhir.model.merge import Change, Merged
+from imaging_fhir.model.person import Person, Visit
+from imaging_fhir.model.study import ReadWarning, StudyAttributes
+from imaging_fhir.services.arrival import DicomArrival
+from imaging_fhir.services.linking import Evidence, Linking
+from imaging_fhir.services.moments import zone_of
+from imaging_fhir.storage.database import AnyRow, Transaction
+from imaging_fhir.storage.people import resolve_patient
+
+
+def held_link(link: Link, rule: str, reason: str) -> Link:
+    return replace(
+        link, state="held", patient=None, encounter=None, patient_rule=rule, patient_reason=reason
+    )
+
+
+def evidence_of(arrival: DicomArrival) -> Evidence:
+    image = arrival.image
+    return Evidence(
+        person=image.person,
+        visit=image.visit,
+        accession_numbers=image.study.accession_numbers,
+        started=image.study.started,
+        zone=zone_of(image.timezone_offset or arrival.zone),
+        given=arrival.given,
+        source=arrival.source,
+    )
+
+
+def evidence_of_study(study: AnyRow, merged: Merged, linking: Linking) -> Evidence:
+    """What all instances of a study row together say."""
+    attributes = merged.as_type(StudyAttributes)
+    return Evidence(
+        person=decode_as(Person, study.person),
+        visit=merged.as_type(Visit),
+        accession_numbers=attributes.accession_numbers,
+        started=attributes.started,
+        zone=zone_of(study.zone),
+        given=decode_as(Given, study.given),
+        source=linking.site.source_or_default(study.source),
+    )
+
+
+def known_patient(transaction: Transaction, link: Link) -> Resource | None:
+    """The Patient of the link, unless it is a provisional one."""
+    patient = resolve_patient(transaction.connection, id_of(link.patient) or "")
+    return None if patient is None or is_provisional(patient) else patient
+
+
+def facts(study: StudyAttributes, person: Person) -> dict[str, str | None]:
+    """What the file says, for those who decide about a held image."""
+    name = next((name.alphabetic for name in person.names if name.alphabetic), None)
+    number = next(iter(person.identifiers), None)
+    return {
+        "StudyInstanceUID": study.study_instance_uid,
+        "PatientID": number.value if number else None,
+        "PatientName": " ".join((*name.given, name.family or "")).strip() if name else None,
+        "PatientBirthDate": person.birth_date,
+        "PatientSex": person.gender,
+        "StudyDate": study.started.date if study.started else None,
+        "StudyDescription": study.study_description,
+    }
+
+
+def encounter_reference(link: Link) -> Resource | None:
+    if link.encounter is not None:
+        return {"reference": link.encounter}
+    if link.encounter_identifier is None:
+        return None
+    system, value = link.encounter_identifier
+    return {
+        "type": "Encounter",
+        "identifier": without_empty({"system": system, "value": value}),
+    }
+
+
+def viewer_address(study_instance_uid: str) -> str:
+    return f"{ROOT_PLACEHOLDER}/chart/studies/{study_instance_uid}"
+
+
+def disagreements(change: Change, of_series: Change | None) -> tuple[ReadWarning, ...]:
+    names = change.disagreeing + (of_series.disagreeing if of_series else [])
+    return tuple(
+        ReadWarning(
+            keyword="".join(part.capitalize() for part in name.split("_")),
+            message="Differs from other instances; the first by number counts.",
+        )
+        for name in names
+    )
