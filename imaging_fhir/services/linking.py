@@ -238,7 +238,8 @@ class Linking:
         patient = resolve_patient(connection, resource_id) if resource_type == "Patient" else None
         if patient is None:
             raise InvalidRequest(
-                "The patient given is not a known Patient.", expression="http.patient"
+                "The patient given is not a known Patient, written as Patient/ID.",
+                expression="http.patient",
             )
         return patient
 
