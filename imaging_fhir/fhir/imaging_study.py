@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 from imaging_fhir.fhir import canonical
 from imaging_fhir.fhir.body_part import body_site, laterality
@@ -43,7 +44,15 @@ from imaging_fhir.model.study import (
 )
 
 PERFORMER = {"coding": [coding(canonical.PARTICIPATION_TYPE, "PRF", "performer")]}
+LONGEST_ID = 64  # datatypes.html#id
 _HEAD = b'{"resourceType":"ImagingStudy"'
+
+
+def study_resource_id(study_instance_uid: str) -> str:
+    """The UID itself, so that any newcomer can guess it; a UUIDv5 where it is no legal id."""
+    if len(study_instance_uid) <= LONGEST_ID:
+        return study_instance_uid
+    return str(uuid5(NAMESPACE_OID, study_instance_uid))
 
 
 def imaging_study_head(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from uuid import NAMESPACE_OID, uuid4, uuid5
+from uuid import uuid4
 
 from imaging_fhir.errors import ImagingError, ResourceConflict, UnreadableImage
 from imaging_fhir.fhir.document_reference import document_reference
@@ -18,6 +18,7 @@ from imaging_fhir.fhir.imaging_study import (
     imaging_study_head,
     imaging_study_instance,
     imaging_study_series_head,
+    study_resource_id,
 )
 from imaging_fhir.fhir.patient import patient, subject_reference
 from imaging_fhir.images import read_image
@@ -172,7 +173,7 @@ class Conversion:
         uid = attributes.study_instance_uid
         pieces = assemble(
             encode(head),
-            resource_id=uid if len(uid) <= 64 else str(uuid5(NAMESPACE_OID, uid)),
+            resource_id=study_resource_id(uid),
             meta={"lastUpdated": self.now.isoformat(timespec="milliseconds")},
             number_of_series=len(series),
             number_of_instances=sum(item.number_of_instances for item in series),

@@ -8,12 +8,12 @@ from imaging_fhir.fhir.datatypes import without_empty
 from imaging_fhir.fhir.document_reference import document_reference
 from imaging_fhir.fhir.patient import subject_reference
 from imaging_fhir.fhir.search_index import index_entries
-from imaging_fhir.fhir.task import held_task
 from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource, decode_as, encode
 from imaging_fhir.model.document import Document
 from imaging_fhir.model.link import Given, Link, id_of
 from imaging_fhir.model.study import LocalDateTime
 from imaging_fhir.services.arrival import DocumentArrival, Filed
+from imaging_fhir.services.held import complete_task, open_task
 from imaging_fhir.services.linking import Evidence, Linking
 from imaging_fhir.services.moments import zone_of
 from imaging_fhir.services.study_evidence import encounter_reference
@@ -118,17 +118,11 @@ class DocumentFiling:
         return subject_reference(patient["id"], patient) if patient else {}
 
     def hold(self, transaction: Transaction, link: Link, document: Document) -> int:
-        task = held_task(
-            rule=link.patient_rule,
-            reason=link.patient_reason,
-            facts={
-                "ContentType": document.media_type,
-                "Taken": document.taken.date if document.taken else None,
-            },
-            authored_on=datetime.fromtimestamp(transaction.now // 1000, UTC),
-        )
-        entries = index_entries("Task", task)
-        return resources.put(transaction, "Task", self.new_id(), task, entries).rid
+        about = {
+            "ContentType": document.media_type,
+            "Taken": document.taken.date if document.taken else None,
+        }
+        return open_task(transaction, self.new_id(), link, about)
 
     def publish(
         self, transaction: Transaction, link: Link, arrival: DocumentArrival, blob: int
@@ -176,15 +170,6 @@ class DocumentFiling:
             taken=given.date,
             thumbnail_url=f"{BASE_PLACEHOLDER}/Binary/{binary_id}/$thumbnail",
         )
-
-
-def complete_task(transaction: Transaction, rid: int) -> None:
-    """The held item is dealt with; it may have been deleted meanwhile."""
-    if resources.find_by_rid(transaction.connection, rid).deleted:
-        return
-    task = resources.content_of(transaction.connection, rid)
-    task["status"] = "completed"
-    resources.put(transaction, "Task", task["id"], task, index_entries("Task", task))
 
 
 def evidence_of(document: Document, given: Given, source: Source, zone: str) -> Evidence:

@@ -8,7 +8,8 @@ from imaging_fhir.model.document import Document
 from imaging_fhir.model.link import Given, Link, id_of
 from imaging_fhir.model.merge import Merged
 from imaging_fhir.services.arrival import DocumentArrival
-from imaging_fhir.services.document_filing import DocumentFiling, complete_task, evidence_of
+from imaging_fhir.services.document_filing import DocumentFiling, evidence_of
+from imaging_fhir.services.held import complete_task
 from imaging_fhir.services.linking import same_subject, subject_of
 from imaging_fhir.services.provisional import retire_provisional
 from imaging_fhir.services.studies import Studies

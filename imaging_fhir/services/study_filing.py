@@ -5,18 +5,15 @@ Its cost does not depend on how many instances the study has.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from uuid import NAMESPACE_OID, uuid5
 
 from imaging_fhir.fhir import canonical
 from imaging_fhir.fhir.imaging_study import (
     imaging_study_head,
     imaging_study_instance,
     imaging_study_series_head,
+    study_resource_id,
 )
 from imaging_fhir.fhir.patient import is_provisional, subject_reference
-from imaging_fhir.fhir.search_index import index_entries
-from imaging_fhir.fhir.task import held_task
 from imaging_fhir.model.codec import Resource, decode, decode_as, encode
 from imaging_fhir.model.link import Link, id_of
 from imaging_fhir.model.merge import Change, Merged, Rank, rank
@@ -24,6 +21,7 @@ from imaging_fhir.model.person import Person
 from imaging_fhir.model.study import SeriesAttributes, StudyAttributes
 from imaging_fhir.services import demographics
 from imaging_fhir.services.arrival import ComparisonNeeded, DicomArrival, Filed, Verdict
+from imaging_fhir.services.held import open_task
 from imaging_fhir.services.indexing import entries_of_series, entries_of_study
 from imaging_fhir.services.linking import Linking
 from imaging_fhir.services.moments import zone_of
@@ -42,7 +40,6 @@ from imaging_fhir.storage import dicom_index, jobs, resources, search_index
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.people import resolve_patient
 
-LEGAL_ID_LENGTH = 64
 DELETED = "The study was deleted here: the image is kept, but not shown."
 ALREADY_KEPT = "The same data set is kept already."
 LOSSLESS = "The same image is kept already in another transfer syntax without loss."
@@ -197,7 +194,8 @@ class StudyFiling:
         """A study row without series: an ImagingStudy when filed, a Task when held."""
         image = arrival.image
         if link.state == "held":
-            rid = self.task(transaction, link, facts(image.study, image.person), priority)
+            about = facts(image.study, image.person)
+            rid = open_task(transaction, self.new_id(), link, about, priority=priority)
         else:
             link = make_provisional(transaction, self.linking, link, image.person, arrival.source)
             rid = rid or self.imaging_study(transaction, image.study.study_instance_uid)
@@ -222,24 +220,8 @@ class StudyFiling:
         return pk
 
     def imaging_study(self, transaction: Transaction, study_instance_uid: str) -> int:
-        """The study's id is its UID, so that any newcomer can guess it."""
-        resource_id = study_instance_uid
-        if len(resource_id) > LEGAL_ID_LENGTH:
-            resource_id = str(uuid5(NAMESPACE_OID, study_instance_uid))
+        resource_id = study_resource_id(study_instance_uid)
         return resources.insert_resource(transaction, "ImagingStudy", resource_id, None).rid
-
-    def task(
-        self, transaction: Transaction, link: Link, about: dict[str, str | None], priority: str
-    ) -> int:
-        task = held_task(
-            rule=link.patient_rule,
-            reason=link.patient_reason,
-            facts=about,
-            authored_on=datetime.fromtimestamp(transaction.now // 1000, UTC),
-            priority=priority,
-        )
-        entries = index_entries("Task", task)
-        return resources.put(transaction, "Task", self.new_id(), task, entries).rid
 
     def give_way(self, transaction: Transaction, existing: AnyRow) -> None:
         """The images of a provisional Patient leave the study to a known one, and are held."""
@@ -252,7 +234,7 @@ class StudyFiling:
             transaction,
             existing.pk,
             state="held",
-            rid=self.task(transaction, link, about, "routine"),
+            rid=open_task(transaction, self.new_id(), link, about),
             patient=None,
             encounter=None,
             link=encode(link),
@@ -316,7 +298,7 @@ class StudyFiling:
             rid = known.task
         else:
             about = {"SOPInstanceUID": uid, **facts(arrival.image.study, arrival.image.person)}
-            rid = self.task(transaction, link, about, "routine")
+            rid = open_task(transaction, self.new_id(), link, about)
             dicom_index.add_conflict(
                 transaction,
                 sop_instance_uid=uid,

@@ -1,0 +1,39 @@
+"""The Task of a held image: opened when it is held, completed when it is dealt with."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from imaging_fhir.fhir.search_index import index_entries
+from imaging_fhir.fhir.task import held_task
+from imaging_fhir.model.link import Link
+from imaging_fhir.storage import resources
+from imaging_fhir.storage.database import Transaction
+
+
+def open_task(
+    transaction: Transaction,
+    resource_id: str,
+    link: Link,
+    about: Mapping[str, str | int | None],
+    *,
+    priority: str = "routine",
+) -> int:
+    """The row of the Task that says what is held, by which rule, and what its file says."""
+    task = held_task(
+        rule=link.patient_rule,
+        reason=link.patient_reason,
+        facts=about,
+        authored_on=datetime.fromtimestamp(transaction.now // 1000, UTC),
+        priority=priority,
+    )
+    entries = index_entries("Task", task)
+    return resources.put(transaction, "Task", resource_id, task, entries).rid
+
+
+def complete_task(transaction: Transaction, rid: int) -> None:
+    """The held item is dealt with; it may have been deleted meanwhile."""
+    if resources.find_by_rid(transaction.connection, rid).deleted:
+        return
+    task = resources.content_of(transaction.connection, rid)
+    task["status"] = "completed"
+    resources.put(transaction, "Task", task["id"], task, index_entries("Task", task))
