@@ -1,9 +1,10 @@
 """Bodies of many parts (RFC 2046, RFC 7578, PS3.18 8.6.1): read and written as they stream."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from email.utils import collapse_rfc2231_value
+from functools import lru_cache
 from typing import Protocol
 from uuid import uuid4
 
@@ -150,7 +151,8 @@ def parser_for(content_type: str, max_parts: int) -> PushMultipartParser:
     )
 
 
-def split_media_type(value: str) -> tuple[str, dict[str, str]]:
+@lru_cache(maxsize=64)  # a request's own is asked for at each step
+def split_media_type(value: str) -> tuple[str, Mapping[str, str]]:
     """The type in lower case, and its parameters; few senders quote `type=a/b` as they should."""
     message = Message()
     message["Content-Type"] = value

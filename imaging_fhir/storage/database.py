@@ -59,7 +59,17 @@ class Transaction:
 @dataclass(slots=True)
 class Unit(Generic[T]):
     run: Callable[[Transaction], T]
+    is_taken: bool = False  # into a transaction
     future: "Future[T]" = field(default_factory=Future)
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Units whose transaction is committed, but whose log may not be on the disk yet."""
+
+    units: list[Unit[Any]]
+    results: list[Any]
+    after_commit: list[Callable[[], object]]
 
 
 class Database:
@@ -89,13 +99,18 @@ class Database:
     def write(self, unit: Callable[[Transaction], T]) -> T:
         """Run the unit in a transaction and return its result once that is durable.
 
-        Whoever gets the lock first commits for all who wait by then.
+        Whoever gets the lock first commits for all who wait by then. The log is synced after the
+        lock is given up, so that the next transaction need not wait for the disk.
         """
         waiting = Unit(unit)
         self.units.append(waiting)
-        with self.writing:
-            while not waiting.future.done():
-                self.commit_group()
+        committed: list[Committed] = []
+        try:
+            with self.writing:
+                while not waiting.is_taken:
+                    committed += self.commit_group()
+        finally:
+            self.conclude(committed)
         return waiting.future.result()
 
     def ping(self) -> None:
@@ -106,46 +121,76 @@ class Database:
     def close(self) -> None:
         self.engine.dispose()
 
-    def commit_group(self) -> None:
+    def commit_group(self) -> list[Committed]:
+        """A transaction for all who wait; where that fails, one for each of them."""
         group: list[Unit[Any]] = []
         try:
             with self.transaction() as transaction:
                 group = self.next_group()  # only now: while the lock was waited for, more came
                 results = [unit.run(transaction) for unit in group]
         except BaseException as error:  # handed to whoever waits for the unit
+            group = group or self.next_group()
             if len(group) == 1:
                 group[0].future.set_exception(error)
-                return
-            for unit in group or self.next_group():
-                self.commit_alone(unit)
+                return []
+            alone = [one for unit in group for one in self.commit_alone(unit)]
             if not isinstance(error, Exception):
+                self.conclude(alone)
                 raise  # Control-C: for this thread, whatever became of its unit
-            return
-        for unit, result in zip(group, results, strict=True):
-            unit.future.set_result(result)
+            return alone
+        return [Committed(group, results, transaction.after_commit)]
 
     def next_group(self) -> list[Unit[Any]]:
-        return [self.units.popleft() for _ in range(min(len(self.units), LARGEST_GROUP))]
+        group = [self.units.popleft() for _ in range(min(len(self.units), LARGEST_GROUP))]
+        for unit in group:
+            unit.is_taken = True
+        return group
 
-    def commit_alone(self, unit: Unit[Any]) -> None:
+    def commit_alone(self, unit: Unit[Any]) -> list[Committed]:
         try:
             with self.transaction() as transaction:
                 result = unit.run(transaction)
         except BaseException as error:
             unit.future.set_exception(error)
-        else:
-            unit.future.set_result(result)
+            return []
+        return [Committed([unit], [result], transaction.after_commit)]
+
+    def conclude(self, committed: list[Committed]) -> None:
+        """Make them durable, do what follows, and tell all who wait."""
+        if not committed:
+            return
+        try:
+            self.sync_log()
+        except BaseException as error:
+            for unit in (unit for one in committed for unit in one.units):
+                unit.future.set_exception(error)
+            return
+        for one in committed:
+            for action in one.after_commit:
+                run_safely(action)
+            for unit, result in zip(one.units, one.results, strict=True):
+                unit.future.set_result(result)
+
+    def sync_log(self) -> None:
+        """What SQLite has written ahead is on the disk; PostgreSQL's commit sees to that itself."""
+        log = beside(self.url, "-wal")
+        if log is None:
+            return
+        try:
+            sync_file(log)
+        except FileNotFoundError:
+            return  # the last who used it has put all into the database, and synced that
+        except OSError as error:
+            raise StorageUnavailable(f"The log of the database: {error.strerror}.") from error
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Committed at its end, and what is to follow the commit done."""
+        """Committed at its end."""
         with translated(), write_lock(self.url), self.engine.connect() as connection:
             begin_writing(connection)
             transaction = Transaction(connection, self.next_stamp(connection))
             yield transaction
             connection.commit()
-        for action in transaction.after_commit:
-            run_safely(action)
 
     def next_stamp(self, connection: Connection) -> int:
         """The commit's time, later than that of every commit before it."""
@@ -153,15 +198,16 @@ class Database:
 
 
 @lru_cache(maxsize=16)
-def lock_file(url: str) -> str | None:
+def beside(url: str, ending: str) -> str | None:
+    """The path of a file beside that of SQLite; None where the database is another."""
     parsed = make_url(url)
-    return f"{parsed.database}.lock" if parsed.get_backend_name() == "sqlite" else None
+    return f"{parsed.database}{ending}" if parsed.get_backend_name() == "sqlite" else None
 
 
 @contextmanager
 def write_lock(url: str) -> Iterator[None]:
     """Between processes on one SQLite file: wait asleep, where SQLite's own wait polls."""
-    path = lock_file(url)
+    path = beside(url, ".lock")
     if path is None:
         yield
         return
@@ -169,6 +215,14 @@ def write_lock(url: str) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fdatasync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -238,7 +292,7 @@ def prepare_sqlite(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     for pragma in (
         "journal_mode=WAL",
-        "synchronous=FULL",  # a commit is on the disk before its sender hears of it
+        "synchronous=NORMAL",  # the log is synced by whoever commits, once the lock is free again
         "foreign_keys=ON",
         "cache_size=-32000",
         "mmap_size=268435456",
