@@ -23,6 +23,7 @@ from imaging_fhir.web import (
 )
 from imaging_fhir.web.context import EXTENSION
 from imaging_fhir.web.errors import register_error_handlers
+from imaging_fhir.web.fhir_pages import FhirPages
 from imaging_fhir.web.observation import observe_requests
 from imaging_fhir.web.plain_read import PlainReads
 from imaging_fhir.web.responses import Answer
@@ -72,7 +73,8 @@ def app_of(services: Services) -> Flask:
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     register_error_handlers(app)
-    app.wsgi_app = PlainReads(app.wsgi_app, services)  # type: ignore[method-assign]
+    reads = PlainReads(app.wsgi_app, services)
+    app.wsgi_app = FhirPages(reads, app.jinja_env, services.base)  # type: ignore[method-assign]
     return app
 
 

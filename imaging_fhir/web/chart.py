@@ -11,22 +11,12 @@ from werkzeug.wrappers import Response as AnyResponse
 from imaging_fhir.errors import ImagingError
 from imaging_fhir.web.context import caller, services
 from imaging_fhir.web.errors import RETRY_SECONDS
+from imaging_fhir.web.page_headers import HEADERS
 from imaging_fhir.web.pictures import number
 
 bp = Blueprint("chart", __name__, template_folder="templates")
 
 STATIC = Path(__file__).parent / "static"
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    # Not no-referrer: with it browsers send the form's Origin as null, which is refused.
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
 LONGEST_INPUT = 200
 TITLES = {
     400: "This request cannot be answered",
