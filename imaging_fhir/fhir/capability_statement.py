@@ -9,7 +9,7 @@ from imaging_fhir.fhir.search_criterion import target_types
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.search import SearchParameter
 
-SYSTEM_INTERACTIONS = ("batch", "transaction")
+SYSTEM_INTERACTIONS = ("batch", "transaction", "history-system")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from imaging_fhir.fhir.search_parameters import parameters_of
 from imaging_fhir.model.search import SearchParameter
 
-READING = ("read", "vread", "history-instance")
+READING = ("read", "vread", "history-instance", "history-type")
 WRITING = ("create", "update", "delete")
 SEARCHING = ("search-type",)
 

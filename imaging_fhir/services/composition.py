@@ -16,6 +16,7 @@ from imaging_fhir.services.chart import Chart
 from imaging_fhir.services.chart_image import ImagePages
 from imaging_fhir.services.cleanup import CleanUp
 from imaging_fhir.services.document_filing import DocumentFiling
+from imaging_fhir.services.history import History
 from imaging_fhir.services.imports import Imports
 from imaging_fhir.services.ingest import Ingest, Outcome
 from imaging_fhir.services.linking import Linking
@@ -47,6 +48,7 @@ class Services:
     resources: Resources
     binaries: Binaries
     search: Search
+    history: History
     transactions: Transactions
     ingest: Ingest
     imports: Imports
@@ -129,6 +131,7 @@ def build_services(settings: Settings) -> Services:
         resources=resources,
         binaries=Binaries(resources, limit=settings.max_upload_bytes),
         search=search,
+        history=History(resources, access, settings),
         transactions=Transactions(resources, search, access),
         ingest=ingest,
         imports=imports,

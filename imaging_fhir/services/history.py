@@ -1,104 +1,204 @@
-"""The versions of one resource as a Bundle (http.html#history)."""
+"""Versions as a Bundle: of one resource, of a type, or of everything (http.html#history)."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from itertools import islice
-from urllib.parse import urlencode
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, tzinfo
+from urllib.parse import quote, urlencode
 
-from imaging_fhir.errors import InvalidRequest
+from imaging_fhir.errors import AccessDenied, InvalidRequest, ResourceNotFound
 from imaging_fhir.fhir.bundle import Link, Version
 from imaging_fhir.fhir.bundle import history as history_bundle
+from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
+from imaging_fhir.fhir.search_dates import interval_of_text
+from imaging_fhir.fhir.search_query import NOT_OF_THE_SEARCH, PAGE
 from imaging_fhir.model.codec import BASE_PLACEHOLDER
+from imaging_fhir.model.search import Restrictions
+from imaging_fhir.services.access import AccessPolicy, Caller
 from imaging_fhir.services.resources import Resources
-from imaging_fhir.storage import resources as stored_resources
+from imaging_fhir.settings import Settings
+from imaging_fhir.storage import history as stored_history
 from imaging_fhir.storage.database import Connection
-from imaging_fhir.storage.resources import StoredResource, instant
+from imaging_fhir.storage.history import HistoryQuery, Position
+from imaging_fhir.storage.resources import StoredResource, find
+from imaging_fhir.storage.search import limited
+
+Parameters = Sequence[tuple[str, str]]
+KNOWN = frozenset({"_count", "_since", "_at", PAGE})
+MICROSECONDS = 1000  # in a millisecond
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryQuery:
-    count: int
-    since: int = 0  # milliseconds since 1970 UTC
-    before: int | None = None  # only versions before this one: where the page before ended
+class History:
+    def __init__(self, resources: Resources, access: AccessPolicy, settings: Settings) -> None:
+        self.resources = resources
+        self.access = access
+        self.settings = settings
+
+    def of_resource(
+        self,
+        resource_type: str,
+        resource_id: str,
+        parameters: Parameters,
+        caller: Caller,
+        *,
+        strict: bool = False,
+    ) -> bytes:
+        """Raise ResourceNotFound for what was never there."""
+        query = self.parsed(parameters, strict=strict)
+        address = f"{resource_type}/{resource_id}/_history"
+        with self.resources.database.read() as connection:
+            current = find(connection, resource_type, resource_id)
+            if current is None:
+                raise ResourceNotFound(f"{resource_type}/{resource_id} is not known.")
+            own = replace(query, resource_type=resource_type, rid=current.rid)
+            return self.bundle(connection, own, caller, address, parameters)
+
+    def of_type(
+        self, resource_type: str, parameters: Parameters, caller: Caller, *, strict: bool = False
+    ) -> bytes:
+        query = replace(self.parsed(parameters, strict=strict), resource_type=resource_type)
+        with self.resources.database.read() as connection:
+            return self.bundle(connection, query, caller, f"{resource_type}/_history", parameters)
+
+    def of_everything(
+        self, parameters: Parameters, caller: Caller, *, strict: bool = False
+    ) -> bytes:
+        """Types without a history of their own, and those the caller may not see, are left out."""
+        query = self.parsed(parameters, strict=strict)
+        without = tuple(name for name in RESOURCE_TYPES if not self.is_shown(name, caller))
+        with self.resources.database.read() as connection:
+            everything = replace(query, without=without)
+            return self.bundle(connection, everything, caller, "_history", parameters)
+
+    def is_shown(self, resource_type: str, caller: Caller) -> bool:
+        if "history-type" not in RESOURCE_TYPES[resource_type].interactions:
+            return False
+        try:
+            self.access.require(caller, "history-type", resource_type)
+        except AccessDenied:
+            return False
+        return True
+
+    def parsed(self, parameters: Parameters, *, strict: bool) -> HistoryQuery:
+        return history_query(
+            parameters,
+            count=self.settings.page_size,
+            max_count=self.settings.max_page_size,
+            zone=self.resources.zone or UTC,
+            strict=strict,
+        )
+
+    def bundle(
+        self,
+        connection: Connection,
+        query: HistoryQuery,
+        caller: Caller,
+        address: str,
+        parameters: Parameters,
+    ) -> bytes:
+        """The total is said of one resource, or where nothing else is asked for."""
+        restrictions = self.access.restrictions(caller)
+        with limited(connection, self.settings.search_seconds):
+            page = stored_history.page(connection, query, restrictions)
+            total = self.total(connection, query, restrictions)
+        versions = [self.version(connection, one) for one in page.versions]
+        links = history_links(address, parameters, query, page.next_after)
+        return b"".join(history_bundle(versions, base=BASE_PLACEHOLDER, links=links, total=total))
+
+    def total(
+        self, connection: Connection, query: HistoryQuery, restrictions: Restrictions
+    ) -> int | None:
+        if query.rid is None and query.count:
+            return None
+        return stored_history.count(connection, replace(query, after=None), restrictions)
+
+    def version(self, connection: Connection, stored: StoredResource) -> Version:
+        return Version(
+            reference=stored.reference,
+            version=stored.version,
+            last_updated=stored.last_updated,
+            body=None if stored.deleted else self.resources.body(connection, stored),
+        )
 
 
-def history_query(parameters: dict[str, str], *, count: int, max_count: int) -> HistoryQuery:
+def history_query(
+    parameters: Parameters, *, count: int, max_count: int, zone: tzinfo, strict: bool = False
+) -> HistoryQuery:
     """Raise InvalidRequest, which names the parameter."""
+    given = {name: text for name, text in parameters if name not in NOT_OF_THE_SEARCH}
+    require_known(given, strict=strict)
+    asked = number(given["_count"]) if "_count" in given else count
     return HistoryQuery(
-        count=min(number(parameters, "_count") or count, max_count),
-        since=moment(parameters.get("_since")),
-        before=number(parameters, "_before"),
+        count=min(asked, max_count),
+        since=moment(given["_since"]) if "_since" in given else None,
+        at=period(given["_at"], zone) if "_at" in given else None,
+        after=position_of(given[PAGE]) if PAGE in given else None,
     )
 
 
-def number(parameters: dict[str, str], name: str) -> int | None:
-    text = parameters.get(name)
-    if text is None:
-        return None
+def require_known(names: Iterable[str], *, strict: bool) -> None:
+    """Raise InvalidRequest for `_list`, which would answer everything if it were ignored."""
+    for name in names:
+        if name == "_list":
+            raise invalid("_list", "a history cannot be narrowed to the members of a List here")
+        if strict and name not in KNOWN:
+            raise invalid(name[:80], "there is no such parameter of a history")
+
+
+def number(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise InvalidRequest(f"{name} is no whole number.", expression=f"http.{name}")
+        raise invalid("_count", "it is no whole number")
     return int(text)
 
 
-def moment(text: str | None) -> int:
+def moment(text: str) -> int:
     """An instant; a `+` of its zone may have arrived as a space."""
-    if text is None:
-        return 0
     try:
         parsed = datetime.fromisoformat(text.replace(" ", "+"))
     except ValueError as error:
-        raise InvalidRequest("_since is no instant.", expression="http._since") from error
+        raise invalid("_since", "it is no instant") from error
     if parsed.tzinfo is None:
-        raise InvalidRequest("_since has no time zone.", expression="http._since")
-    return int(parsed.timestamp() * 1000)
+        raise invalid("_since", "it has no time zone")
+    return -(-round(parsed.timestamp() * 1_000_000) // MICROSECONDS)
 
 
-def history(
-    resources: Resources, resource_type: str, resource_id: str, query: HistoryQuery
-) -> bytes:
-    """Raise ResourceNotFound for what was never there."""
-    with resources.database.read() as connection:
-        kept = [
-            one
-            for one in stored_resources.history(connection, resource_type, resource_id)
-            if one.last_updated >= query.since
-        ]
-        rest = [one for one in kept if query.before is None or one.version < query.before]
-        page = list(islice(rest, query.count))
-        versions = [version(resources, connection, one) for one in page]
-    last = page[-1] if len(page) < len(rest) else None
-    return b"".join(
-        history_bundle(
-            versions,
-            base=BASE_PLACEHOLDER,
-            links=links(resource_type, resource_id, query, last),
-            total=len(kept),
-        )
-    )
+def period(text: str, zone: tzinfo) -> tuple[int, int]:
+    """The milliseconds that a date or time stands for; at least one of them."""
+    found = interval_of_text(text.replace(" ", "+"), zone)
+    if found is None:
+        raise invalid("_at", "it is neither a date nor a time")
+    low, high = found[0] // MICROSECONDS, -(-found[1] // MICROSECONDS)
+    return low, max(high, low + 1)
 
 
-def version(resources: Resources, connection: Connection, stored: StoredResource) -> Version:
-    return Version(
-        reference=stored.reference,
-        version=stored.version,
-        last_updated=stored.last_updated,
-        body=None if stored.deleted else resources.body(connection, stored),
-    )
+def position_of(text: str) -> Position:
+    parts = text.split("-")
+    if len(parts) != 3 or not all(is_number(part) for part in parts):
+        raise invalid(PAGE, "it is no page of this history")
+    stamp, rid, version = map(int, parts)
+    return stamp, rid, version
 
 
-def links(
-    resource_type: str, resource_id: str, query: HistoryQuery, last: StoredResource | None
+def is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 18
+
+
+def invalid(name: str, why: str) -> InvalidRequest:
+    return InvalidRequest(f"{name} is refused: {why}.", expression=f"http.{name}")
+
+
+def history_links(
+    address: str, parameters: Parameters, query: HistoryQuery, next_after: Position | None
 ) -> list[Link]:
-    address = f"{BASE_PLACEHOLDER}/{resource_type}/{resource_id}/_history"
-    since = {"_since": instant(query.since)} if query.since else {}
-    before = {"_before": query.before} if query.before is not None else {}
-    found = [("self", with_parameters(address, {"_count": query.count, **since, **before}))]
-    if last is not None:
-        older = {"_count": query.count, **since, "_before": last.version}
-        found.append(("next", with_parameters(address, older)))
-    return found
+    """self says what was understood; each page's address holds where the page before ended."""
+    understood = [(name, text) for name, text in parameters if name in KNOWN - {"_count", PAGE}]
+    asked = [("_count", str(query.count)), *understood]
+    links = [("self", page_address(address, asked, query.after))]
+    if next_after is not None:
+        links.append(("next", page_address(address, asked, next_after)))
+    return links
 
 
-def with_parameters(address: str, parameters: Mapping[str, object]) -> str:
-    return f"{address}?{urlencode(parameters)}"
+def page_address(address: str, asked: Parameters, after: Position | None) -> str:
+    place = [(PAGE, "-".join(map(str, after)))] if after else []
+    text = urlencode([*asked, *place], quote_via=quote, safe=":,")
+    return f"{BASE_PLACEHOLDER}/{address}?{text}"

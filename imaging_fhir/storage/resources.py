@@ -217,6 +217,7 @@ def keep_version(transaction: Transaction, current: StoredResource) -> None:
         insert(version).values(
             rid=current.rid,
             version=current.version,
+            type=current.type,
             last_updated=current.last_updated,
             deleted=current.deleted,
             body=None if current.body is None else zlib.compress(current.body),

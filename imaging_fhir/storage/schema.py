@@ -59,17 +59,21 @@ resource = Table(
     UniqueConstraint("type", "id"),
     Index("ix_resource_type_last_updated", "type", "last_updated", "rid"),
     Index("ix_resource_type_rid", "type", "rid"),  # the newest first: a search without _sort
+    Index("ix_resource_last_updated", "last_updated", "rid"),  # the history of everything
 )
 
-# Earlier versions, zlib-compressed; a deletion has no body.
+# Earlier versions, zlib-compressed; a deletion has no body. `type` is that of the resource.
 version = Table(
     "version",
     metadata,
     Column("rid", ForeignKey("resource.rid"), primary_key=True),
     Column("version", Integer, primary_key=True),
+    Column("type", Text, nullable=False),
     Column("last_updated", BigInteger, nullable=False),
     Column("deleted", Boolean, nullable=False),
     Column("body", LargeBinary),
+    Index("ix_version_type_last_updated", "type", "last_updated", "rid", "version"),
+    Index("ix_version_last_updated", "last_updated", "rid", "version"),
 )
 
 

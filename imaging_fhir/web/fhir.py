@@ -10,8 +10,6 @@ from imaging_fhir.errors import InvalidRequest, ResourceNotFound
 from imaging_fhir.fhir.operation_outcome import outcome_of
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.model.codec import Resource, decode
-from imaging_fhir.services.history import history as history_bundle
-from imaging_fhir.services.history import history_query
 from imaging_fhir.services.resources import Written
 from imaging_fhir.storage.resources import StoredResource
 from imaging_fhir.web import streams
@@ -98,18 +96,6 @@ def is_known_to_client(stored: StoredResource) -> bool:
         return "*" in tags or str(stored.version) in tags
     since = parse_date(request.headers.get("If-Modified-Since"))
     return since is not None and stored.last_updated // 1000 <= since.timestamp()
-
-
-@bp.get("/<type_name>/<resource_id>/_history")
-def history(type_name: str, resource_id: str) -> Response:
-    """http.html#history, of one resource"""
-    allow("history-instance", type_name, resource_id)
-    require_json_accepted(request)
-    settings = services().settings
-    query = history_query(
-        request.args.to_dict(), count=settings.page_size, max_count=settings.max_page_size
-    )
-    return json_response(history_bundle(services().resources, type_name, resource_id, query))
 
 
 @bp.post("/<type_name>")

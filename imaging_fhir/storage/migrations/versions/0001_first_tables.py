@@ -55,14 +55,18 @@ def create_resources() -> None:
         UniqueConstraint("type", "id"),
         Index("ix_resource_type_last_updated", "type", "last_updated", "rid"),
         Index("ix_resource_type_rid", "type", "rid"),
+        Index("ix_resource_last_updated", "last_updated", "rid"),
     )
     op.create_table(
         "version",
         Column("rid", Key, ForeignKey("resource.rid"), primary_key=True),
         Column("version", Integer, primary_key=True),
+        Column("type", Text, nullable=False),
         Column("last_updated", BigInteger, nullable=False),
         Column("deleted", Boolean, nullable=False),
         Column("body", LargeBinary),
+        Index("ix_version_type_last_updated", "type", "last_updated", "rid", "version"),
+        Index("ix_version_last_updated", "last_updated", "rid", "version"),
     )
 
 
