@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from imaging_fhir.model.search import (
     OPEN_HIGH,
+    CompositeEntry,
+    CompositeValue,
     Criterion,
     DateEntry,
     DateValue,
@@ -122,6 +124,8 @@ def sort_part(entry: IndexEntry) -> object:
             return entry.value
         case ReferenceEntry():
             return entry.target_id
+        case CompositeEntry():
+            raise AssertionError("a composite is no sort key")
 
 
 def matches(entry: IndexEntry, value: SearchValue, modifier: str | None) -> bool:
@@ -140,7 +144,11 @@ def matches(entry: IndexEntry, value: SearchValue, modifier: str | None) -> bool
         case UriEntry(), str():
             return entry.value == value
         case QuantityEntry(), QuantityValue():
-            return value.low <= entry.low and entry.high < value.high
+            return quantity_matches(entry, value)
+        case CompositeEntry(), CompositeValue():
+            return any(matches(entry.first, one, None) for one in value.first) and any(
+                matches(entry.second, one, None) for one in value.second
+            )
     raise AssertionError(f"{value} against {entry}")
 
 
@@ -173,6 +181,39 @@ def string_matches(entry: StringEntry, value: str, modifier: str | None) -> bool
         case "contains":
             return folded(value) in entry.folded
     return entry.folded.startswith(folded(value))
+
+
+def quantity_matches(entry: QuantityEntry, value: QuantityValue) -> bool:
+    """http://hl7.org/fhir/R4/search.html#quantity; a range stands for each value in it."""
+    return number_matches(entry, value) and unit_matches(entry, value)
+
+
+def unit_matches(entry: QuantityEntry, value: QuantityValue) -> bool:
+    if value.system is not None:
+        return entry.system == value.system and value.code in (None, entry.code)
+    return value.code in (None, entry.code, entry.unit)
+
+
+def number_matches(entry: QuantityEntry, value: QuantityValue) -> bool:
+    contained = value.low <= entry.low and entry.high < value.high
+    match value.prefix:
+        case "eq":
+            return contained
+        case "ne":
+            return not contained
+        case "gt":
+            return entry.high > value.value
+        case "sa":
+            return entry.low > value.value
+        case "lt":
+            return entry.low < value.value
+        case "eb":
+            return entry.high < value.value
+        case "ge":
+            return entry.high >= value.value
+        case "le":
+            return entry.low <= value.value
+    return entry.low <= value.high and entry.high >= value.low
 
 
 def date_matches(entry: DateEntry, value: DateValue) -> bool:

@@ -54,5 +54,17 @@ RESOURCE_TYPES: dict[str, ResourceType] = {
         resource_type("Binary", (*WRITING, "read", "vread", *SEARCHING)),
         resource_type("Task", (*READING, *SEARCHING)),
         resource_type("Provenance", (*READING, *SEARCHING)),
+        resource_type("Media", EVERYTHING),
+        resource_type("EpisodeOfCare", EVERYTHING),
+        resource_type("DiagnosticReport", EVERYTHING),
+        resource_type("Observation", EVERYTHING),
+        resource_type("Procedure", EVERYTHING),
+        resource_type("BodyStructure", EVERYTHING),
+        resource_type("Specimen", EVERYTHING),
+        resource_type("Consent", EVERYTHING),
+        resource_type("List", EVERYTHING),
+        resource_type("DocumentManifest", EVERYTHING),
+        resource_type("Group", EVERYTHING),
+        resource_type("AuditEvent", (*READING, *SEARCHING)),
     )
 }

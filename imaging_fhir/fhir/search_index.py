@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, tzinfo
 from functools import cache
+from itertools import product
 from typing import Any
 
 from imaging_fhir.fhir.literal_reference import Target, target_of, type_in
@@ -13,11 +14,13 @@ from imaging_fhir.fhir.soundex import soundex
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.search import (
     DICOM_PARAMETERS,
+    CompositeEntry,
     DateEntry,
     IndexEntry,
     QuantityEntry,
     ReferenceEntry,
     SearchParameter,
+    SimpleEntry,
     StringEntry,
     TokenEntry,
     UriEntry,
@@ -58,10 +61,16 @@ def indexed_parameters(
     """The parameters that have entries, each with its paths in steps."""
     elsewhere = OF_THE_ROW | (DICOM_PARAMETERS if resource_type == "ImagingStudy" else set())
     return tuple(
-        (parameter, tuple(tuple(path.split(".")) for path in parameter.paths))
+        (parameter, steps_of(parameter))
         for parameter in RESOURCE_TYPES[resource_type].search_parameters
         if parameter.name not in elsewhere
     )
+
+
+@cache
+def steps_of(parameter: SearchParameter) -> tuple[tuple[str, ...], ...]:
+    """Its paths in steps; no step is the value itself."""
+    return tuple(tuple(path.split(".")) if path else () for path in parameter.paths)
 
 
 def reached(value: Any, path: tuple[str, ...]) -> Iterator[Any]:
@@ -85,6 +94,16 @@ def element(value: dict[str, Any], name: str) -> Any:
 
 
 def entries_of(parameter: SearchParameter, values: list[Any], zone: tzinfo) -> Iterator[IndexEntry]:
+    if parameter.components:
+        for value in values:
+            yield from composite_entries(parameter, value, zone)
+    else:
+        yield from simple_entries(parameter, values, zone)
+
+
+def simple_entries(
+    parameter: SearchParameter, values: list[Any], zone: tzinfo
+) -> Iterator[SimpleEntry]:
     if parameter.exists:
         there = any(value is not False for value in values)
         values = [there]
@@ -210,11 +229,20 @@ def uri_entries(parameter: SearchParameter, value: Any, zone: tzinfo) -> Iterato
 def quantity_entries(
     parameter: SearchParameter, value: Any, zone: tzinfo
 ) -> Iterator[QuantityEntry]:
-    if "value" not in value:
-        return
+    """Of a number its value, of a SampledData the range of its points."""
+    if not isinstance(value, dict):
+        number = float(value)
+        yield QuantityEntry(parameter=parameter.name, low=number, high=number)
+    elif "origin" in value:
+        yield from sampled_entries(parameter, value)
+    elif "value" in value:
+        yield quantity_entry(parameter, value)
+
+
+def quantity_entry(parameter: SearchParameter, value: Resource) -> QuantityEntry:
     number = float(value["value"])
     comparator = value.get("comparator", "")
-    yield QuantityEntry(
+    return QuantityEntry(
         parameter=parameter.name,
         low=-UNBOUNDED if "<" in comparator else number,
         high=UNBOUNDED if ">" in comparator else number,
@@ -224,21 +252,53 @@ def quantity_entries(
     )
 
 
-def relationship_entries(
+def sampled_entries(parameter: SearchParameter, sampled: Resource) -> Iterator[QuantityEntry]:
+    """`E`, `U` and `L` among the points (datatypes.html#SampledData) are no values."""
+    origin, factor = sampled["origin"], float(sampled.get("factor", 1))
+    texts = sampled.get("data", "").split()
+    points = [
+        float(origin.get("value", 0)) + factor * float(text) for text in texts if is_point(text)
+    ]
+    if points:
+        yield QuantityEntry(
+            parameter=parameter.name,
+            low=min(points),
+            high=max(points),
+            system=origin.get("system"),
+            code=origin.get("code"),
+            unit=origin.get("unit"),
+        )
+
+
+def is_point(text: str) -> bool:
+    return re.fullmatch(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", text, re.ASCII) is not None
+
+
+def composite_entries(
     parameter: SearchParameter, value: Any, zone: tzinfo
-) -> Iterator[TokenEntry]:
-    """DocumentReference.relationship: a code within what it relates to, so both in one repeat."""
-    target = target_of(value["target"].get("reference", "#"))
-    if target is not None:
-        yield TokenEntry(parameter=parameter.name, system=str(target), value=value["code"])
+) -> Iterator[CompositeEntry]:
+    """Each combination of what is in the one repeat."""
+    found = (list(component_entries(part, value, zone)) for part in parameter.components)
+    for first, second in product(*found):
+        yield CompositeEntry(parameter=parameter.name, first=first, second=second)
 
 
-ENTRIES: dict[str, Callable[[SearchParameter, Any, tzinfo], Iterator[IndexEntry]]] = {
+def component_entries(
+    component: SearchParameter, value: Any, zone: tzinfo
+) -> Iterator[SimpleEntry]:
+    """A text without a code is none: a composite has no `:text`."""
+    values = [one for path in steps_of(component) for one in reached(value, path)]
+    for entry in simple_entries(component, values, zone):
+        if not isinstance(entry, TokenEntry) or entry.value:
+            yield entry
+
+
+ENTRIES: dict[str, Callable[[SearchParameter, Any, tzinfo], Iterator[SimpleEntry]]] = {
     "token": token_entries,
     "reference": reference_entries,
     "date": date_entries,
     "string": string_entries,
     "uri": uri_entries,
     "quantity": quantity_entries,
-    "composite": relationship_entries,
+    "number": quantity_entries,
 }

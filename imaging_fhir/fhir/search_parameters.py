@@ -2,59 +2,26 @@
 
 Source: https://hl7.org/fhir/R4/searchparameter-registry.html. A parameter is one line: its name,
 and the element paths where they are not the name itself. Left out are `Location.near`, `_content`,
-`_text` and `_query`.
+`_text` and `_query`. Those of findings, reports and collections are in search_parameters_clinical.
 """
 
 from dataclasses import replace
-from functools import partial
 
-from imaging_fhir.model.search import SearchParameter, SearchType
+from imaging_fhir.fhir.search_parameter import (
+    AGENTS,
+    REGISTRY,
+    composite,
+    date,
+    quantity,
+    reference,
+    string,
+    token,
+    uri,
+)
+from imaging_fhir.fhir.search_parameters_clinical import CLINICAL
+from imaging_fhir.model.search import SearchParameter
 
-REGISTRY = "http://hl7.org/fhir/SearchParameter/"
-AGENTS = "Device Organization Patient Practitioner PractitionerRole RelatedPerson"
-
-
-def parameter(
-    type_: SearchType,
-    name: str,
-    *paths: str,
-    url: str = "",
-    only: str = "",
-    where: tuple[str, str] | None = None,
-    exists: bool = False,
-    phonetic: bool = False,
-    uid: bool = False,
-    targets: str = "",
-    documentation: str = "",
-) -> SearchParameter:
-    """`url` is the last part of the canonical, where it is not TYPE-NAME."""
-    return SearchParameter(
-        name=name,
-        type=type_,
-        paths=paths or (element_name(name),),
-        targets=tuple((targets or only).split()),
-        url=url and REGISTRY + url,
-        documentation=documentation,
-        only=only,
-        where=where,
-        exists=exists,
-        phonetic=phonetic,
-        uid=uid,
-    )
-
-
-def element_name(name: str) -> str:
-    first, *rest = name.split("-")
-    return first + "".join(word.capitalize() for word in rest)
-
-
-token = partial(parameter, "token")
-reference = partial(parameter, "reference")
-date = partial(parameter, "date")
-string = partial(parameter, "string")
-uri = partial(parameter, "uri")
-quantity = partial(parameter, "quantity")
-composite = partial(parameter, "composite")
+DOCUMENT_RELATIONSHIP = "http://hl7.org/fhir/document-relationship-type"
 
 COMMON = (
     token("_id", "id", url="Resource-id"),
@@ -125,8 +92,15 @@ DECLARED: dict[str, tuple[SearchParameter, ...]] = {
         date("period", "context.period"),
         reference("related", "context.related"),
         reference("relatesto", "relatesTo.target", targets="DocumentReference"),
-        token("relation", "relatesTo.code"),
-        composite("relationship", "relatesTo"),
+        token("relation", "relatesTo.code", system=DOCUMENT_RELATIONSHIP),
+        composite(
+            "relationship",
+            "relatesTo",
+            of=(
+                reference("relatesto", "target", targets="DocumentReference"),
+                token("relation", "code", system=DOCUMENT_RELATIONSHIP),
+            ),
+        ),
         token("security-label"),
         token("setting", "context.practiceSetting"),
         token("status"),
@@ -349,6 +323,7 @@ DECLARED: dict[str, tuple[SearchParameter, ...]] = {
         date("when", "occurredDateTime"),
     ),
     "Binary": (),
+    **CLINICAL,
 }
 
 

@@ -15,17 +15,18 @@ from imaging_fhir.fhir.search_dates import interval_of_text, micros
 from imaging_fhir.fhir.soundex import soundex
 from imaging_fhir.model.search import (
     DICOM_PARAMETERS,
+    CompositeValue,
     DateValue,
     QuantityValue,
     ReferenceValue,
     SearchParameter,
     SearchValue,
+    SimpleValue,
     TokenValue,
 )
 from imaging_fhir.model.text import folded
 
 OID = "urn:oid:"
-RELATION_SYSTEM = "http://hl7.org/fhir/document-relationship-type"
 _PREFIXED = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?(.*)", re.DOTALL)
 _ESCAPED = re.compile(r"\\([\\,$|])")
 _PIECE = re.compile(r"\\.|.", re.DOTALL)
@@ -64,12 +65,14 @@ def values_of(
         if text not in ("true", "false"):
             raise ValueError(":missing is true or false.")
         return (text,)
-    read = reader(parameter, modifier)
     alternatives = [part for part in split(text, ",") if part.strip()]
+    if parameter.components:
+        return tuple(composite_value(parameter, part, setting) for part in alternatives)
+    read = reader(parameter, modifier)
     return tuple(value for part in alternatives for value in read(part, setting))
 
 
-Reader = Callable[[str, Setting], Iterable[SearchValue]]
+Reader = Callable[[str, Setting], Iterable[SimpleValue]]
 
 
 def reader(parameter: SearchParameter, modifier: str | None) -> Reader:
@@ -89,8 +92,6 @@ def reader(parameter: SearchParameter, modifier: str | None) -> Reader:
             return lambda text, setting: [date_value(text, setting)]
         case "quantity" | "number":
             return lambda text, setting: [quantity_value(text)]
-        case "composite":
-            return lambda text, setting: [relationship_value(text, setting)]
         case "string" if parameter.phonetic:
             return lambda text, setting: sound_values(text)
     return lambda text, setting: [unescaped(text)]
@@ -100,6 +101,8 @@ def token_values(parameter: SearchParameter, text: str) -> list[TokenValue]:
     value = token_value(text)
     if parameter.name == "_id" and not (value.system is None and is_id(value.value or "")):
         raise ValueError("No id.")
+    if parameter.system and value.system == parameter.system:
+        value = TokenValue(system=None, value=value.value)
     return spellings(value, parameter) if parameter.uid else [value]
 
 
@@ -152,18 +155,16 @@ def literal_target(text: str, setting: Setting) -> Target:
     return target
 
 
-def relationship_value(text: str, setting: Setting) -> TokenValue:
-    """`reference$code` of DocumentReference.relatesTo; an id alone is a DocumentReference's."""
-    match split(text, "$"):
-        case [reference, code]:
-            reference = unescaped(reference.strip())
-            if is_id(reference):
-                reference = f"DocumentReference/{reference}"
-            target = literal_target(reference, setting)
-            relation = token_value(code)
-            if relation.value and relation.system in (None, RELATION_SYSTEM):
-                return TokenValue(system=str(target), value=relation.value)
-    raise ValueError("No reference and code.")
+def composite_value(parameter: SearchParameter, text: str, setting: Setting) -> CompositeValue:
+    """`first$second`, each as its own type is written."""
+    parts = split(text, "$")
+    if len(parts) != len(parameter.components) or not all(part.strip() for part in parts):
+        raise ValueError("Not one value for each part.")
+    first, second = (
+        tuple(reader(component, None)(part, setting))
+        for component, part in zip(parameter.components, parts, strict=True)
+    )
+    return CompositeValue(first=first, second=second)
 
 
 def date_value(text: str, setting: Setting) -> DateValue:

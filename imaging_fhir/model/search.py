@@ -32,6 +32,8 @@ class SearchParameter:
     exists: bool = False  # the value is whether something is there that is not false
     phonetic: bool = False  # words are compared by their sound
     uid: bool = False  # a DICOM UID, searched as 1.2.3 and as urn:oid:1.2.3
+    system: str = ""  # what the codes of an element of type `code` are of
+    components: "tuple[SearchParameter, ...]" = ()  # of a composite, their paths from its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +100,19 @@ class QuantityEntry:
     unit: str | None = None
 
 
-IndexEntry = TokenEntry | ReferenceEntry | DateEntry | StringEntry | UriEntry | QuantityEntry
+SimpleEntry = TokenEntry | ReferenceEntry | DateEntry | StringEntry | UriEntry | QuantityEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompositeEntry:
+    """Two values of one repeat."""
+
+    parameter: str
+    first: SimpleEntry
+    second: SimpleEntry
+
+
+IndexEntry = SimpleEntry | CompositeEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,9 +151,20 @@ class QuantityValue:
     code: str | None = None
 
 
-SearchValue = (
+SimpleValue = (
     TokenValue | ReferenceValue | DateValue | QuantityValue | str
 )  # str: string, uri, bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompositeValue:
+    """Alternatives for each of the two parts: one of the first and one of the second."""
+
+    first: tuple[SimpleValue, ...]
+    second: tuple[SimpleValue, ...]
+
+
+SearchValue = SimpleValue | CompositeValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

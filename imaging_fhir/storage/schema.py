@@ -147,6 +147,18 @@ quantity_index = index_table(
     Column("unit", Text),
     by=("low", "high"),
 )
+# A composite parameter's two parts: a token or a reference, and a token, text, quantity or date.
+composite_index = index_table(
+    "composite_index",
+    Column("system", Text),
+    Column("value", Text, nullable=False),
+    Column("part_system", Text),
+    Column("part_value", Text),
+    Column("part_unit", Text),
+    Column("low", Double),
+    Column("high", Double),
+    by=("value", "part_value", "low"),
+)
 
 INDEX_TABLES = (
     token_index,
@@ -155,6 +167,7 @@ INDEX_TABLES = (
     string_index,
     uri_index,
     quantity_index,
+    composite_index,
 )
 
 # A content may be written anew after clean-up: then under the next generation.

@@ -22,10 +22,12 @@ from imaging_fhir.model.search import (
     TokenValue,
 )
 from imaging_fhir.storage.schema import instance, reference_index, resource, series, study
+from imaging_fhir.storage.search_composites import composite_condition
 from imaging_fhir.storage.search_values import VALUE_CONDITIONS, entries_of_row, table_of
 
 Condition = ColumnElement[bool]
 AnyCriterion = Criterion | ReverseCriterion
+CONDITIONS = {**VALUE_CONDITIONS, "composite": composite_condition}
 UNSELECTIVE = 10
 MANY = 2_000
 OF_THE_ROW = frozenset({"_id", "_lastUpdated"})
@@ -108,7 +110,7 @@ class Conditions:
         entries = self.entries(table, row, f"{resource_type}.{criterion.parameter}", drives=drives)
         if criterion.modifier == "missing":
             return entries
-        return entries.where(VALUE_CONDITIONS[criterion.type](table, criterion, self.dialect))
+        return entries.where(CONDITIONS[criterion.type](table, criterion, self.dialect))
 
     def finds_many(
         self, connection: Connection, resource_type: str, criteria: Sequence[AnyCriterion]
@@ -201,7 +203,8 @@ def selectivity(criterion: AnyCriterion) -> int:
         return UNSELECTIVE
     if criterion.parameter in ("identifier", "instance", "series"):
         return 1
-    ranks = {"reference": 2, "uri": 6, "string": 3, "token": 7, "quantity": 8, "date": 8}
+    ranks = {"reference": 2, "uri": 6, "string": 3, "composite": 6, "token": 7, "quantity": 8}
+    ranks |= {"number": 8, "date": 8}
     return ranks.get(criterion.type, UNSELECTIVE)
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Table, bindparam, delete, insert, select
 from sqlalchemy.sql.expression import Delete, Insert, Select
 
 from imaging_fhir.model.search import (
+    CompositeEntry,
     DateEntry,
     IndexEntry,
     QuantityEntry,
@@ -20,6 +21,7 @@ from imaging_fhir.model.text import folded, index_beginning, index_key
 from imaging_fhir.storage.database import Transaction
 from imaging_fhir.storage.schema import (
     INDEX_TABLES,
+    composite_index,
     date_index,
     quantity_index,
     reference_index,
@@ -27,6 +29,7 @@ from imaging_fhir.storage.schema import (
     token_index,
     uri_index,
 )
+from imaging_fhir.storage.search_composites import composite_row
 
 Row = tuple[Any, ...]  # the columns of an index table, but for rid
 
@@ -59,6 +62,8 @@ def row_of(resource_type: str, entry: IndexEntry) -> tuple[Table, Row]:
         case QuantityEntry():
             bounds = (entry.low, entry.high)
             return quantity_index, (parameter, *bounds, entry.system, entry.code, entry.unit)
+        case CompositeEntry():
+            return composite_index, (parameter, *composite_row(entry))
 
 
 def columns_of(table: Table) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ SORTED_COLUMNS = {
     "string": "folded",
     "uri": "value",
     "quantity": "low",
+    "number": "low",
 }
 
 
@@ -116,7 +117,7 @@ def kinds_of(key: SortKey) -> tuple[type, ...]:
     """The types that the sort key's values have."""
     if key.parameter in ("_id", "_lastUpdated"):
         return (int if key.parameter == "_lastUpdated" else str,)
-    number = {"date": int, "quantity": float}.get(key.type, str)
+    number = {"date": int, "quantity": float, "number": float}.get(key.type, str)
     return (number, type(None))
 
 

@@ -16,6 +16,7 @@ from imaging_fhir.model.search import (
 )
 from imaging_fhir.model.text import folded, index_beginning, index_key
 from imaging_fhir.storage.schema import (
+    composite_index,
     date_index,
     quantity_index,
     reference_index,
@@ -34,7 +35,8 @@ TABLES: dict[str, Table] = {
     "string": string_index,
     "uri": uri_index,
     "quantity": quantity_index,
-    "composite": token_index,
+    "number": quantity_index,
+    "composite": composite_index,
 }
 
 
@@ -246,5 +248,5 @@ VALUE_CONDITIONS: dict[str, Callable[[Any, Criterion, str], Condition]] = {
     "string": string_condition,
     "uri": uri_condition,
     "quantity": quantity_condition,
-    "composite": token_condition,
+    "number": quantity_condition,
 }

@@ -15,8 +15,11 @@ from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.search_query import parse_query
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.search import (
+    CompositeEntry,
     Criterion,
     DateEntry,
+    IndexEntry,
+    QuantityEntry,
     Query,
     ReferenceEntry,
     ReferenceValue,
@@ -124,7 +127,8 @@ def random_search(naive: NaiveSearch, chance: random.Random) -> tuple[str, list[
         own = [
             parameter.name
             for parameter in RESOURCE_TYPES[type_].search_parameters
-            if parameter.name not in ("instance", "series", "dicom-class", "relationship")
+            if parameter.name not in ("instance", "series", "dicom-class")
+            and parameter.type != "composite"
         ]
         keys = chance.sample(own, chance.choice([1, 1, 2]))
         parameters.append(("_sort", ",".join(chance.choice(["", "-"]) + key for key in keys)))
@@ -141,8 +145,12 @@ def random_parameter(
     if chance.random() < 0.05 or not entries:
         return random_common(naive, chance)
     entry = chance.choice(entries)
-    if chance.random() < 0.08:
+    if chance.random() < 0.08 and not isinstance(entry, CompositeEntry):
         return f"{entry.parameter}:missing", chance.choice(["true", "false"])
+    return random_search_of(entry, chance)
+
+
+def random_search_of(entry: IndexEntry, chance: random.Random) -> tuple[str, str]:
     match entry:
         case TokenEntry():
             return random_token(entry, chance)
@@ -154,7 +162,33 @@ def random_parameter(
             return random_string(entry, chance)
         case UriEntry():
             return entry.parameter, escaped(entry.value)
-    return random_common(naive, chance)
+        case QuantityEntry():
+            return entry.parameter, random_quantity(entry, chance)
+        case CompositeEntry():
+            parts = (random_part(entry.first, chance), random_part(entry.second, chance))
+            return entry.parameter, "$".join(parts)
+
+
+def random_quantity(entry: QuantityEntry, chance: random.Random) -> str:
+    number = repr(round(entry.low, chance.randrange(1, 4)))
+    unit = chance.choice(["", f"|{entry.system or ''}|{entry.code or ''}", f"||{entry.unit or ''}"])
+    return chance.choice(["", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"]) + number + unit
+
+
+def random_part(entry: object, chance: random.Random) -> str:
+    match entry:
+        case TokenEntry():
+            value = escaped(entry.value.upper())
+            return chance.choice([value, f"{escaped(entry.system or '')}|{value}", "other"])
+        case ReferenceEntry():
+            return f"{entry.target_type}/{entry.target_id}"
+        case DateEntry():
+            return random_date(entry, chance)
+        case QuantityEntry():
+            return random_quantity(entry, chance)
+        case StringEntry():
+            return escaped(entry.value[: chance.randrange(1, len(entry.value) + 1)]).strip() or "x"
+    raise AssertionError(entry)
 
 
 def escaped(value: str) -> str:

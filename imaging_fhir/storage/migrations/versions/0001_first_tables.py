@@ -114,6 +114,17 @@ def create_search_index() -> None:
         Column("unit", Text),
         by=("low", "high"),
     )
+    create_index_table(
+        "composite_index",
+        Column("system", Text),
+        Column("value", Text, nullable=False),
+        Column("part_system", Text),
+        Column("part_value", Text),
+        Column("part_unit", Text),
+        Column("low", Double),
+        Column("high", Double),
+        by=("value", "part_value", "low"),
+    )
     op.create_index(
         "ix_reference_index_identifier",
         "reference_index",

@@ -1,0 +1,113 @@
+"""Every parameter of every type finds what has the value, and nothing that has another."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import insert
+
+from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
+from imaging_fhir.fhir.search_index import OF_THE_ROW, index_entries
+from imaging_fhir.fhir.search_query import parse_query
+from imaging_fhir.model.codec import Resource
+from imaging_fhir.model.search import DICOM_PARAMETERS, SearchParameter
+from imaging_fhir.storage import resources, search
+from imaging_fhir.storage.database import Connection, Database, Transaction
+from imaging_fhir.storage.schema import commit_clock, metadata
+from tests.search_samples import samples
+
+BASE = "http://127.0.0.1:8080/fhir"
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
+    metadata.create_all(database.engine)
+    with database.engine.begin() as connection:
+        connection.execute(insert(commit_clock).values(pk=1, stamp=0))
+    yield database
+    database.close()
+
+
+def indexed(type_name: str) -> list[SearchParameter]:
+    """DICOM's own are answered from the images: test_search has them."""
+    elsewhere = OF_THE_ROW | (DICOM_PARAMETERS if type_name == "ImagingStudy" else frozenset())
+    parameters = RESOURCE_TYPES[type_name].search_parameters
+    return [parameter for parameter in parameters if parameter.name not in elsewhere]
+
+
+def put_samples(transaction: Transaction, type_name: str) -> list[tuple[str, str, str, str]]:
+    """Parameter, the id of a resource with a value and that of one with another, and the text."""
+    asked = []
+    for at, parameter in enumerate(indexed(type_name)):
+        pairs = zip(samples(type_name, parameter, 1), samples(type_name, parameter, 2), strict=True)
+        for path, (one, other) in enumerate(pairs):
+            ids = [f"p{at}-{path}-{number}" for number in (1, 2)]
+            for id_, elements in zip(ids, (one.elements, other.elements), strict=True):
+                put(transaction, {"resourceType": type_name, "id": id_, **elements})
+            asked.append((parameter.name, ids[0], ids[1], one.text))
+            asked.append((parameter.name, ids[1], ids[0], other.text))
+    return asked
+
+
+def put(transaction: Transaction, content: Resource) -> None:
+    type_, id_ = content["resourceType"], content["id"]
+    resources.put(transaction, type_, id_, content, index_entries(type_, content))
+
+
+def found(connection: Connection, type_name: str, name: str, text: str) -> set[str]:
+    query = parse_query(type_name, [(name, text)], base=BASE, strict=True, default_count=1000)
+    return {match.id for match in search.search(connection, query).matches}
+
+
+def test_every_parameter_finds_its_value_and_no_other(database: Database) -> None:
+    count = 0
+    for type_name in RESOURCE_TYPES:
+        asked = database.write(lambda t, name=type_name: put_samples(t, name))  # type: ignore[misc]
+        with database.read() as connection:
+            for name, right, wrong, text in asked:
+                ids = found(connection, type_name, name, text)
+                assert right in ids, f"{type_name}?{name}={text}"
+                assert wrong not in ids, f"{type_name}?{name}={text}"
+                count += 1
+    assert count > 700
+
+
+OBSERVATION = {
+    "resourceType": "Observation",
+    "id": "bp",
+    "code": {"coding": [{"system": "http://loinc.org", "code": "85354-9"}]},
+    "component": [
+        {
+            "code": {"coding": [{"system": "http://loinc.org", "code": "8480-6"}]},
+            "valueQuantity": {"value": 140, "unit": "mmHg", "system": "u", "code": "mm[Hg]"},
+        },
+        {
+            "code": {"coding": [{"system": "http://loinc.org", "code": "8462-4"}]},
+            "valueQuantity": {"value": 90, "unit": "mmHg", "system": "u", "code": "mm[Hg]"},
+        },
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "is_found"),
+    [
+        ("8480-6$140", True),
+        ("8480-6$gt130|u|mm[Hg]", True),
+        ("8480-6$gt130||mmHg", True),
+        ("http://loinc.org|8462-4$lt100", True),
+        ("8480-6$lt100", False),  # that is the other component
+        ("8462-4$140", False),
+        ("8480-6$140|u|kPa", False),
+        ("85354-9$140", False),
+        ("8462-4$140,8480-6$140", True),
+    ],
+)
+def test_both_parts_of_a_composite_are_of_one_repeat(
+    database: Database, text: str, is_found: bool
+) -> None:
+    database.write(lambda transaction: put(transaction, OBSERVATION))
+    with database.read() as connection:
+        for name in ("component-code-value-quantity", "combo-code-value-quantity"):
+            assert found(connection, "Observation", name, text) == ({"bp"} if is_found else set())
+        assert found(connection, "Observation", "code-value-quantity", text) == set()
