@@ -41,6 +41,9 @@ class Settings:
         int, "ImagingStudy with more instances leaves them out; counts stay (0: never)"
     ] = 0
     quiet_seconds: Annotated[int, "A study unchanged for so long is kept as a version"] = 60
+    reference_integrity: Annotated[
+        str, "strict: what a resource refers to must be here, and cannot be deleted; or lenient"
+    ] = "lenient"
     search_seconds: Annotated[int, "A search that runs longer is answered 503"] = 20
     log_format: Annotated[str, "plain or json"] = "plain"
     log_level: Annotated[str, "DEBUG, INFO, WARNING or ERROR"] = "INFO"
@@ -60,6 +63,10 @@ class Settings:
             raise InvalidSetting(f"{PREFIX}AUTH is {self.auth!r}; this version knows only none.")
         if self.log_format not in ("plain", "json"):
             raise InvalidSetting(f"{PREFIX}LOG_FORMAT is {self.log_format!r}: plain or json.")
+        if self.reference_integrity not in ("lenient", "strict"):
+            raise InvalidSetting(
+                f"{PREFIX}REFERENCE_INTEGRITY is {self.reference_integrity!r}: lenient or strict."
+            )
         zone(self.time_zone)
 
     @property

@@ -15,11 +15,16 @@ from imaging_fhir.services.binary import Binaries
 from imaging_fhir.services.chart import Chart
 from imaging_fhir.services.chart_image import ImagePages
 from imaging_fhir.services.cleanup import CleanUp
+from imaging_fhir.services.docref import DocRef
 from imaging_fhir.services.document_filing import DocumentFiling
+from imaging_fhir.services.everything import Everything
 from imaging_fhir.services.history import History
 from imaging_fhir.services.imports import Imports
 from imaging_fhir.services.ingest import Ingest, Outcome
+from imaging_fhir.services.integrity import Integrity
 from imaging_fhir.services.linking import Linking
+from imaging_fhir.services.matching import Matching
+from imaging_fhir.services.meta_operations import MetaOperations
 from imaging_fhir.services.metrics import INGESTED
 from imaging_fhir.services.pictures import Pictures
 from imaging_fhir.services.relinking import Relinking
@@ -28,6 +33,7 @@ from imaging_fhir.services.search import Search
 from imaging_fhir.services.studies import Studies
 from imaging_fhir.services.study_filing import StudyFiling
 from imaging_fhir.services.transaction import Transactions
+from imaging_fhir.services.validating import Validating
 from imaging_fhir.settings import Settings, Site, zone
 from imaging_fhir.storage.database import Database, Transaction
 from imaging_fhir.storage.folder import FolderBlobStore
@@ -49,6 +55,11 @@ class Services:
     binaries: Binaries
     search: Search
     history: History
+    everything: Everything
+    docref: DocRef
+    validating: Validating
+    meta_operations: MetaOperations
+    matching: Matching
     transactions: Transactions
     ingest: Ingest
     imports: Imports
@@ -109,6 +120,7 @@ def build_services(settings: Settings) -> Services:
         zone=zone(settings.time_zone),
         new_id=new_id,
         after_write=relinking.resource_written,
+        integrity=Integrity(strict=settings.reference_integrity == "strict"),
     )
     search = Search(resources, access, settings)
     chart = Chart(database, search, zone=zone(settings.time_zone))
@@ -132,6 +144,11 @@ def build_services(settings: Settings) -> Services:
         binaries=Binaries(resources, limit=settings.max_upload_bytes),
         search=search,
         history=History(resources, access, settings),
+        everything=Everything(resources, access, settings),
+        docref=DocRef(search),
+        validating=Validating(resources),
+        meta_operations=MetaOperations(resources, access, settings),
+        matching=Matching(search),
         transactions=Transactions(resources, search, access),
         ingest=ingest,
         imports=imports,

@@ -1,6 +1,6 @@
 """Reading and writing one resource (http.html): versions, conditions, and what is refused.
 
-References are not required to resolve: an EHR's feeds arrive out of order.
+Whether references are required to resolve is a setting (see `integrity`).
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,9 @@ from imaging_fhir.fhir.validation import require_valid
 from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource, decode, encode, encode_sorted
 from imaging_fhir.model.search import Query
 from imaging_fhir.services.attachment import Detached, Prepared, keep, prepare
+from imaging_fhir.services.integrity import Integrity
 from imaging_fhir.services.rewriting import without_base
+from imaging_fhir.services.superseding import DOCUMENT, supersede
 from imaging_fhir.storage import binaries, filing, resources, search
 from imaging_fhir.storage.database import Connection, Database, Transaction
 from imaging_fhir.storage.point_read import PointReads
@@ -30,6 +32,7 @@ from imaging_fhir.storage.resources import StoredResource, with_meta
 
 AfterWrite = Callable[[Transaction, str, str, Resource | None], None]
 SUBSETTED = "SUBSETTED"
+LENIENT = Integrity()
 
 
 class Assembler(Protocol):
@@ -58,6 +61,7 @@ class Resources:
         zone: ZoneInfo | None,
         new_id: Callable[[], str],
         after_write: AfterWrite,
+        integrity: Integrity = LENIENT,
     ) -> None:
         self.database = database
         self.store = store
@@ -67,6 +71,7 @@ class Resources:
         self.zone = zone
         self.new_id = new_id
         self.after_write = after_write
+        self.integrity = integrity
 
     def read(self, resource_type: str, resource_id: str) -> tuple[StoredResource, bytes]:
         """The current version and its body; raise ResourceNotFound, ResourceDeleted."""
@@ -184,11 +189,11 @@ class Resources:
         return known
 
     def delete(self, resource_type: str, resource_id: str, *, if_match: str | None = None) -> None:
-        self.database.write(
-            lambda transaction: self.delete_in(
-                transaction, resource_type, resource_id, if_match=if_match
-            )
-        )
+        def unit(transaction: Transaction) -> None:
+            deleted = self.delete_in(transaction, resource_type, resource_id, if_match=if_match)
+            self.integrity.require_unreferenced(transaction.connection, deleted)
+
+        self.database.write(unit)
 
     def delete_where(self, condition: Query) -> None:
         """http.html#3.1.0.7.1, of one resource; raise MultipleMatches; none is fine."""
@@ -196,14 +201,20 @@ class Resources:
         def unit(transaction: Transaction) -> None:
             known = self.only_match(transaction.connection, condition)
             if known is not None:
-                self.delete_in(transaction, condition.resource_type, known)
+                deleted = self.delete_in(transaction, condition.resource_type, known)
+                self.integrity.require_unreferenced(transaction.connection, deleted)
 
         self.database.write(unit)
 
     def write(
         self, prepared: Prepared, unit: Callable[[Transaction, list[Detached]], Written]
     ) -> Written:
-        return keep(self.database, self.store, prepared.detached, unit)
+        def checked(transaction: Transaction, kept: list[Detached]) -> Written:
+            written = unit(transaction, kept)
+            self.integrity.require_targets(transaction.connection, written.stored)
+            return written
+
+        return keep(self.database, self.store, prepared.detached, checked)
 
     def prepared(self, resource_type: str, resource_id: str, content: Resource) -> Prepared:
         content = self.acceptable(resource_type, content)
@@ -270,6 +281,8 @@ class Resources:
         type_, id_, content = prepared.resource_type, prepared.resource_id, prepared.content
         entries = index_entries(type_, {**content, "id": id_}, zone=self.zone)
         stored = resources.put(transaction, type_, id_, content, entries)
+        if type_ == DOCUMENT:
+            supersede(transaction, {**content, "id": id_}, zone=self.zone)
         self.after_write(transaction, type_, id_, content)
         return stored
 

@@ -203,6 +203,8 @@ class Run:
         self.kept = {one.resource_id: one for one in kept}
         self.caller = caller
         self.done: Answers = {}
+        self.stored: dict[int, StoredResource] = {}  # what was written, by the entry's place
+        self.deleted: dict[int, StoredResource] = {}
 
     def answers(self) -> Answers:
         """Deletes, then creates, updates and reads; what searches for others among them last."""
@@ -213,7 +215,18 @@ class Run:
         for one in sorted(rewritten_ones, key=turn):
             with named(one.entry.index):
                 self.done[one.entry.index] = self.answer(one)
+        self.require_integrity()
         return self.done
+
+    def require_integrity(self) -> None:
+        """Of the whole: what an entry refers to may have come after it."""
+        connection, integrity = self.transaction.connection, self.resources.integrity
+        for index, stored in self.stored.items():
+            with named(index):
+                integrity.require_targets(connection, stored)
+        for index, deleted_one in self.deleted.items():
+            with named(index):
+                integrity.require_unreferenced(connection, deleted_one)
 
     def resolved(self, one: Planned) -> Planned:
         """With the id of the resource that the entry's condition finds."""
@@ -252,12 +265,14 @@ class Run:
 
     def delete(self, one: Planned) -> Resource:
         if one.prepared.resource_id:
-            self.resources.delete_in(
+            gone = self.resources.delete_in(
                 self.transaction,
                 one.prepared.resource_type,
                 one.prepared.resource_id,
                 if_match=one.entry.request.get("ifMatch"),
             )
+            if gone is not None:
+                self.deleted[one.entry.index] = gone
         return deleted()
 
     def write(self, one: Planned) -> Written:
@@ -265,13 +280,15 @@ class Run:
         if has_conditional_reference(prepared.content):
             prepared = replace(prepared, content=self.with_found_references(prepared.content))
         kept = [self.kept[inner.resource_id] for inner in one.prepared.detached]
-        return self.resources.update_in(
+        result = self.resources.update_in(
             self.transaction,
             prepared,
             kept,
             if_match=one.entry.request.get("ifMatch"),
             if_none_match=one.entry.request.get("ifNoneMatch"),
         )
+        self.stored[one.entry.index] = result.stored
+        return result
 
     def with_found_references(self, content: Resource) -> Resource:
         def change(name: str, text: str) -> str:

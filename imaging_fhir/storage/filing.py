@@ -4,7 +4,7 @@ from sqlalchemy import Connection, select, union_all
 from sqlalchemy.sql.expression import ColumnElement
 
 from imaging_fhir.model.codec import BASE_PLACEHOLDER
-from imaging_fhir.storage.schema import document, resource, study, uri_index
+from imaging_fhir.storage.schema import document, reference_index, resource, study, uri_index
 
 COLUMNS: dict[str, tuple[ColumnElement[str], ColumnElement[str]]] = {
     "Patient": (study.c.patient, document.c.patient),
@@ -36,3 +36,19 @@ def is_attached(connection: Connection, binary_id: str) -> bool:
         uri_index.c.value == f"{BASE_PLACEHOLDER}/Binary/{binary_id}",
     )
     return connection.execute(referring).first() is not None
+
+
+def a_referrer(connection: Connection, resource_type: str, resource_id: str) -> str | None:
+    """One of the resources whose search index says that they refer to this one, as Type/id."""
+    row = connection.execute(
+        select(resource.c.type, resource.c.id)
+        .join(reference_index, reference_index.c.rid == resource.c.rid)
+        .where(
+            reference_index.c.target_type == resource_type,
+            reference_index.c.target_id == resource_id,
+            resource.c.deleted.is_(False),
+            (resource.c.type != resource_type) | (resource.c.id != resource_id),
+        )
+        .limit(1)
+    ).first()
+    return None if row is None else f"{row.type}/{row.id}"

@@ -1,0 +1,57 @@
+"""References that lead somewhere (http.html#integrity), where the site wants that enforced.
+
+Lenient by default: an EHR's feeds arrive out of order, and a reference may come before its target.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from imaging_fhir.errors import InvalidResource, ResourceConflict
+from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
+from imaging_fhir.model.codec import decode
+from imaging_fhir.storage import filing, resources
+from imaging_fhir.storage.database import Connection
+from imaging_fhir.storage.resources import StoredResource
+
+Located = tuple[str, str]  # FHIRPath expression of a reference, and what it says
+
+
+@dataclass(frozen=True, slots=True)
+class Integrity:
+    strict: bool = False
+
+    def require_targets(self, connection: Connection, stored: StoredResource) -> None:
+        """Every Type/id that the resource refers to is there; raise InvalidResource."""
+        if not self.strict or stored.body is None:
+            return
+        for expression, reference in references(decode(stored.body), stored.type):
+            type_, _, id_ = reference.partition("/")
+            found = resources.find(connection, type_, id_.partition("/")[0])
+            if found is None or found.deleted:
+                raise InvalidResource(
+                    f"{expression} refers to a {type_} that is not known here.",
+                    expression=expression,
+                )
+
+    def require_unreferenced(self, connection: Connection, deleted: StoredResource | None) -> None:
+        """Nothing refers to what is deleted; raise ResourceConflict."""
+        if not self.strict or deleted is None:
+            return
+        referrer = filing.a_referrer(connection, deleted.type, deleted.id)
+        if referrer is not None:
+            raise ResourceConflict(f"{deleted.reference} is referred to by {referrer}.")
+
+
+def references(value: Any, path: str) -> Iterator[Located]:
+    """The references to resources of types served here, contained resources' own among them."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from references(item, f"{path}[{index}]")
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            if name == "reference" and isinstance(inner, str):
+                if inner.partition("/")[0] in RESOURCE_TYPES:
+                    yield path, inner
+            else:
+                yield from references(inner, f"{path}.{name}")

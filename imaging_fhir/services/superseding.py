@@ -1,0 +1,49 @@
+"""A document that replaces another (DocumentReference.relatesTo.code `replaces`)."""
+
+from collections.abc import Iterator
+from zoneinfo import ZoneInfo
+
+from imaging_fhir.errors import InvalidResource
+from imaging_fhir.fhir.search_index import index_entries
+from imaging_fhir.model.codec import Resource
+from imaging_fhir.storage import resources
+from imaging_fhir.storage.database import Transaction
+from imaging_fhir.storage.people import resolve_patient
+
+DOCUMENT = "DocumentReference"
+
+
+def supersede(transaction: Transaction, document: Resource, *, zone: ZoneInfo | None) -> None:
+    """Give what the document replaces the status `superseded`, in the same transaction.
+
+    Raise InvalidResource where that is another patient's: nothing of one chart replaces anything
+    in another.
+    """
+    for expression, replaced_id in replaced(document):
+        known = resources.find_content(transaction.connection, DOCUMENT, replaced_id)
+        if known is None:
+            continue
+        if person(transaction, known) != person(transaction, document):
+            raise InvalidResource(
+                "A document cannot replace one of another patient.", expression=expression
+            )
+        if known["status"] == "current":
+            superseded = {**known, "status": "superseded"}
+            entries = index_entries(DOCUMENT, superseded, zone=zone)
+            resources.put(transaction, DOCUMENT, replaced_id, superseded, entries)
+
+
+def replaced(document: Resource) -> Iterator[tuple[str, str]]:
+    """FHIRPath expression and id of each DocumentReference here that is replaced."""
+    for index, relation in enumerate(document.get("relatesTo", ())):
+        reference = relation["target"].get("reference", "")
+        type_, _, id_ = reference.partition("/")
+        if relation["code"] == "replaces" and type_ == DOCUMENT and id_ != document.get("id"):
+            yield f"{DOCUMENT}.relatesTo[{index}].target", id_.partition("/")[0]
+
+
+def person(transaction: Transaction, document: Resource) -> str | None:
+    """Whose document it is, by who they are today: a merged Patient is the one it was merged to."""
+    reference = str(document.get("subject", {}).get("reference", ""))
+    patient = resolve_patient(transaction.connection, reference.removeprefix("Patient/"))
+    return patient["id"] if patient else reference or None
