@@ -2,7 +2,7 @@
 
 from xml.etree import ElementTree
 
-from imaging_fhir.fhir.narrative import xhtml_fault
+from imaging_fhir.fhir.narrative import as_xml, xhtml_fault
 
 KEPT_ATTRIBUTES = frozenset({"href", "title", "colspan", "rowspan", "lang", "dir", "start"})
 ADDRESSES = ("https://", "http://", "#")
@@ -18,11 +18,11 @@ def shown_narrative(div: str) -> str | None:
     try:
         if xhtml_fault(div) is not None:
             return None
-        root = ElementTree.fromstring(div)  # noqa: S314 - a document type was refused above
+        root = ElementTree.fromstring(as_xml(div))  # noqa: S314 - a document type was refused above
         for element in root.iter():
             tame(element)
         return ElementTree.tostring(root, encoding="unicode", method="html")
-    except (ElementTree.ParseError, RecursionError):  # HTML's own entities; nested too deep
+    except RecursionError:  # nested deeper than any page
         return None
 
 
