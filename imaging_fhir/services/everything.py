@@ -1,0 +1,225 @@
+"""All that is known of a patient, or of a visit ($everything).
+
+https://hl7.org/fhir/R4/patient-operation-everything.html, encounter-operation-everything.html
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, tzinfo
+from urllib.parse import quote, urlencode
+
+from imaging_fhir.errors import AccessDenied, InvalidRequest, ResourceNotFound
+from imaging_fhir.fhir.bundle import Found, Link, searchset, truncated_issue
+from imaging_fhir.fhir.parameters import Given, refused, text, texts, whole_number
+from imaging_fhir.fhir.resource_names import RESOURCE_NAMES
+from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
+from imaging_fhir.fhir.search_criterion import target_types
+from imaging_fhir.fhir.search_dates import interval_of_text
+from imaging_fhir.fhir.search_query import PAGE
+from imaging_fhir.model.codec import BASE_PLACEHOLDER
+from imaging_fhir.model.search import OPEN_HIGH, OPEN_LOW, Inclusion, Query
+from imaging_fhir.services.access import AccessPolicy, Caller
+from imaging_fhir.services.history import moment
+from imaging_fhir.services.resources import Resources
+from imaging_fhir.settings import Settings
+from imaging_fhir.storage import compartment
+from imaging_fhir.storage.compartment import CompartmentQuery
+from imaging_fhir.storage.database import Connection
+from imaging_fhir.storage.resources import StoredResource
+from imaging_fhir.storage.search import limited
+from imaging_fhir.storage.search_inclusion import included
+
+Period = tuple[int, int]
+BELONGS_BY = {"Patient": "patient", "Encounter": "encounter"}
+NOBODYS = frozenset({"Task"})
+"""A held image is in nobody's compartment."""
+CARE_DATES = ("period", "date", "started", "occurrence", "authored", "created", "collected")
+SHARED = frozenset(
+    {"Practitioner", "PractitionerRole", "Organization", "Location", "Endpoint", "Device"}
+)
+"""Types that what belongs to an owner brings along by referring to them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    types: frozenset[str]  # empty: all
+    count: int
+    since: int | None
+    period: Period | None
+    after: int | None  # None: the first page, which begins with the owner
+
+    def is_type(self, resource_type: str) -> bool:
+        return not self.types or resource_type in self.types
+
+
+class Everything:
+    def __init__(self, resources: Resources, access: AccessPolicy, settings: Settings) -> None:
+        self.resources = resources
+        self.access = access
+        self.settings = settings
+
+    def everything(self, owner_type: str, owner_id: str, given: Given, caller: Caller) -> bytes:
+        """One page as a searchset; raise ResourceNotFound, InvalidRequest, SearchTooCostly."""
+        wanted = self.wanted(given)
+        restrictions = self.access.restrictions(caller)
+        with (
+            self.resources.database.read() as connection,
+            limited(connection, self.settings.search_seconds),
+        ):
+            owner = compartment.find_visible(connection, owner_type, owner_id, restrictions)
+            if owner is None:
+                raise ResourceNotFound(f"{owner_type}/{owner_id} is not known.")
+            first = [owner] if is_on_first_page(owner, wanted) else []
+            query = self.query(owner, wanted, caller, count=wanted.count - len(first))
+            belonging, has_more = compartment.members(connection, query, restrictions)
+            matches = [*first, *belonging]
+            others, is_truncated = included(
+                connection,
+                Query(
+                    resource_type=owner_type,
+                    includes=tuple(inclusions(matches, wanted, owner_type)),
+                ),
+                [*matches, owner],
+                limit=self.settings.max_page_size,
+                restrictions=restrictions,
+            )
+            found = list(self.entries(connection, matches, "match"))
+            found += self.entries(connection, others, "include")
+        last = belonging[-1].rid if belonging else 0
+        links = page_links(f"{owner.reference}/$everything", given, last if has_more else None)
+        warnings = [truncated_issue(self.settings.max_page_size)] if is_truncated else []
+        return b"".join(searchset(found, base=BASE_PLACEHOLDER, links=links, warnings=warnings))
+
+    def entries(
+        self, connection: Connection, rows: Iterable[StoredResource], mode: str
+    ) -> Iterator[Found]:
+        for one in rows:
+            body = self.resources.body(connection, one)
+            yield Found(reference=one.reference, body=body, mode=mode)
+
+    def wanted(self, given: Given) -> Wanted:
+        since = text(given, "_since")
+        return Wanted(
+            types=types_of(texts(given, "_type")),
+            count=count_of(given, self.settings),
+            since=None if since is None else moment(since),
+            period=period_of(given, self.resources.zone or UTC),
+            after=after_of(given),
+        )
+
+    def query(
+        self, owner: StoredResource, wanted: Wanted, caller: Caller, *, count: int
+    ) -> CompartmentQuery:
+        members = {
+            type_: name
+            for type_, name in members_of(owner.type).items()
+            if wanted.is_type(type_) and self.may_see(type_, caller)
+        }
+        return CompartmentQuery(
+            owner_type=owner.type,
+            owner_id=owner.id,
+            members=members,
+            count=count,
+            after=wanted.after or 0,
+            since=wanted.since,
+            period=wanted.period,
+            dates={type_: care_dates(type_) for type_ in members},
+        )
+
+    def may_see(self, resource_type: str, caller: Caller) -> bool:
+        try:
+            self.access.require(caller, "search-type", resource_type)
+        except AccessDenied:
+            return False
+        return True
+
+
+def is_on_first_page(owner: StoredResource, wanted: Wanted) -> bool:
+    is_fresh = wanted.since is None or owner.last_updated >= wanted.since
+    return wanted.after is None and is_fresh and wanted.is_type(owner.type)
+
+
+def members_of(owner_type: str) -> Mapping[str, str]:
+    """Each type that has the owner's parameter, and that parameter."""
+    name = BELONGS_BY[owner_type]
+    return {
+        type_.name: name
+        for type_ in RESOURCE_TYPES.values()
+        if name in type_.by_name and type_.name not in {owner_type, *NOBODYS}
+    }
+
+
+def care_dates(resource_type: str) -> tuple[str, ...]:
+    known = RESOURCE_TYPES[resource_type].by_name
+    return tuple(name for name in CARE_DATES if name in known and known[name].type == "date")
+
+
+def inclusions(
+    matches: Iterable[StoredResource], wanted: Wanted, owner_type: str
+) -> Iterator[Inclusion]:
+    """References to what several patients share; of a visit also that to its patient."""
+    targets = SHARED if owner_type == "Patient" else SHARED | {"Patient"}
+    for type_ in sorted({match.type for match in matches}):
+        for parameter in RESOURCE_TYPES[type_].references:
+            for target in sorted(targets & set(target_types(parameter, None))):
+                if wanted.is_type(target) and is_of_owner(target, parameter.name):
+                    yield Inclusion(source_type=type_, parameter=parameter.name, target_type=target)
+
+
+def is_of_owner(target: str, parameter: str) -> bool:
+    """Another patient, of `link` for example, is nobody's to see with this one."""
+    return target != "Patient" or parameter in ("patient", "subject")
+
+
+def types_of(listed: Iterable[str]) -> frozenset[str]:
+    names = {name.strip() for one in listed for name in one.split(",")}
+    if names - set(RESOURCE_NAMES):
+        raise refused("_type", "it names no resource type of R4")
+    return frozenset(names)
+
+
+def count_of(given: Given, settings: Settings) -> int:
+    count = whole_number(given, "_count")
+    if count == 0:
+        raise refused("_count", "it is 0")
+    return min(count or settings.page_size, settings.max_page_size)
+
+
+def period_of(given: Given, zone: tzinfo) -> Period | None:
+    """From the begin of `start` to the end of `end`, in microseconds since 1970 UTC."""
+    start, end = interval(given, "start", zone), interval(given, "end", zone)
+    if start is None and end is None:
+        return None
+    return start[0] if start else OPEN_LOW, end[1] if end else OPEN_HIGH
+
+
+def interval(given: Given, name: str, zone: tzinfo) -> Period | None:
+    said = text(given, name)
+    if said is None:
+        return None
+    found = interval_of_text(said.replace(" ", "+"), zone)
+    if found is None:
+        raise refused(name, "it is neither a date nor a time")
+    return found
+
+
+def after_of(given: Given) -> int | None:
+    try:
+        return whole_number(given, PAGE)
+    except InvalidRequest as error:
+        raise refused(PAGE, "it is no page of this operation") from error
+
+
+def page_links(address: str, given: Given, after: int | None) -> list[Link]:
+    """As a query, also where the parameters were posted."""
+    said = [(name, one) for name in dict(given) if name != PAGE for one in texts(given, name)]
+    here = [(PAGE, one) for one in texts(given, PAGE)]
+    links = [("self", operation_address(address, [*said, *here]))]
+    if after is not None:
+        links.append(("next", operation_address(address, [*said, (PAGE, str(after))])))
+    return links
+
+
+def operation_address(address: str, given: Iterable[tuple[str, str]]) -> str:
+    query = urlencode(list(given), quote_via=quote, safe=":,/")
+    return f"{BASE_PLACEHOLDER}/{address}" + (f"?{query}" if query else "")
