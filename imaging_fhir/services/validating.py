@@ -1,0 +1,91 @@
+"""$validate: what would be said of a resource that is not kept.
+
+https://hl7.org/fhir/R4/resource-operation-validate.html
+"""
+
+from collections.abc import Iterator
+
+from imaging_fhir.errors import ImagingError
+from imaging_fhir.fhir.operation_outcome import issue, outcome_of
+from imaging_fhir.fhir.parameters import Given, refused, resource_in, text
+from imaging_fhir.fhir.validation import check
+from imaging_fhir.model.codec import Resource, decode
+from imaging_fhir.services.resources import Resources, require_type, require_whole
+from imaging_fhir.services.rewriting import without_base
+from imaging_fhir.storage import filing
+
+MODES = ("create", "update", "delete", "profile")
+BASE_PROFILE = "http://hl7.org/fhir/StructureDefinition/"
+
+
+class Validating:
+    def __init__(self, resources: Resources) -> None:
+        self.resources = resources
+
+    def validate(self, resource_type: str, resource_id: str | None, given: Given) -> Resource:
+        """An OperationOutcome; raise InvalidRequest where there is nothing to be checked."""
+        mode, profile = text(given, "mode"), text(given, "profile")
+        if mode is not None and mode not in MODES:
+            raise refused("mode", f"it is none of {', '.join(MODES)}")
+        if mode == "delete":
+            return outcome_of(self.of_deletion(resource_type, resource_id))
+        content = resource_in(given, "resource")
+        if content is None:
+            content = self.kept(resource_type, resource_id)
+        found = list(issues(resource_type, without_base(content, self.resources.base)))
+        found += issues_of_mode(mode, resource_type, resource_id, content)
+        return outcome_of([*found, *issues_of_profile(profile, resource_type)])
+
+    def kept(self, resource_type: str, resource_id: str | None) -> Resource:
+        if resource_id is None:
+            raise refused("resource", "it is missing")
+        _, body = self.resources.read(resource_type, resource_id)
+        content: Resource = decode(body)
+        return content
+
+    def of_deletion(self, resource_type: str, resource_id: str | None) -> Iterator[Resource]:
+        """Raise ResourceNotFound, ResourceDeleted."""
+        if resource_id is None:
+            raise refused("mode", "a deletion is of one resource")
+        self.resources.read(resource_type, resource_id)
+        with self.resources.database.read() as connection:
+            if filing.has_images(connection, resource_type, resource_id):
+                yield issue("conflict", f"Images are filed to {resource_type}/{resource_id}.")
+
+
+def issues(resource_type: str, content: Resource) -> Iterator[Resource]:
+    try:
+        require_type(resource_type, content)
+        require_whole(content)
+    except ImagingError as error:
+        yield issue(error.issue_code, str(error), expression=error.expression)
+    for found in check(content):
+        yield issue(
+            found.code,
+            f"{found.expression}: {found.message}",
+            severity=found.severity,
+            expression=found.expression,
+        )
+
+
+def issues_of_mode(
+    mode: str | None, resource_type: str, resource_id: str | None, content: Resource
+) -> Iterator[Resource]:
+    if resource_id is not None and content.get("id", resource_id) != resource_id:
+        yield issue(
+            "invalid",
+            "The resource's id is not that of the address.",
+            expression=f"{resource_type}.id",
+        )
+    elif mode == "update" and "id" not in content:
+        yield issue("required", "An update needs the id.", expression=f"{resource_type}.id")
+
+
+def issues_of_profile(profile: str | None, resource_type: str) -> Iterator[Resource]:
+    """Not to have checked what was asked for is no success."""
+    if profile not in (None, f"{BASE_PROFILE}{resource_type}"):
+        yield issue(
+            "not-supported",
+            f"Not checked against {profile}: this server does not have the profile.",
+            expression="http.profile",
+        )
