@@ -12,6 +12,7 @@ from imaging_fhir.fhir.search_query import PAGE
 from imaging_fhir.model.codec import Resource, encode
 from imaging_fhir.model.search import Query
 
+MATCH_GRADE = "http://hl7.org/fhir/StructureDefinition/match-grade"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Link = tuple[str, str]  # relation and address
 
@@ -23,6 +24,8 @@ class Found:
     reference: str  # Type/id
     body: bytes
     mode: str = "match"  # match, include
+    score: float | None = None  # these two of $match
+    grade: str | None = None  # http://hl7.org/fhir/R4/valueset-match-grade.html
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +105,12 @@ def bundle(
 def found_entry(found: Found, base: str) -> Iterator[bytes]:
     yield b'{"fullUrl":' + encode(f"{base}/{found.reference}") + b',"resource":'
     yield found.body
-    yield b',"search":{"mode":' + encode(found.mode) + b"}}"
+    yield b',"search":' + encode(search_of(found)) + b"}"
+
+
+def search_of(found: Found) -> Resource:
+    grade = [{"url": MATCH_GRADE, "valueCode": found.grade}] if found.grade else None
+    return without_empty({"extension": grade, "mode": found.mode, "score": found.score})
 
 
 def outcome_entry(warnings: Sequence[Resource]) -> bytes:
