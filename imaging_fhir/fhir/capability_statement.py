@@ -37,7 +37,10 @@ def capability_statement(
         "mode": "server",
         "documentation": "Every clinical image, linked to its Patient and Encounter.",
         "security": security,
-        "resource": [rest_resource(type_, operations) for type_ in RESOURCE_TYPES.values()],
+        "resource": [
+            *(rest_resource(type_, operations) for type_ in RESOURCE_TYPES.values()),
+            {"type": "OperationDefinition", "interaction": [{"code": "read"}]},
+        ],
         "interaction": [{"code": code} for code in system_interactions],
         "operation": [rest_operation(operation) for operation in at_base],
     }

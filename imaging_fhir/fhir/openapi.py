@@ -18,6 +18,11 @@ from imaging_fhir.fhir.openapi_calls import (
     image_calls,
     type_calls,
 )
+from imaging_fhir.fhir.openapi_operations import (
+    OPERATION_PARAMETERS,
+    definition_call,
+    operation_calls,
+)
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.model.search import SearchParameter
 
@@ -57,7 +62,7 @@ def openapi(*, root: str, version: str) -> Json:
         "components": {
             "schemas": schemas(),
             "responses": {str(status): answer(text) for status, text in ANSWERS.items()},
-            "parameters": COMMON_PARAMETERS,
+            "parameters": COMMON_PARAMETERS | OPERATION_PARAMETERS,
         },
     }
 
@@ -65,6 +70,8 @@ def openapi(*, root: str, version: str) -> Json:
 def calls() -> Iterator[Call]:
     yield from base_calls()
     yield from image_calls()
+    yield from operation_calls()
+    yield from definition_call()
     for type_ in RESOURCE_TYPES.values():
         yield from type_calls(type_.name, type_.interactions)
 

@@ -64,6 +64,7 @@ COMMON_PARAMETERS = {
     "_revinclude": query("_revinclude", "Type:parameter: what refers to matches."),
     "_total": query("_total", "Whether to count.", enum=["none", "estimate", "accurate"]),
     "_since": query("_since", "Versions from this instant on."),
+    "_at": query("_at", "Versions that were current at some time in this."),
     "accept": query("accept", "Media types wanted; beats Accept."),
     "If-None-Match": header("If-None-Match", "Versions that the client has."),
     "If-Modified-Since": header("If-Modified-Since", "When the client read it last."),
@@ -77,7 +78,7 @@ FORMAT = ("_format", "_pretty")
 PARTS = (*FORMAT, "_summary", "_elements")
 CONDITIONS = ("If-None-Match", "If-Modified-Since")
 SEARCH = (*PARTS, "_count", "_sort", "_include", "_revinclude", "_total", "Prefer")
-HISTORY = (*FORMAT, "_count", "_since")
+HISTORY = (*FORMAT, "_count", "_since", "_at")
 
 IMAGE_FIELDS = ("patient", "encounter", "type", "bodySite", "laterality", "description", "date")
 

@@ -5,6 +5,7 @@ from flask import Blueprint, Response, request
 from imaging_fhir import __version__
 from imaging_fhir.fhir import canonical
 from imaging_fhir.fhir.capability_statement import Operation, capability_statement
+from imaging_fhir.fhir.operation_definition import declared
 from imaging_fhir.web.context import services
 from imaging_fhir.web.negotiation import require_json_accepted
 from imaging_fhir.web.responses import fhir_response
@@ -18,6 +19,7 @@ OPERATIONS = (
         definition=f"{canonical.BASE}/OperationDefinition/import-image",
         documentation="Takes in images of any kind: see docs/api/import-image.md.",
     ),
+    *declared(),
 )
 
 

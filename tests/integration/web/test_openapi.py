@@ -31,6 +31,8 @@ SAMPLES = {
     "owner_id": "1",
     "version_id": "1",
     "request_id": "1",
+    "code": "meta",
+    "definition_id": "Patient-match",
     "study": "1.2",
     "series": "1.2.3",
     "instance": "1.2.3.4",

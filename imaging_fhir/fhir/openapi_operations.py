@@ -1,0 +1,75 @@
+"""The calls of `operation_definition` as OpenAPI needs them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from imaging_fhir.fhir.openapi_calls import ALWAYS, FHIR_JSON, FORMAT, WRITING, Call, query
+from imaging_fhir.fhir.operation_definition import (
+    OPERATIONS,
+    Level,
+    OperationDefinition,
+    OperationParameter,
+)
+
+SIMPLE = frozenset({"boolean", "canonical", "code", "Coding", "date", "id", "instant", "integer"})
+OPERATION_PARAMETERS: dict[str, dict[str, Any]] = {
+    f"{operation.id}.{one.name}": query(one.name, one.documentation or f"A {one.type}.")
+    for operation in OPERATIONS
+    for one in operation.parameters
+    if one.use == "in" and one.type in SIMPLE | {"string", "uri"}
+}
+
+
+def operation_calls() -> Iterator[Call]:
+    for operation in OPERATIONS:
+        for level in operation.levels:
+            for method in operation.methods:
+                yield from calls_at(operation, level, method)
+
+
+def calls_at(operation: OperationDefinition, level: Level, method: str) -> Iterator[Call]:
+    """An operation of every type has one address, with the type in it."""
+    for resource_type in operation.types or ("",):
+        owner = f"/{resource_type or '{type}'}"
+        path = {"system": "", "type": owner, "instance": f"{owner}/{{id}}"}[level]
+        yield Call(
+            id=f"{operation.id}-{level}-{method.lower()}",
+            method=method.lower(),
+            path=f"/fhir{path}/${operation.code}",
+            tag=resource_type or "Operations",
+            summary=operation.title,
+            errors=errors(operation),
+            parameters=(*FORMAT, *by_address(operation, method)),
+            sends=(FHIR_JSON,) if method == "POST" else (),
+            sent_type="Parameters",
+            answer_type=answer_type(operation),
+        )
+
+
+def errors(operation: OperationDefinition) -> tuple[int, ...]:
+    return WRITING if operation.affects_state else (*ALWAYS, 410, 413, 415, 422)
+
+
+def by_address(operation: OperationDefinition, method: str) -> Iterator[str]:
+    if method == "GET":
+        names = (f"{operation.id}.{name}" for name in operation.inputs)
+        yield from (name for name in names if name in OPERATION_PARAMETERS)
+
+
+def answer_type(operation: OperationDefinition) -> str:
+    [answered] = (one for one in operation.parameters if is_answer(one))
+    return "Parameters" if answered.type == "Meta" else answered.type
+
+
+def is_answer(parameter: OperationParameter) -> bool:
+    return parameter.use == "out"
+
+
+def definition_call() -> Iterator[Call]:
+    yield Call(
+        id="readOperationDefinition",
+        method="get",
+        path="/fhir/OperationDefinition/{id}",
+        tag="Operations",
+        summary="What an operation takes and answers",
+    )

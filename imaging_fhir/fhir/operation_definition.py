@@ -1,0 +1,250 @@
+"""The operations of the FHIR base, declared once.
+
+Routes, the CapabilityStatement and the OperationDefinitions that are served follow this table
+(https://hl7.org/fhir/R4/operations.html, operationdefinition.html).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from imaging_fhir.fhir import canonical
+from imaging_fhir.fhir.capability_statement import Operation
+from imaging_fhir.fhir.datatypes import without_empty
+from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
+from imaging_fhir.model.codec import Resource
+
+Level = Literal["system", "type", "instance"]
+HL7 = "http://hl7.org/fhir/OperationDefinition/"
+US_CORE_DOCREF = "http://hl7.org/fhir/us/core/OperationDefinition/docref"
+IPA_DOCREF = "http://hl7.org/fhir/uv/ipa/OperationDefinition/docref"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationParameter:
+    name: str
+    type: str
+    use: Literal["in", "out"] = "in"
+    min: int = 0
+    max: str = "1"
+    documentation: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationDefinition:
+    """Of no `types`, it is of every type with the `interaction`, which a caller must be allowed."""
+
+    id: str
+    code: str
+    title: str
+    definitions: tuple[str, ...]  # canonicals of the standard ones that it implements
+    levels: tuple[Level, ...]
+    interaction: str
+    types: tuple[str, ...] = ()
+    affects_state: bool = False
+    only_post: bool = False
+    parameters: tuple[OperationParameter, ...] = field(default=())
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return tuple(one.name for one in self.parameters if one.use == "in")
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return ("POST",) if self.affects_state or self.only_post else ("GET", "POST")
+
+    @property
+    def all_types(self) -> tuple[str, ...]:
+        """A Binary is its bytes: there is no meta of it to be edited."""
+        if self.types:
+            return self.types
+        barred = {"Binary"} if self.affects_state else set()
+        return tuple(
+            type_.name
+            for type_ in RESOURCE_TYPES.values()
+            if self.interaction in type_.interactions and type_.name not in barred
+        )
+
+    def is_of(self, level: Level, resource_type: str | None) -> bool:
+        return level in self.levels and (level == "system" or resource_type in self.all_types)
+
+
+def given(
+    name: str, type_: str, *, least: int = 0, most: str = "1", text: str = ""
+) -> OperationParameter:
+    return OperationParameter(name=name, type=type_, min=least, max=most, documentation=text)
+
+
+def answered(type_: str) -> OperationParameter:
+    return OperationParameter(name="return", use="out", type=type_, min=1)
+
+
+OF_CARE = "Of care, not of recording; what has no such date is always there."
+EVERYTHING = (
+    given("start", "date", text=OF_CARE),
+    given("end", "date", text=OF_CARE),
+    given("_since", "instant", text="Only what was changed then or later."),
+    given("_type", "code", most="*", text="Only resources of these types."),
+    given("_count", "integer", text="Matches on a page; included resources come on top."),
+    given("_page", "string", text="Where the page before ended, as in the link `next`."),
+    answered("Bundle"),
+)
+META = given("meta", "Meta", least=1, text="Profiles, tags and security labels.")
+
+OPERATIONS = (
+    OperationDefinition(
+        id="Patient-everything",
+        code="everything",
+        title="Everything about a patient",
+        definitions=(f"{HL7}Patient-everything",),
+        levels=("instance",),
+        types=("Patient",),
+        interaction="read",
+        parameters=EVERYTHING,
+    ),
+    OperationDefinition(
+        id="Encounter-everything",
+        code="everything",
+        title="Everything about a visit",
+        definitions=(f"{HL7}Encounter-everything",),
+        levels=("instance",),
+        types=("Encounter",),
+        interaction="read",
+        parameters=EVERYTHING,
+    ),
+    OperationDefinition(
+        id="DocumentReference-docref",
+        code="docref",
+        title="References to a patient's documents",
+        definitions=(US_CORE_DOCREF, IPA_DOCREF),
+        levels=("type",),
+        types=("DocumentReference",),
+        interaction="search-type",
+        parameters=(
+            given("patient", "id", least=1),
+            given("start", "date", text=OF_CARE),
+            given("end", "date", text=OF_CARE),
+            given("type", "Coding", most="*", text="In a query system|code."),
+            given("on-demand", "boolean", text="true: none, since all documents here are stable."),
+            given("profile", "canonical", most="*"),
+            given("_count", "integer", text="Matches on a page."),
+            given("_page", "string", text="Where the page before ended, as in the link `next`."),
+            answered("Bundle"),
+        ),
+    ),
+    OperationDefinition(
+        id="Resource-validate",
+        code="validate",
+        title="Check a resource without keeping it",
+        definitions=(f"{HL7}Resource-validate",),
+        levels=("type", "instance"),
+        interaction="read",
+        only_post=True,
+        parameters=(
+            given("resource", "Any", text="Also as the body itself."),
+            given("mode", "code", text="create, update, delete or profile."),
+            given("profile", "uri", text="That of the base type; others cannot be checked here."),
+            answered("OperationOutcome"),
+        ),
+    ),
+    OperationDefinition(
+        id="Resource-meta",
+        code="meta",
+        title="Profiles, tags and security labels in use",
+        definitions=(f"{HL7}Resource-meta",),
+        levels=("system", "type", "instance"),
+        interaction="read",
+        parameters=(answered("Meta"),),
+    ),
+    OperationDefinition(
+        id="Resource-meta-add",
+        code="meta-add",
+        title="Add profiles, tags and security labels",
+        definitions=(f"{HL7}Resource-meta-add",),
+        levels=("instance",),
+        interaction="update",
+        affects_state=True,
+        parameters=(META, answered("Meta")),
+    ),
+    OperationDefinition(
+        id="Resource-meta-delete",
+        code="meta-delete",
+        title="Take profiles, tags and security labels away",
+        definitions=(f"{HL7}Resource-meta-delete",),
+        levels=("instance",),
+        interaction="update",
+        affects_state=True,
+        parameters=(META, answered("Meta")),
+    ),
+    OperationDefinition(
+        id="Patient-match",
+        code="match",
+        title="Find who a patient could be",
+        definitions=(f"{HL7}Patient-match",),
+        levels=("type",),
+        types=("Patient",),
+        interaction="search-type",
+        only_post=True,
+        parameters=(
+            given("resource", "Patient", least=1),
+            given("onlyCertainMatches", "boolean", text="Of several certain ones, none is shown."),
+            given("count", "integer", text="At most so many."),
+            answered("Bundle"),
+        ),
+    ),
+)
+BY_ID = {operation.id: operation for operation in OPERATIONS}
+CODES = frozenset(operation.code for operation in OPERATIONS)
+
+
+def declared() -> Iterator[Operation]:
+    """As the CapabilityStatement has them: each at the base, or at each of its types."""
+    for operation in OPERATIONS:
+        at_types = operation.all_types if {"type", "instance"} & set(operation.levels) else ()
+        at_base = (None,) if "system" in operation.levels else ()
+        for resource_type in (*at_base, *at_types):
+            for definition in operation.definitions:
+                yield Operation(name=operation.code, definition=definition, type=resource_type)
+
+
+def operation_at(code: str, level: Level, resource_type: str | None) -> OperationDefinition | None:
+    for operation in OPERATIONS:
+        if operation.code == code and operation.is_of(level, resource_type):
+            return operation
+    return None
+
+
+def operation_definition(operation: OperationDefinition) -> Resource:
+    """As it is served; what it implements first is its base."""
+    return without_empty(
+        {
+            "resourceType": "OperationDefinition",
+            "id": operation.id,
+            "url": f"{canonical.BASE}/OperationDefinition/{operation.id}",
+            "name": "".join(part.capitalize() for part in operation.id.split("-")),
+            "title": operation.title,
+            "status": "active",
+            "kind": "operation",
+            "affectsState": operation.affects_state,
+            "code": operation.code,
+            "base": operation.definitions[0],
+            "resource": list(operation.types or ("Resource",)),
+            "system": "system" in operation.levels,
+            "type": "type" in operation.levels,
+            "instance": "instance" in operation.levels,
+            "parameter": [definition_parameter(one) for one in operation.parameters],
+        }
+    )
+
+
+def definition_parameter(parameter: OperationParameter) -> Resource:
+    return without_empty(
+        {
+            "name": parameter.name,
+            "use": parameter.use,
+            "min": parameter.min,
+            "max": parameter.max,
+            "documentation": parameter.documentation,
+            "type": parameter.type,
+        }
+    )

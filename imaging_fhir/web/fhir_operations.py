@@ -1,0 +1,152 @@
+"""The operations of `fhir.operation_definition` over HTTP (operations.html)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import MethodNotAllowed
+
+from imaging_fhir.errors import InvalidRequest, ResourceNotFound
+from imaging_fhir.fhir.operation_definition import (
+    BY_ID,
+    CODES,
+    Level,
+    OperationDefinition,
+    operation_at,
+    operation_definition,
+)
+from imaging_fhir.fhir.parameters import Given, read_parameters, require_only
+from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
+from imaging_fhir.model.codec import Resource
+from imaging_fhir.web.context import caller, services
+from imaging_fhir.web.fhir import RESOURCE_ID, resource_sent
+from imaging_fhir.web.negotiation import require_json_accepted
+from imaging_fhir.web.responses import fhir_response, json_response
+
+bp = Blueprint("fhir_operations", __name__, url_prefix="/fhir")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """`resource_type` and `resource_id` are those of the level that the operation is called at."""
+
+    resource_type: str | None
+    resource_id: str | None
+    given: Given
+
+    @property
+    def type(self) -> str:
+        return self.resource_type or ""
+
+    @property
+    def id(self) -> str:
+        return self.resource_id or ""
+
+
+@bp.route("/$<code>", methods=["GET", "POST"])
+def at_system(code: str) -> Response:
+    return operate(code, "system", None, None)
+
+
+@bp.route("/<type_name>/$<code>", methods=["GET", "POST"])
+def at_type(type_name: str, code: str) -> Response:
+    return operate(code, "type", type_name, None)
+
+
+@bp.route("/<type_name>/<resource_id>/$<code>", methods=["GET", "POST"])
+def at_instance(type_name: str, resource_id: str, code: str) -> Response:
+    return operate(code, "instance", type_name, resource_id)
+
+
+@bp.get("/OperationDefinition/<definition_id>")
+def read_definition(definition_id: str) -> Response:
+    require_json_accepted(request)
+    operation = BY_ID.get(definition_id)
+    if operation is None:
+        raise ResourceNotFound("There is no OperationDefinition of this id.")
+    return fhir_response(operation_definition(operation))
+
+
+def operate(
+    code: str, level: Level, resource_type: str | None, resource_id: str | None
+) -> Response:
+    operation = operation_of(code, level, resource_type)
+    if request.method not in ("HEAD", *operation.methods):
+        raise MethodNotAllowed(operation.methods)
+    require_json_accepted(request)
+    if resource_id is not None and not RESOURCE_ID.fullmatch(resource_id):
+        raise ResourceNotFound(f"There is no {resource_type} of this id: it is no FHIR id.")
+    services().access.require(caller(), operation.interaction, resource_type or "")
+    given = [*request.args.items(multi=True), *sent(operation)]
+    require_only(given, operation.inputs)
+    call = Call(resource_type=resource_type, resource_id=resource_id, given=given)
+    answer = HANDLERS[operation.code](call)
+    return json_response(answer) if isinstance(answer, bytes) else fhir_response(answer)
+
+
+def operation_of(code: str, level: Level, resource_type: str | None) -> OperationDefinition:
+    """Raise ResourceNotFound, which names what is not there."""
+    if resource_type is not None and resource_type not in RESOURCE_TYPES:
+        raise ResourceNotFound("There is no resource type of this name here.")
+    operation = operation_at(code, level, resource_type)
+    if operation is not None:
+        return operation
+    where = {"system": "the system", "type": f"the type {resource_type}"}.get(
+        level, f"one {resource_type}"
+    )
+    if code in CODES:
+        raise ResourceNotFound(f"The operation ${code} is not offered for {where}.")
+    raise ResourceNotFound(f"There is no operation ${code[:64]} here.")
+
+
+def sent(operation: OperationDefinition) -> list[tuple[str, object]]:
+    """The parameters of the body, which may be the resource itself where one is asked for."""
+    if request.method != "POST" or not request.content_length:
+        return []
+    content = resource_sent()
+    if content.get("resourceType") == "Parameters":
+        return read_parameters(content)
+    if "resource" not in operation.inputs:
+        raise InvalidRequest("The body is no Parameters resource.", expression="resourceType")
+    return [("resource", content)]
+
+
+def everything(call: Call) -> bytes:
+    return services().everything.everything(call.type, call.id, call.given, caller())
+
+
+def docref(call: Call) -> bytes:
+    return services().docref.docref(call.given, caller())
+
+
+def validate(call: Call) -> Resource:
+    return services().validating.validate(call.type, call.resource_id, call.given)
+
+
+def meta(call: Call) -> Resource:
+    if call.resource_id is None:
+        return services().meta_operations.in_use(call.resource_type, caller())
+    return services().meta_operations.of_resource(call.type, call.resource_id)
+
+
+def meta_add(call: Call) -> Resource:
+    return services().meta_operations.add(call.type, call.id, call.given)
+
+
+def meta_delete(call: Call) -> Resource:
+    return services().meta_operations.delete(call.type, call.id, call.given)
+
+
+def match(call: Call) -> bytes:
+    return services().matching.match(call.given, caller())
+
+
+HANDLERS: dict[str, Callable[[Call], bytes | Resource]] = {
+    "everything": everything,
+    "docref": docref,
+    "validate": validate,
+    "meta": meta,
+    "meta-add": meta_add,
+    "meta-delete": meta_delete,
+    "match": match,
+}
