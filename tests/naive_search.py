@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 from imaging_fhir.model.search import (
     OPEN_HIGH,
+    AnyCriterion,
     CompositeEntry,
     CompositeValue,
     Criterion,
     DateEntry,
     DateValue,
     IndexEntry,
+    Membership,
     QuantityEntry,
     QuantityValue,
     Query,
@@ -59,9 +61,11 @@ class NaiveSearch:
             found = there + [one for one in found if sort_value(one, key) is None]
         return found
 
-    def fulfils(self, one: Known, criterion: Criterion | ReverseCriterion) -> bool:
+    def fulfils(self, one: Known, criterion: AnyCriterion) -> bool:
         if isinstance(criterion, ReverseCriterion):
             return self.is_referred_to(one, criterion)
+        if isinstance(criterion, Membership):
+            return is_member(one, criterion)
         if criterion.parameter == "_id":
             return any(isinstance(v, TokenValue) and v.value == one.id for v in criterion.values)
         entries = one.of(criterion.parameter)
@@ -98,6 +102,15 @@ class NaiveSearch:
             if source.type == criterion.resource_type
             for entry in source.of(criterion.reference_parameter)
         )
+
+
+def is_member(one: Known, criterion: Membership) -> bool:
+    owner = (criterion.owner_type, criterion.owner_id)
+    return (criterion.itself and (one.type, one.id) == owner) or any(
+        isinstance(entry, ReferenceEntry) and (entry.target_type, entry.target_id) == owner
+        for name in criterion.parameters
+        for entry in one.of(name)
+    )
 
 
 def sort_value(one: Known, key: SortKey) -> object:

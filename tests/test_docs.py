@@ -226,7 +226,7 @@ def test_every_address_is_documented() -> None:
         app.register_blueprint(blueprint)
     real = {re.sub(r"<[^>]+>", "{}", rule.rule) for rule in app.url_map.iter_rules()}
     written = " ".join(page.read_text() for page in PAGES)
-    documented = set(re.findall(r"(/[\w$/{}\-]*)", re.sub(r"\{\w+\}", "{}", written)))
+    documented = set(re.findall(r"(/[\w$/{}*\-]*)", re.sub(r"\{\w+\}", "{}", written)))
     assert sorted(real - documented) == []
 
 
@@ -238,7 +238,7 @@ def test_every_command_is_documented() -> None:
 
 def test_every_rule_of_linking_is_documented() -> None:
     services = ROOT / "imaging_fhir" / "services"
-    sources = "".join((services / name).read_text() for name in ("linking.py", "study_filing.py"))
+    sources = "".join((services / name).read_text() for name in RULED)
     rules = set(re.findall(r'(?:rule=|held_link\([^"]*?)(?<!state=)"([a-z-]+)"', sources))
     rules |= {f"{rule}-{suffix}" for rule in ("visit-number", "order") for suffix in SUFFIXES}
     page = (DOCS / "linking.md").read_text()
@@ -246,4 +246,5 @@ def test_every_rule_of_linking_is_documented() -> None:
     assert rules | {"no-evidence"} <= documented
 
 
+RULED = ("linking.py", "study_filing.py", "duplicates.py")
 SUFFIXES = ("of-another-patient", "ambiguous")

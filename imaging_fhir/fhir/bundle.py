@@ -169,7 +169,8 @@ def search_links(base: str, query: Query, next_after: str | None) -> list[Link]:
 def page_address(base: str, query: Query, after: str | None) -> str:
     parameters = [*query.self_parameters, *([(PAGE, after)] if after else [])]
     text = urlencode(parameters, quote_via=quote, safe=":,/")
-    address = f"{base}/{query.resource_type}"
+    below = query.resource_type if query.address is None else query.address
+    address = f"{base}/{below}" if below else base
     return f"{address}?{text}" if text else address
 
 

@@ -9,7 +9,7 @@ from imaging_fhir.fhir.search_criterion import target_types
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.search import SearchParameter
 
-SYSTEM_INTERACTIONS = ("batch", "transaction", "history-system")
+SYSTEM_INTERACTIONS = ("batch", "transaction", "history-system", "search-system")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +58,7 @@ def capability_statement(
         "implementation": {"description": "imaging_fhir", "url": base},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "json"],
+        "patchFormat": ["application/json-patch+json", "application/fhir+json"],
         "rest": [without_empty(rest)],
     }
 

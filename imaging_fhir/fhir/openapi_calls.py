@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imaging_fhir.fhir.capability_statement import SYSTEM_INTERACTIONS
+from imaging_fhir.fhir.compartments import COMPARTMENTS
 
 FHIR_JSON = "application/fhir+json"
 PAGE = "text/html"
@@ -107,7 +108,7 @@ def type_calls(name: str, interactions: Iterable[str]) -> Iterator[Call]:
     for interaction in offered:
         for call in INTERACTIONS[interaction](name):
             yield adapted(call) if name == "Binary" else call
-    if name in ("Patient", "Encounter"):
+    if name in COMPARTMENTS:
         yield from compartment_search(name)
 
 
@@ -311,6 +312,14 @@ def compartment_search(owner: str) -> Iterator[Call]:
         errors=(*by_address.errors, 413, 415),
         sends=(URL_ENCODED,),
     )
+    yield replace(
+        by_address,
+        id=f"searchPostedInAllOf{owner}",
+        method="post",
+        path=f"/fhir/{owner}/{{id}}/_search",
+        errors=(*by_address.errors, 413, 415),
+        sends=(URL_ENCODED,),
+    )
 
 
 def base_calls() -> Iterator[Call]:
@@ -340,6 +349,17 @@ def base_calls() -> Iterator[Call]:
             tag="Server",
             summary="Search across types (_type)",
             parameters=SEARCH,
+            answer_type="Bundle",
+        )
+        yield Call(
+            id="searchPostedEverything",
+            method="post",
+            path="/fhir/_search",
+            tag="Server",
+            summary="Search across types (_type), with a form",
+            errors=(*ALWAYS, 413, 415),
+            parameters=SEARCH,
+            sends=(URL_ENCODED,),
             answer_type="Bundle",
         )
     yield Call(

@@ -192,6 +192,19 @@ class ReverseCriterion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """In one resource's compartment: it refers to the owner by one of these, or is it itself."""
+
+    owner_type: str
+    owner_id: str
+    parameters: tuple[str, ...] = ()
+    itself: bool = False
+
+
+AnyCriterion = Criterion | ReverseCriterion | Membership
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SortKey:
     parameter: str  # a search parameter's name, _id or _lastUpdated
     type: SearchType
@@ -213,7 +226,7 @@ class Query:
     """A search on one resource type, understood; criteria must all hold (AND)."""
 
     resource_type: str
-    criteria: tuple[Criterion | ReverseCriterion, ...] = ()
+    criteria: tuple[AnyCriterion, ...] = ()
     sort: tuple[SortKey, ...] = ()
     count: int = 50
     after: str | None = None  # opaque position of the last match of the page before
@@ -224,7 +237,8 @@ class Query:
     elements: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()  # parameters not understood, left out (handling=lenient)
     self_parameters: tuple[tuple[str, str], ...] = ()  # what was understood, for the self link
+    address: str | None = None  # below the base, where it is not the type's
 
 
-Restrictions = Mapping[str, tuple[Criterion | ReverseCriterion, ...]]
+Restrictions = Mapping[str, tuple[AnyCriterion, ...]]
 """What a resource of a type must fulfil to be seen at all; a type that is not there is open."""

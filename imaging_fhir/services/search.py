@@ -1,9 +1,10 @@
 """Searching: text to query, narrowed to what the caller may see, to a Bundle (search.html)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
-from imaging_fhir.errors import InvalidRequest, ResourceNotFound
+from imaging_fhir.errors import InvalidRequest
 from imaging_fhir.fhir.bundle import (
     Found,
     ignored_issues,
@@ -11,36 +12,22 @@ from imaging_fhir.fhir.bundle import (
     searchset,
     truncated_issue,
 )
+from imaging_fhir.fhir.compartments import membership, types_of
+from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.fhir.search_query import parse_query
+from imaging_fhir.fhir.search_union import Options, UnionQuery, parse_union
 from imaging_fhir.model.codec import BASE_PLACEHOLDER
-from imaging_fhir.model.search import Query
+from imaging_fhir.model.search import Query, Restrictions
 from imaging_fhir.services.access import AccessPolicy, Caller
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.settings import Settings
-from imaging_fhir.storage import search
+from imaging_fhir.storage import search, search_inclusion
 from imaging_fhir.storage.database import Connection
 from imaging_fhir.storage.resources import StoredResource
-from imaging_fhir.storage.search_inclusion import included
+from imaging_fhir.storage.search import Page
 
 Parameters = Sequence[tuple[str, str]]
-
-# By which parameter a type is in a compartment (compartmentdefinition-patient.html). Of
-# DocumentReference only the subject, not the author. The Encounter compartment of R4 lacks
-# ImagingStudy: that is our own.
-COMPARTMENTS = {
-    "Patient": {
-        "DocumentReference": "patient",
-        "Encounter": "patient",
-        "ImagingStudy": "patient",
-        "Provenance": "patient",
-        "ServiceRequest": "patient",
-    },
-    "Encounter": {
-        "DocumentReference": "encounter",
-        "ImagingStudy": "encounter",
-        "ServiceRequest": "encounter",
-    },
-}
+Included = tuple[list[StoredResource], bool]  # and whether the limit cut them short
 
 
 class Search:
@@ -59,11 +46,50 @@ class Search:
         strict: bool = False,
     ) -> bytes:
         """The searchset Bundle; raise InvalidRequest, SearchTooCostly."""
-        if compartment is not None:
-            parameters = [compartment_parameter(compartment, resource_type), *parameters]
         query = self.parsed(resource_type, parameters, strict=strict)
+        if compartment is not None:
+            query = within(query, compartment)
         with self.resources.database.read() as connection:
             return self.bundle(connection, query, caller)
+
+    def search_all(
+        self,
+        parameters: Parameters,
+        caller: Caller,
+        *,
+        compartment: tuple[str, str] | None = None,
+        strict: bool = False,
+    ) -> bytes:
+        """The same over all types, those of `_type`, or all that are in the compartment."""
+        union = self.parsed_union(parameters, compartment=compartment, strict=strict)
+        for part in union.parts:
+            self.access.require(caller, "search-type", part.resource_type)
+        restrictions = self.access.restrictions(caller)
+        with self.resources.database.read() as connection:
+            with search.limited(connection, self.settings.search_seconds):
+                page = search.search_union(
+                    connection, union.whole, union.parts, restrictions=restrictions
+                )
+                included = self.included(connection, union.whole, page, restrictions)
+            return self.page_bundle(connection, union.whole, page, included)
+
+    def parsed_union(
+        self, parameters: Parameters, *, compartment: tuple[str, str] | None, strict: bool
+    ) -> UnionQuery:
+        types = searched_types() if compartment is None else types_of(compartment[0])
+        address = "" if compartment is None else "/".join((*compartment, "*"))
+        options = Options(
+            base=self.resources.base,
+            zone=self.resources.zone,
+            default_count=self.settings.page_size,
+            max_count=self.settings.max_page_size,
+            strict=strict,
+        )
+        union = parse_union(types, parameters, options, address=address)
+        if compartment is None:
+            return union
+        parts = tuple(within(part, compartment) for part in union.parts)
+        return UnionQuery(whole=union.whole, parts=parts)
 
     def parsed(self, resource_type: str, parameters: Parameters, *, strict: bool) -> Query:
         return parse_query(
@@ -94,13 +120,21 @@ class Search:
         restrictions = self.access.restrictions(caller)
         with search.limited(connection, self.settings.search_seconds):
             page = search.search(connection, query, restrictions=restrictions)
-            others, is_truncated = included(
-                connection,
-                query,
-                page.matches,
-                limit=self.settings.max_page_size,
-                restrictions=restrictions,
-            )
+            included = self.included(connection, query, page, restrictions)
+        return self.page_bundle(connection, query, page, included)
+
+    def included(
+        self, connection: Connection, query: Query, page: Page, restrictions: Restrictions
+    ) -> Included:
+        limit = self.settings.max_page_size
+        return search_inclusion.included(
+            connection, query, page.matches, limit=limit, restrictions=restrictions
+        )
+
+    def page_bundle(
+        self, connection: Connection, query: Query, page: Page, included: Included
+    ) -> bytes:
+        others, is_truncated = included
         warnings = ignored_issues(query)
         if is_truncated:
             warnings.append(truncated_issue(self.settings.max_page_size))
@@ -120,10 +154,14 @@ class Search:
         return self.resources.shown(connection, stored, query.summary, query.elements)
 
 
-def compartment_parameter(compartment: tuple[str, str], resource_type: str) -> tuple[str, str]:
-    """Raise ResourceNotFound for a type that is not in that compartment."""
-    owner, owner_id = compartment
-    name = COMPARTMENTS.get(owner, {}).get(resource_type)
-    if name is None:
-        raise ResourceNotFound(f"{resource_type[:64]} is in no compartment of a {owner[:64]}.")
-    return name, f"{owner}/{owner_id}"
+def searched_types() -> tuple[str, ...]:
+    return tuple(
+        name for name, type_ in RESOURCE_TYPES.items() if "search-type" in type_.interactions
+    )
+
+
+def within(query: Query, compartment: tuple[str, str]) -> Query:
+    """Only what is in the compartment; raise ResourceNotFound for a type that never is."""
+    criterion = membership(*compartment, query.resource_type)
+    address = "/".join((*compartment, query.resource_type))
+    return replace(query, criteria=(criterion, *query.criteria), address=address)

@@ -7,17 +7,19 @@ its matches by the criterion that narrows it most (`search_conditions`), and sor
 type; `limited` bounds them.
 """
 
+import heapq
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, exists, func, select, text
 from sqlalchemy.exc import OperationalError
 
 from imaging_fhir.errors import SearchTooCostly
-from imaging_fhir.model.search import Query, Restrictions
+from imaging_fhir.model.search import Query, Restrictions, SortKey
 from imaging_fhir.storage.resources import COLUMNS, StoredResource, stored
 from imaging_fhir.storage.schema import resource
 from imaging_fhir.storage.search_conditions import Conditions, is_selective
@@ -60,6 +62,43 @@ def search(connection: Connection, query: Query, *, restrictions: Restrictions =
         matches=tuple(rows_of(connection, [position[-1] for position in shown])),
         next_after=position_text(shown[-1]) if len(positions) > query.count else None,
         total=total,
+    )
+
+
+def search_union(
+    connection: Connection,
+    whole: Query,
+    parts: Sequence[Query],
+    *,
+    restrictions: Restrictions = OPEN,
+) -> Page:
+    """One page of the matches of several searches, of one type each, sorted by the same instants.
+
+    Each is asked for one page behind the same position: so many statements as there are types.
+    """
+    conditions = Conditions(connection.dialect.name, restrictions)
+    total = sum(count(connection, part, conditions) for part in parts) if whole.total else None
+    if whole.summary == "count":
+        return Page(total=total)
+    found = (
+        page_positions(connection, replace(part, after=whole.after), conditions) for part in parts
+    )
+    merged = heapq.merge(*found, key=lambda position: order_key(position, whole.sort))
+    positions = list(islice(merged, whole.count + 1))
+    shown = positions[: whole.count]
+    return Page(
+        matches=tuple(rows_of(connection, [position[-1] for position in shown])),
+        next_after=position_text(shown[-1]) if len(positions) > whole.count else None,
+        total=total,
+    )
+
+
+def order_key(position: Position, sort: Sequence[SortKey]) -> tuple[tuple[bool, int], ...]:
+    """As OrderedBy sorts whole numbers: none last, and of equals the newest first."""
+    values = zip(position, (*(key.descending for key in sort), True), strict=True)
+    return tuple(
+        (value is None, 0 if value is None else -value if descending else value)
+        for value, descending in values
     )
 
 

@@ -10,13 +10,25 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, false, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    exists,
+    false,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.sql.expression import FromClause
 
 from imaging_fhir.model.search import (
     DICOM_PARAMETERS,
+    AnyCriterion,
     Criterion,
     DateValue,
+    Membership,
     Restrictions,
     ReverseCriterion,
     TokenValue,
@@ -26,7 +38,6 @@ from imaging_fhir.storage.search_composites import composite_condition
 from imaging_fhir.storage.search_values import VALUE_CONDITIONS, entries_of_row, table_of
 
 Condition = ColumnElement[bool]
-AnyCriterion = Criterion | ReverseCriterion
 CONDITIONS = {**VALUE_CONDITIONS, "composite": composite_condition}
 UNSELECTIVE = 10
 MANY = 2_000
@@ -83,6 +94,8 @@ class Conditions:
     ) -> Condition:
         if isinstance(criterion, ReverseCriterion):
             return self.referred_to(row, resource_type, criterion, drives=drives)
+        if isinstance(criterion, Membership):
+            return self.member(row, resource_type, criterion, drives=drives)
         if criterion.parameter == "_id":
             return id_condition(row, criterion)
         if criterion.parameter == "_lastUpdated":
@@ -90,6 +103,27 @@ class Conditions:
         if is_negative(criterion):
             return ~self.found(row, resource_type, criterion, drives=False)
         return self.found(row, resource_type, criterion, drives=drives)
+
+    def member(
+        self, row: FromClause, resource_type: str, criterion: Membership, *, drives: bool
+    ) -> Condition:
+        """It refers to the compartment's owner, or is the owner."""
+        link, owner = reference_index.alias(), resource.alias()
+        names = [f"{resource_type}.{name}" for name in criterion.parameters]
+        links = select(link.c.rid).where(
+            link.c.target_type == criterion.owner_type, link.c.target_id == criterion.owner_id
+        )
+        if not drives:
+            refers = exists(
+                links.where(link.c.rid == row.c.rid, entries_of_row(link, names, self.dialect))
+            )
+            is_owner = and_(row.c.type == criterion.owner_type, row.c.id == criterion.owner_id)
+            return or_(refers, is_owner) if criterion.itself else refers
+        owners = select(owner.c.rid).where(
+            owner.c.type == criterion.owner_type, owner.c.id == criterion.owner_id
+        )
+        referring = links.where(link.c.parameter.in_(names))
+        return row.c.rid.in_(union_all(referring, owners) if criterion.itself else referring)
 
     def found(
         self, row: FromClause, resource_type: str, criterion: Criterion, *, drives: bool
@@ -195,6 +229,8 @@ def selectivity(criterion: AnyCriterion) -> int:
     """The fewer rows a criterion of its kind finds, the lower."""
     if isinstance(criterion, ReverseCriterion):
         return 5
+    if isinstance(criterion, Membership):
+        return 2
     if criterion.chain:
         return 4
     if criterion.parameter == "_id":

@@ -44,14 +44,15 @@ def table_of(search_type: str) -> Table:
     return TABLES[search_type]
 
 
-def entries_of_row(table: FromClause, parameter: str, dialect: str) -> Condition:
-    """The parameter's entries where `rid` is known too.
+def entries_of_row(table: FromClause, parameter: str | list[str], dialect: str) -> Condition:
+    """The parameter's entries where `rid` is known too; of several, any.
 
     Without the plus, SQLite would look through all resources' entries of that parameter instead.
     """
+    column: ColumnElement[str] = table.c.parameter
     if dialect == "sqlite":
-        return UnaryExpression(table.c.parameter, operator=PLUS) == parameter
-    return table.c.parameter == parameter
+        column = UnaryExpression(column, operator=PLUS)
+    return column.in_(parameter) if isinstance(parameter, list) else column == parameter
 
 
 def starts_with(column: ColumnElement[str], prefix: str, dialect: str) -> Condition:

@@ -2,9 +2,11 @@
 
 from flask import Blueprint, Response, request
 
-from imaging_fhir.errors import UnsupportedMediaType
+from imaging_fhir.errors import ResourceNotFound, UnsupportedMediaType
+from imaging_fhir.fhir.compartments import COMPARTMENTS
+from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.web.context import caller, services
-from imaging_fhir.web.fhir import allow
+from imaging_fhir.web.fhir import RESOURCE_ID, allow
 from imaging_fhir.web.negotiation import preference, require_json_accepted
 from imaging_fhir.web.responses import json_response
 
@@ -22,8 +24,45 @@ def search(type_name: str) -> Response:
 @bp.post("/<owner_type>/<owner_id>/<type_name>/_search")
 def search_compartment(owner_type: str, owner_id: str, type_name: str) -> Response:
     """compartmentdefinition.html; an owner that is not there has nothing in its compartment"""
-    allow("read", owner_type, owner_id)
+    allow_owner(owner_type, owner_id)
     return found(type_name, (owner_type, owner_id))
+
+
+@bp.get("/<owner_type>/<owner_id>/*")
+@bp.post("/<owner_type>/<owner_id>/*/_search")
+@bp.post("/<owner_type>/<owner_id>/_search")
+def search_whole_compartment(owner_type: str, owner_id: str) -> Response:
+    """Over all the types that can be in it."""
+    allow_owner(owner_type, owner_id)
+    return found_in_all((owner_type, owner_id))
+
+
+@bp.get("")
+@bp.get("/")
+@bp.post("/_search")
+def search_system() -> Response:
+    """http.html#search, of all types or those of `_type`"""
+    return found_in_all(None)
+
+
+def allow_owner(owner_type: str, owner_id: str) -> None:
+    """A RelatedPerson is not kept here, and yet has a compartment."""
+    if owner_type in RESOURCE_TYPES or owner_type not in COMPARTMENTS:
+        allow("read", owner_type, owner_id)
+    elif not RESOURCE_ID.fullmatch(owner_id):
+        raise ResourceNotFound(f"There is no {owner_type} of this id: it is no FHIR id.")
+
+
+def found_in_all(compartment: tuple[str, str] | None) -> Response:
+    require_json_accepted(request)
+    return json_response(
+        services().search.search_all(
+            parameters(),
+            caller(),
+            compartment=compartment,
+            strict=preference("handling") == "strict",
+        )
+    )
 
 
 def found(type_name: str, compartment: tuple[str, str] | None) -> Response:

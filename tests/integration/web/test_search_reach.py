@@ -1,0 +1,238 @@
+"""Searches over more than one type: in compartments, and of the whole system."""
+
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import event
+
+from imaging_fhir.fhir.compartments import COMPARTMENTS, ITSELF
+from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
+from imaging_fhir.web.context import EXTENSION
+from tests.integration.web.answers import json_of
+
+FORM = "application/x-www-form-urlencoded"
+
+
+def put(client: FlaskClient, content: dict[str, Any]) -> None:
+    address = f"/fhir/{content['resourceType']}/{content['id']}"
+    answer = client.put(address, json=content, content_type="application/fhir+json")
+    assert answer.status_code == 201, answer.text
+
+
+def found(client: FlaskClient, address: str) -> list[str]:
+    answer = client.get(f"/fhir{address}")
+    assert answer.status_code == 200, answer.text
+    return references(json_of(answer))
+
+
+def references(bundle: dict[str, Any], mode: str = "match") -> list[str]:
+    return [
+        f"{entry['resource']['resourceType']}/{entry['resource']['id']}"
+        for entry in bundle.get("entry", ())
+        if entry["search"]["mode"] == mode
+    ]
+
+
+def reference(text: str) -> dict[str, str]:
+    return {"reference": text}
+
+
+def document(id_: str, **elements: Any) -> dict[str, Any]:
+    attachment = {"contentType": "image/png", "url": "http://x/1.png"}
+    return {
+        "resourceType": "DocumentReference",
+        "id": id_,
+        "status": "current",
+        "content": [{"attachment": attachment}],
+        **elements,
+    }
+
+
+def media(id_: str, subject: str, **elements: Any) -> dict[str, Any]:
+    content = {"contentType": "image/png", "url": "http://x/1.png"}
+    return {
+        "resourceType": "Media",
+        "id": id_,
+        "status": "completed",
+        "subject": reference(subject),
+        "content": content,
+        **elements,
+    }
+
+
+@pytest.fixture
+def chart(client: FlaskClient) -> FlaskClient:
+    """Two patients, a visit of the first, and what is about, by or at them."""
+    ann, bob, visit = "Patient/ann", "Patient/bob", reference("Encounter/e1")
+    put(client, {"resourceType": "Patient", "id": "ann"})
+    put(client, {"resourceType": "Patient", "id": "bob"})
+    encounter = {"resourceType": "Encounter", "id": "e1", "status": "finished"}
+    put(client, {**encounter, "class": {"code": "AMB"}, "subject": reference(ann)})
+    at_visit = {"context": {"encounter": [visit]}}
+    put(client, document("d1", subject=reference(ann), date="2024-03-01T00:00:00Z", **at_visit))
+    put(client, document("d2", subject=reference(bob), author=[reference(ann)]))
+    put(client, document("d3", subject=reference(bob), date="2024-01-01T00:00:00Z"))
+    put(client, media("m1", ann, createdDateTime="2024-02-01", encounter=visit))
+    put(client, media("m2", bob, createdDateTime="2024-04-01"))
+    put(client, media("m3", ann))
+    put(client, {"resourceType": "BodyStructure", "id": "b1", "patient": reference(ann)})
+    return client
+
+
+def test_a_compartment_holds_what_is_about_the_patient_or_made_by_him(chart: FlaskClient) -> None:
+    assert found(chart, "/Patient/ann/DocumentReference") == [
+        "DocumentReference/d2",
+        "DocumentReference/d1",
+    ]
+    assert found(chart, "/Patient/ann/DocumentReference?subject=Patient/bob") == [
+        "DocumentReference/d2"
+    ]
+    assert found(chart, "/Encounter/e1/DocumentReference") == ["DocumentReference/d1"]
+    assert found(chart, "/Patient/ann/ImagingStudy") == []
+    assert found(chart, "/Encounter/e1/ImagingStudy") == []
+    assert found(chart, "/RelatedPerson/r/DocumentReference") == []
+
+
+def test_a_whole_compartment_is_found_at_once(chart: FlaskClient) -> None:
+    assert set(found(chart, "/Patient/ann/*")) == {
+        "Patient/ann",
+        "Encounter/e1",
+        "DocumentReference/d1",
+        "DocumentReference/d2",
+        "Media/m1",
+        "Media/m3",
+        "BodyStructure/b1",
+    }
+    assert set(found(chart, "/Encounter/e1/*")) == {
+        "Encounter/e1",
+        "DocumentReference/d1",
+        "Media/m1",
+    }
+    assert found(chart, "/Patient/ann/*?_type=Media,Encounter") == [
+        "Media/m3",
+        "Media/m1",
+        "Encounter/e1",
+    ]
+    posted = chart.post("/fhir/Patient/ann/*/_search", data="_type=Media", content_type=FORM)
+    assert references(json_of(posted)) == ["Media/m3", "Media/m1"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["/Patient/ann/Organization", "/Organization/o/*", "/Nothing/x/*", "/RelatedPerson/a b/Media"],
+)
+def test_what_is_in_no_compartment_is_not_found(chart: FlaskClient, address: str) -> None:
+    assert chart.get(f"/fhir{address}").status_code == 404
+
+
+def test_every_compartment_is_by_references_that_can_lead_to_its_owner() -> None:
+    for owner, types in COMPARTMENTS.items():
+        for name, parameters in types.items():
+            for parameter in set(parameters) - {ITSELF}:
+                known = RESOURCE_TYPES[name].by_name[parameter]
+                assert known.type == "reference"
+                assert not known.targets or owner in known.targets, f"{owner}: {name}.{parameter}"
+
+
+def test_images_of_all_kinds_are_found_by_one_query(chart: FlaskClient) -> None:
+    by_patient = "/?_type=DocumentReference,Media&patient=ann"
+    assert found(chart, f"{by_patient}&_sort=-_lastUpdated") == [
+        "Media/m3",
+        "Media/m1",
+        "DocumentReference/d1",
+    ]
+    assert found(chart, f"{by_patient}&_sort=_lastUpdated")[0] == "DocumentReference/d1"
+    dated = found(chart, "?_type=DocumentReference,Media,BodyStructure&_sort=-date")
+    assert dated[:4] == ["Media/m2", "DocumentReference/d1", "Media/m1", "DocumentReference/d3"]
+    assert dated[4:] == ["BodyStructure/b1", "Media/m3", "DocumentReference/d2"]  # without a date
+    posted = chart.post(
+        "/fhir/_search", data="_type=Media&status=completed&_total=accurate", content_type=FORM
+    )
+    assert json_of(posted)["total"] == 3
+
+
+@pytest.mark.parametrize("sort", ["", "&_sort=date", "&_sort=-date", "&_sort=-_lastUpdated,date"])
+def test_pages_over_all_types_hold_everything_once_and_in_order(
+    chart: FlaskClient, sort: str
+) -> None:
+    whole = found(chart, f"/Patient/ann/*?_count=100{sort}")
+    pages, address = [], f"/fhir/Patient/ann/*?_count=2{sort}"
+    for _ in range(10):
+        bundle = json_of(chart.get(address))
+        pages += references(bundle)
+        links = {link["relation"]: link["url"] for link in bundle["link"]}
+        if "next" not in links:
+            break
+        address = links["next"].removeprefix("https://images.example")
+        assert address.startswith("/fhir/Patient/ann/*?")
+    assert pages == whole
+    assert len(whole) == 7
+
+
+def test_a_parameter_that_one_type_lacks_is_left_out_for_all(chart: FlaskClient) -> None:
+    address = "/fhir?_type=Media,DocumentReference&view=front&patient=ann"
+    bundle = json_of(chart.get(address))
+    assert "view" not in bundle["link"][0]["url"]
+    assert "view" in bundle["entry"][-1]["resource"]["issue"][0]["diagnostics"]
+    strict = chart.get(address, headers={"Prefer": "handling=strict"})
+    assert strict.status_code == 400
+    assert chart.get("/fhir?_type=Media,Location&patient=ann").status_code == 400
+    assert chart.get("/fhir?_type=Medium").status_code == 400
+    assert chart.get("/fhir/Patient/ann/*?_type=Location").status_code == 400
+
+
+def test_includes_are_those_that_any_of_the_types_has(chart: FlaskClient) -> None:
+    bundle = json_of(
+        chart.get(
+            "/fhir?_type=Media,DocumentReference&patient=ann&_include=Media:encounter"
+            "&_include=DocumentReference:subject&_include=Nothing:x"
+        )
+    )
+    assert set(references(bundle, "include")) == {"Encounter/e1", "Patient/ann"}
+    assert "Nothing" not in bundle["link"][0]["url"]
+
+
+def statements(app: Flask, client: FlaskClient, address: str) -> int:
+    """How many the search takes."""
+    executed: list[str] = []
+
+    def count(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if not statement.startswith("SET LOCAL"):  # PostgreSQL's time limit
+            executed.append(statement)
+
+    engine = app.extensions[EXTENSION].database.engine
+    event.listen(engine, "before_cursor_execute", count)
+    try:
+        assert client.get(f"/fhir{address}").status_code == 200
+    finally:
+        event.remove(engine, "before_cursor_execute", count)
+    return len(executed)
+
+
+@pytest.mark.parametrize(
+    ("address", "most"),
+    [
+        ("/Media?_include=Media:subject&_revinclude=Provenance:target", 6),
+        ("/Media?_include=Media:subject&_include:iterate=Patient:link", 9),
+        ("/Media?patient.gender=male&encounter.class=AMB", 4),
+        ("/Patient?_has:Media:subject:encounter.class=AMB", 4),
+        ("?_type=Media,DocumentReference&patient=ann&_sort=-date", 6),
+    ],
+)
+def test_statements_do_not_grow_with_what_is_found(
+    app: Flask, chart: FlaskClient, address: str, most: int
+) -> None:
+    add_men(chart, range(2))
+    few = statements(app, chart, address)
+    add_men(chart, range(2, 30))
+    assert statements(app, chart, address) == few
+    assert few <= most
+
+
+def add_men(client: FlaskClient, numbers: range) -> None:
+    """Each with a picture taken at the visit."""
+    for number in numbers:
+        put(client, {"resourceType": "Patient", "id": f"p{number}", "gender": "male"})
+        put(client, media(f"x{number}", f"Patient/p{number}", encounter=reference("Encounter/e1")))
