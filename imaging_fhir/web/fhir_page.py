@@ -23,7 +23,7 @@ IN_CHART = {
     "Task": "/chart/held/",
 }
 OF_A_PERSON = {"Patient", "Encounter"}
-IMAGES = ("ImagingStudy", "DocumentReference")
+IMAGES = {"ImagingStudy": "Its studies", "DocumentReference": "Its documents"}
 OF_A_SEARCH = ("_id", "_lastUpdated", "_count", "_sort")
 WIDEST_FORM = 60
 IS_XML_SERVED = "xml" in str(capability_statement(base="", software_version="", date="")["format"])
@@ -190,8 +190,8 @@ class Builder:
         if name in IN_CHART:
             yield Link("In the chart", f"{IN_CHART[name]}{resource_id}")
         if name in OF_A_PERSON:
-            for kind in IMAGES:
-                yield Link(f"Its {kind}s", f"{own}/{kind}")
+            for kind, text in IMAGES.items():
+                yield Link(text, f"{own}/{kind}")
         if "search-type" in offered:
             yield Link(f"Search {name}", self.at(name))
 
