@@ -206,6 +206,42 @@ def test_the_postman_collection_runs_from_end_to_end(
     assert asserted == [step["name"] for step in steps]
 
 
+def test_the_postman_collection_has_every_interaction_of_the_server(server: Server) -> None:
+    [rest] = server.fhir("metadata")["rest"]
+    offered = {one["code"] for one in rest["interaction"]}
+    offered |= {f"${one['name']}" for one in rest["operation"]}
+    for type_ in rest["resource"]:
+        offered |= {one["code"] for one in type_["interaction"]}
+        offered |= {f"${one['name']}" for one in type_.get("operation", ())}
+    shown = {interaction_of(step["request"]) for step in json.loads(COLLECTION.read_text())["item"]}
+    assert offered - shown == set()
+
+
+def interaction_of(request: dict[str, Any]) -> str:
+    """FHIR's own code of what a request asks for; of an operation its name."""
+    path = request["url"].partition("?")[0].removeprefix("{{base}}/fhir")
+    match request["method"], [part for part in path.split("/") if part]:
+        case _, [*_, name] if name.startswith("$"):
+            return str(name)
+        case "POST", []:
+            return str(json.loads(request["body"]["raw"])["type"])
+        case "GET", []:
+            return "search-system"
+        case "GET", ["_history"]:
+            return "history-system"
+        case "GET", [_, "_history"]:
+            return "history-type"
+        case "GET", [_, _, "_history"]:
+            return "history-instance"
+        case "GET", [_, _, "_history", _]:
+            return "vread"
+        case method, [_, _]:
+            of_one = {"GET": "read", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+            return of_one.get(method, "search-type")
+        case method, _:
+            return {"GET": "search-type", "POST": "create"}.get(method, "")
+
+
 def run_collection(newman: str, folder: Path) -> dict[str, Any]:
     report = folder / "report.json"
     command = [newman, "run", str(COLLECTION), "--environment", str(folder / ENVIRONMENT)]
