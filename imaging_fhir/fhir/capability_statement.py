@@ -40,6 +40,7 @@ def capability_statement(
         "resource": [
             *(rest_resource(type_, operations) for type_ in RESOURCE_TYPES.values()),
             {"type": "OperationDefinition", "interaction": [{"code": "read"}]},
+            {"type": "SearchParameter", "interaction": [{"code": "read"}]},
         ],
         "interaction": [{"code": code} for code in system_interactions],
         "operation": [rest_operation(operation) for operation in at_base],

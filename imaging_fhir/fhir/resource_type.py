@@ -10,7 +10,7 @@ from imaging_fhir.fhir.search_parameters import parameters_of
 from imaging_fhir.model.search import SearchParameter
 
 READING = ("read", "vread", "history-instance", "history-type")
-WRITING = ("create", "update", "delete")
+WRITING = ("create", "update", "patch", "delete")
 SEARCHING = ("search-type",)
 
 
@@ -51,7 +51,7 @@ RESOURCE_TYPES: dict[str, ResourceType] = {
         resource_type("ServiceRequest", EVERYTHING),
         resource_type("Endpoint", EVERYTHING),
         resource_type("Device", EVERYTHING),
-        resource_type("Binary", (*WRITING, "read", "vread", *SEARCHING)),
+        resource_type("Binary", ("create", "update", "delete", "read", "vread", *SEARCHING)),
         resource_type("Task", (*READING, *SEARCHING)),
         resource_type("Provenance", (*READING, *SEARCHING)),
         resource_type("Media", EVERYTHING),

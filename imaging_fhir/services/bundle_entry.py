@@ -14,9 +14,9 @@ ADDRESS = re.compile(
     r"(?:/(?P<id>[A-Za-z0-9\-.]{1,64})(?:/_history/(?P<version>[A-Za-z0-9\-.]{1,64}))?)?"
     r"(?:\?(?P<query>.*))?"
 )
-WRITING = {"POST": "create", "PUT": "update", "DELETE": "delete"}
+WRITING = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 READING = ("GET", "HEAD")
-ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "GET": 3, "HEAD": 3}  # http.html#trules
+ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}  # http.html#trules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Entry:
     resource_type: str
     resource_id: str | None
     version_id: str | None
-    query: str | None  # conditional update or delete, or a search
+    query: str | None  # conditional update, patch or delete, or a search
     full_url: str | None
     resource: Resource | None
     request: Mapping[str, Any]

@@ -26,6 +26,7 @@ from imaging_fhir.services.linking import Linking
 from imaging_fhir.services.matching import Matching
 from imaging_fhir.services.meta_operations import MetaOperations
 from imaging_fhir.services.metrics import INGESTED
+from imaging_fhir.services.patching import Patching
 from imaging_fhir.services.pictures import Pictures
 from imaging_fhir.services.relinking import Relinking
 from imaging_fhir.services.resources import Resources
@@ -52,6 +53,7 @@ class Services:
     site: Site
     access: AccessPolicy
     resources: Resources
+    patching: Patching
     binaries: Binaries
     search: Search
     history: History
@@ -141,6 +143,7 @@ def build_services(settings: Settings) -> Services:
         site=site,
         access=access,
         resources=resources,
+        patching=Patching(resources),
         binaries=Binaries(resources, limit=settings.max_upload_bytes),
         search=search,
         history=History(resources, access, settings),

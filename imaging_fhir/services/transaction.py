@@ -7,15 +7,21 @@ inline attachments) are placed before, and are what nothing refers to if it fail
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from imaging_fhir.errors import ImagingError, InvalidRequest, MultipleMatches
+from imaging_fhir.errors import (
+    ImagingError,
+    InvalidRequest,
+    MultipleMatches,
+    ResourceNotFound,
+)
 from imaging_fhir.fhir.operation_outcome import operation_outcome
 from imaging_fhir.fhir.validation import require_valid
 from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.model.search import Query
 from imaging_fhir.services.access import AccessPolicy, Caller
 from imaging_fhir.services.attachment import Detached, Prepared, keep, prepare
-from imaging_fhir.services.bundle_entry import ORDER, READING, Entry, entry_at, named
+from imaging_fhir.services.bundle_entry import ORDER, READING, WRITING, Entry, entry_at, named
 from imaging_fhir.services.interactions import is_supported, require_supported
+from imaging_fhir.services.patching import Change, Patching, change_in_bundle, require_object
 from imaging_fhir.services.resources import Resources, Written, require_id, require_type
 from imaging_fhir.services.rewriting import rewritten, with_references, without_base
 from imaging_fhir.services.search import Search
@@ -32,7 +38,8 @@ class Planned:
 
     entry: Entry
     prepared: Prepared
-    condition: Query | None = None  # of a conditional create, update or delete
+    condition: Query | None = None  # of a conditional create, update, patch or delete
+    change: Change | None = None  # of a patch
 
 
 class Transactions:
@@ -40,6 +47,7 @@ class Transactions:
         self.resources = resources
         self.search = search
         self.access = access
+        self.patching = Patching(resources)
 
     def run(self, bundle: Resource, caller: Caller, *, representation: bool = False) -> Resource:
         """The response Bundle; raise ImagingError where a transaction fails as a whole."""
@@ -86,6 +94,8 @@ class Transactions:
         if entry.method == "DELETE":
             self.delete(entry)
             return deleted()
+        if entry.method == "PATCH":
+            return written(self.patch(entry))
         return written(self.store(entry))
 
     def delete(self, entry: Entry) -> None:
@@ -95,6 +105,15 @@ class Transactions:
             )
         else:
             self.resources.delete_where(self.condition(entry.resource_type, entry.query))
+
+    def patch(self, entry: Entry) -> Written:
+        change, if_match = change_in_bundle(entry.content), entry.request.get("ifMatch")
+        if entry.resource_id is None:
+            where = self.condition(entry.resource_type, entry.query)
+            return self.patching.patch_where(where, change, if_match=if_match)
+        return self.patching.patch(
+            entry.resource_type, entry.resource_id, change, if_match=if_match
+        )
 
     def store(self, entry: Entry) -> Written:
         require_type(entry.resource_type, entry.content)
@@ -146,10 +165,12 @@ class Transactions:
             if entry.method in ("POST", "PUT"):
                 return self.plan_write(entry, chosen)
             prepared = Prepared(entry.resource_type, chosen, {})
-            condition = None
-            if entry.method == "DELETE" and entry.resource_id is None:
+            condition, change = None, None
+            if entry.method in ("DELETE", "PATCH") and entry.resource_id is None:
                 condition = self.condition(entry.resource_type, entry.query)
-            return Planned(entry=entry, prepared=prepared, condition=condition)
+            if entry.method == "PATCH":
+                change = change_in_bundle(entry.content)
+            return Planned(entry=entry, prepared=prepared, condition=condition, change=change)
 
     def plan_write(self, entry: Entry, chosen: str) -> Planned:
         type_ = entry.resource_type
@@ -203,6 +224,7 @@ class Run:
         self.kept = {one.resource_id: one for one in kept}
         self.caller = caller
         self.done: Answers = {}
+        self.targets: Mapping[str, str] = {}  # what the entries' own addresses stand for
         self.stored: dict[int, StoredResource] = {}  # what was written, by the entry's place
         self.deleted: dict[int, StoredResource] = {}
 
@@ -211,6 +233,7 @@ class Run:
         chosen = [self.resolved(one) for one in self.planned]
         require_distinct(one.prepared for one in chosen if one.entry.method not in READING)
         targets = targets_of(chosen)
+        self.targets = targets
         rewritten_ones = [self.with_known_references(one, targets) for one in chosen]
         for one in sorted(rewritten_ones, key=turn):
             with named(one.entry.index):
@@ -258,6 +281,8 @@ class Run:
                 return {"resource": decode(body), "response": response("200 OK", found)}
             case "POST" | "PUT":
                 return written(self.write(one))
+            case "PATCH":
+                return written(self.patch(one))
             case _:
                 return self.transactions.fetched(
                     self.transaction.connection, one.entry, self.caller
@@ -290,6 +315,28 @@ class Run:
         self.stored[one.entry.index] = result.stored
         return result
 
+    def patch(self, one: Planned) -> Written:
+        """What the patch makes may refer to other entries, as what they write may."""
+        change = one.change
+        if not one.prepared.resource_id or change is None:
+            raise ResourceNotFound(f"No {one.prepared.resource_type} fulfils the condition.")
+
+        def resolved(resource: Resource) -> Resource:
+            patched = with_references(require_object(change(resource)), self.targets)
+            if has_conditional_reference(patched):
+                return self.with_found_references(patched)
+            return patched
+
+        result = self.transactions.patching.patch_in(
+            self.transaction,
+            one.prepared.resource_type,
+            one.prepared.resource_id,
+            resolved,
+            if_match=one.entry.request.get("ifMatch"),
+        )
+        self.stored[one.entry.index] = result.stored
+        return result
+
     def with_found_references(self, content: Resource) -> Resource:
         def change(name: str, text: str) -> str:
             return self.found_reference(text) if is_conditional(name, text) else text
@@ -308,7 +355,8 @@ class Run:
 
 
 def turn(one: Planned) -> tuple[int, bool]:
-    return ORDER[one.entry.method], has_conditional_reference(one.prepared.content)
+    searches = one.change is not None or has_conditional_reference(one.prepared.content)
+    return ORDER[one.entry.method], searches
 
 
 def targets_of(planned: Iterable[Planned]) -> dict[str, str]:
@@ -405,7 +453,7 @@ def supported_part(bundle: Resource) -> Resource:
         request = entry.get("request", {})
         method = str(request.get("method", ""))
         resource_type = str(request.get("url", "")).partition("?")[0].split("/")[0]
-        interaction = {"POST": "create", "PUT": "update", "DELETE": "delete"}.get(method, "read")
+        interaction = WRITING.get(method, "read")
         return is_supported(interaction, resource_type)
 
     return {**bundle, "entry": [entry for entry in bundle.get("entry", []) if kept(entry)]}

@@ -28,12 +28,13 @@ bp = Blueprint("fhir", __name__, url_prefix="/fhir")
 METHODS = {  # of an address of one resource, by interaction
     "read": "GET",
     "update": "PUT",
+    "patch": "PATCH",
     "delete": "DELETE",
     "search-type": "GET",
     "create": "POST",
 }
 TYPE_INTERACTIONS = ("search-type", "create")
-INSTANCE_INTERACTIONS = ("read", "update", "delete")
+INSTANCE_INTERACTIONS = ("read", "update", "patch", "delete")
 RESOURCE_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
 

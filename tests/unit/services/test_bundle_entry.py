@@ -39,7 +39,7 @@ def test_an_entry_says_what_it_asks_for(
         {"request": None},
         {"request": {"method": "GET"}},
         {"request": {"method": 1, "url": "Patient/1"}},
-        {"request": {"method": "PATCH", "url": "Patient/1"}},
+        {"request": {"method": "TRACE", "url": "Patient/1"}},
         {"request": {"method": "GET", "url": "../Patient/1"}},
         {"request": {"method": "GET", "url": "https://other.example/fhir/Patient/1"}},
         {"request": {"method": "POST", "url": "$import-image"}},
