@@ -1,4 +1,4 @@
-"""What a study says, as evidence for linking, as facts for staff, and as references in FHIR."""
+"""What a study says: evidence for linking, facts for staff, references in FHIR, and an answer."""
 
 from dataclasses import replace
 
@@ -9,11 +9,14 @@ from imaging_fhir.model.link import Given, Link, id_of
 from imaging_fhir.model.merge import Change, Merged
 from imaging_fhir.model.person import Person, Visit
 from imaging_fhir.model.study import ReadWarning, StudyAttributes
-from imaging_fhir.services.arrival import DicomArrival
+from imaging_fhir.services.arrival import DicomArrival, Filed
 from imaging_fhir.services.linking import Evidence, Linking
 from imaging_fhir.services.moments import zone_of
+from imaging_fhir.storage import resources
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.people import resolve_patient
+
+DELETED = "The study was deleted here: the image is kept, but not shown."
 
 
 def held_link(link: Link, rule: str, reason: str) -> Link:
@@ -94,4 +97,24 @@ def disagreements(change: Change, of_series: Change | None) -> tuple[ReadWarning
             message="Differs from other instances; the first by number counts.",
         )
         for name in names
+    )
+
+
+def answer(
+    transaction: Transaction, study: AnyRow, arrival: DicomArrival, status: int, text: str
+) -> Filed:
+    """What became of an instance that is in this study: 201 for a new one, else 200."""
+    link = decode_as(Link, study.link)
+    stored = resources.find_by_rid(transaction.connection, study.rid)
+    hidden = study.state == "held" or stored.deleted
+    return Filed(
+        status=202 if hidden else 201 if status == 201 else 200,
+        location=stored.reference,
+        patient=link.patient,
+        encounter=link.encounter,
+        rule=link.patient_rule,
+        reason=DELETED if stored.deleted else text or link.patient_reason,
+        encounter_rule=link.encounter_rule,
+        encounter_reason=link.encounter_reason,
+        warnings=arrival.image.warnings,
     )

@@ -20,13 +20,15 @@ from imaging_fhir.model.merge import Change, Merged, Rank, rank
 from imaging_fhir.model.person import Person
 from imaging_fhir.model.study import SeriesAttributes, StudyAttributes
 from imaging_fhir.services import demographics
-from imaging_fhir.services.arrival import ComparisonNeeded, DicomArrival, Filed, Verdict
+from imaging_fhir.services.arrival import DicomArrival, Filed
+from imaging_fhir.services.duplicates import kept, taken
 from imaging_fhir.services.held import open_task
 from imaging_fhir.services.indexing import entries_of_series, entries_of_study
 from imaging_fhir.services.linking import Linking
 from imaging_fhir.services.moments import zone_of
 from imaging_fhir.services.provisional import make_provisional, retire_provisional
 from imaging_fhir.services.study_evidence import (
+    answer,
     disagreements,
     encounter_reference,
     evidence_of,
@@ -40,11 +42,6 @@ from imaging_fhir.storage import dicom_index, jobs, resources, search_index
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.people import resolve_patient
 
-DELETED = "The study was deleted here: the image is kept, but not shown."
-ALREADY_KEPT = "The same data set is kept already."
-LOSSLESS = "The same image is kept already in another transfer syntax without loss."
-CONFLICT = "Other bytes are kept under this SOP Instance UID: these are kept beside, and held."
-LOSSY = "The image is kept already; this lossy copy is kept beside it, and held."
 ANOTHER_PATIENT = "The study is filed to another Patient than the one this file names."
 LINKING_ATTRIBUTES = frozenset(
     {"started", "accession_numbers", "admission_id", "service_episode_id"}
@@ -68,8 +65,10 @@ class StudyFiling:
         )
         if study is None:
             return self.file_newcomer(transaction, arrival, blob, sha)
-        kept = self.kept_already(transaction, study, arrival, blob, sha)
-        return kept or self.add(transaction, study, arrival, blob)
+        verdict = taken(transaction, study, arrival, sha)
+        if verdict is not None:
+            return kept(transaction, study, arrival, blob, verdict, self.new_id)
+        return self.add(transaction, study, arrival, blob)
 
     def file_newcomer(
         self, transaction: Transaction, arrival: DicomArrival, blob: int, sha: str
@@ -77,11 +76,11 @@ class StudyFiling:
         """An instance that is only a conflict opens no study: there would be nothing in it."""
         with transaction.connection.begin_nested() as savepoint:
             study = self.newcomer(transaction, arrival)
-            taken = self.taken(transaction, study, arrival, sha)
-            if taken is not None and not study.number_of_instances:
+            verdict = taken(transaction, study, arrival, sha)
+            if verdict is not None and not study.number_of_instances:
                 savepoint.rollback()
-        if taken is not None:
-            return self.kept(transaction, study, arrival, blob, taken)
+        if verdict is not None:
+            return kept(transaction, study, arrival, blob, verdict, self.new_id)
         return self.add(transaction, study, arrival, blob)
 
     def newcomer(self, transaction: Transaction, arrival: DicomArrival) -> AnyRow:
@@ -251,71 +250,6 @@ class StudyFiling:
         self.bump(transaction, existing)
         self.index(transaction, existing)
 
-    def kept_already(
-        self, transaction: Transaction, study: AnyRow, arrival: DicomArrival, blob: int, sha: str
-    ) -> Filed | None:
-        """The answer where the SOP Instance UID is taken, in this study or a filed one."""
-        taken = self.taken(transaction, study, arrival, sha)
-        return None if taken is None else self.kept(transaction, study, arrival, blob, taken)
-
-    def taken(
-        self, transaction: Transaction, study: AnyRow, arrival: DicomArrival, sha: str
-    ) -> Verdict | None:
-        """How the instance compares with the one kept under its UID; raise ComparisonNeeded."""
-        uid = arrival.image.instance.sop_instance_uid
-        for known in dicom_index.same_instances(transaction.connection, uid):
-            if known.study != study.pk and (known.state, study.state) != ("filed", "filed"):
-                continue
-            if known.study == study.pk and known.sha256 == sha:
-                return "same"
-            verdict = arrival.comparisons.get(known.pk)
-            if verdict is None:
-                raise ComparisonNeeded(known.pk, known.sha256, known.size, known.generation)
-            return verdict if known.study == study.pk or verdict == "lossy" else "other"
-        return None
-
-    def kept(
-        self,
-        transaction: Transaction,
-        study: AnyRow,
-        arrival: DicomArrival,
-        blob: int,
-        taken: Verdict,
-    ) -> Filed:
-        if taken in ("same", "lossless"):
-            text = ALREADY_KEPT if taken == "same" else LOSSLESS
-            return self.answer(transaction, study, arrival, 200, text)
-        return self.conflict(transaction, study, arrival, blob, taken == "lossy")
-
-    def conflict(
-        self, transaction: Transaction, study: AnyRow, arrival: DicomArrival, blob: int, lossy: bool
-    ) -> Filed:
-        uid = arrival.image.instance.sop_instance_uid
-        reason = LOSSY if lossy else CONFLICT
-        link = held_link(decode_as(Link, study.link), "sop-instance-uid-conflict", reason)
-        known = dicom_index.known_conflict(transaction.connection, uid, arrival.data_set_sha256)
-        if known is not None:
-            rid = known.task
-        else:
-            about = {"SOPInstanceUID": uid, **facts(arrival.image.study, arrival.image.person)}
-            rid = open_task(transaction, self.new_id(), link, about)
-            dicom_index.add_conflict(
-                transaction,
-                sop_instance_uid=uid,
-                data_set_sha256=arrival.data_set_sha256,
-                blob=blob,
-                task=rid,
-                source=arrival.source.id,
-            )
-        task = resources.find_by_rid(transaction.connection, rid)
-        return Filed(
-            status=202,
-            location=task.reference,
-            rule=link.patient_rule,
-            reason=reason,
-            warnings=arrival.image.warnings,
-        )
-
     def add(
         self, transaction: Transaction, study: AnyRow, arrival: DicomArrival, blob: int
     ) -> Filed:
@@ -362,7 +296,7 @@ class StudyFiling:
             self.index_series(transaction, study, series)
         if study.state == "filed" and study.number_of_instances:
             self.bump(transaction, study)
-        return self.answer(
+        return answer(
             transaction, study, replace(arrival, image=replace(image, warnings=warnings)), 201, ""
         )
 
@@ -474,29 +408,6 @@ class StudyFiling:
     def watch(self, transaction: Transaction, study_pk: int) -> None:
         """Keep a version when the study has gone quiet."""
         jobs.enqueue(transaction, "quiet-study", str(study_pk), after=self.quiet_milliseconds)
-
-    def answer(
-        self,
-        transaction: Transaction,
-        study: AnyRow,
-        arrival: DicomArrival,
-        status: int,
-        text: str,
-    ) -> Filed:
-        link = decode_as(Link, study.link)
-        stored = resources.find_by_rid(transaction.connection, study.rid)
-        hidden = study.state == "held" or stored.deleted
-        return Filed(
-            status=202 if hidden else 201 if status == 201 else 200,
-            location=stored.reference,
-            patient=link.patient,
-            encounter=link.encounter,
-            rule=link.patient_rule,
-            reason=DELETED if stored.deleted else text or link.patient_reason,
-            encounter_rule=link.encounter_rule,
-            encounter_reason=link.encounter_reason,
-            warnings=arrival.image.warnings,
-        )
 
 
 PICTURE_DELAY = 2_000  # milliseconds; most of a series is there by then

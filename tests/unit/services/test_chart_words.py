@@ -24,6 +24,7 @@ from imaging_fhir.services.chart_words import (
 
 BERLIN = ZoneInfo("Europe/Berlin")
 SERVICES = Path(imaging_fhir.__file__).parent / "services"
+RULED = ("linking.py", "study_filing.py", "duplicates.py")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ def test_numbers_agree_with_their_nouns() -> None:
 
 
 def test_every_rule_of_linking_is_told_in_words() -> None:
-    source = "".join((SERVICES / name).read_text() for name in ("linking.py", "study_filing.py"))
+    source = "".join((SERVICES / name).read_text() for name in RULED)
     named = set(re.findall(r'rule="([a-z-]+)"', source))
     made = set(re.findall(r'rule=f"\{rule\}-([a-z-]+)"', source))
     assert len(named) > 10

@@ -1,0 +1,90 @@
+"""A SOP Instance UID that is taken: the same image again, or another one under its UID."""
+
+from collections.abc import Callable
+
+from imaging_fhir.model.codec import decode_as
+from imaging_fhir.model.link import Link
+from imaging_fhir.services.arrival import ComparisonNeeded, DicomArrival, Filed, Verdict
+from imaging_fhir.services.held import open_task
+from imaging_fhir.services.study_evidence import answer, facts, held_link
+from imaging_fhir.storage import dicom_index, resources
+from imaging_fhir.storage.database import AnyRow, Transaction
+
+ALREADY_KEPT = "The same data set is kept already."
+LOSSLESS = "The same image is kept already in another transfer syntax without loss."
+CONFLICT = "Other bytes are kept under this SOP Instance UID: these are kept beside, and held."
+LOSSY = "The image is kept already; this lossy copy is kept beside it, and held."
+
+
+def taken(
+    transaction: Transaction, study: AnyRow, arrival: DicomArrival, sha: str
+) -> Verdict | None:
+    """How the instance compares with the one kept under its UID, in this study or a filed one.
+
+    None where the UID is free; raise ComparisonNeeded.
+    """
+    uid = arrival.image.instance.sop_instance_uid
+    for known in dicom_index.same_instances(transaction.connection, uid):
+        if known.study != study.pk and (known.state, study.state) != ("filed", "filed"):
+            continue
+        if known.study == study.pk and known.sha256 == sha:
+            return "same"
+        verdict = arrival.comparisons.get(known.pk)
+        if verdict is None:
+            raise ComparisonNeeded(known.pk, known.sha256, known.size, known.generation)
+        return verdict if known.study == study.pk or verdict == "lossy" else "other"
+    return None
+
+
+def kept(
+    transaction: Transaction,
+    study: AnyRow,
+    arrival: DicomArrival,
+    blob: int,
+    verdict: Verdict,
+    new_id: Callable[[], str],
+) -> Filed:
+    """The answer to an instance whose UID is taken; other bytes are kept, and held."""
+    if verdict in ("same", "lossless"):
+        text = ALREADY_KEPT if verdict == "same" else LOSSLESS
+        return answer(transaction, study, arrival, 200, text)
+    return conflict(transaction, study, arrival, blob, new_id, lossy=verdict == "lossy")
+
+
+def conflict(
+    transaction: Transaction,
+    study: AnyRow,
+    arrival: DicomArrival,
+    blob: int,
+    new_id: Callable[[], str],
+    *,
+    lossy: bool,
+) -> Filed:
+    uid = arrival.image.instance.sop_instance_uid
+    link = conflict_link(decode_as(Link, study.link), lossy=lossy)
+    known = dicom_index.known_conflict(transaction.connection, uid, arrival.data_set_sha256)
+    if known is not None:
+        rid = known.task
+    else:
+        about = {"SOPInstanceUID": uid, **facts(arrival.image.study, arrival.image.person)}
+        rid = open_task(transaction, new_id(), link, about)
+        dicom_index.add_conflict(
+            transaction,
+            sop_instance_uid=uid,
+            data_set_sha256=arrival.data_set_sha256,
+            blob=blob,
+            task=rid,
+            source=arrival.source.id,
+        )
+    task = resources.find_by_rid(transaction.connection, rid)
+    return Filed(
+        status=202,
+        location=task.reference,
+        rule=link.patient_rule,
+        reason=link.patient_reason,
+        warnings=arrival.image.warnings,
+    )
+
+
+def conflict_link(link: Link, *, lossy: bool) -> Link:
+    return held_link(link, "sop-instance-uid-conflict", LOSSY if lossy else CONFLICT)
