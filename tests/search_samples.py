@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imaging_fhir.fhir.definitions import Element, definition
+from imaging_fhir.fhir.search_index import EXTENSIONS
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.search import SearchParameter
 
@@ -38,8 +39,8 @@ def composite_sample(type_name: str, parameter: SearchParameter, path: str, numb
 
 
 def type_at(type_name: str, path: str) -> str:
-    for name in path.split(".") if path else []:
-        type_name = definition(type_name).elements[name].type
+    for step in path.split(".") if path else []:
+        type_name = definition(type_name).elements[step.partition("@")[0]].type
     return type_name
 
 
@@ -61,9 +62,12 @@ def element_of(type_name: str, name: str) -> tuple[str, Element]:
 
 
 def nested(type_name: str, path: str, elements: Resource) -> Resource:
-    name, _, rest = path.partition(".")
+    step, _, rest = path.partition(".")
+    name, _, extension = step.partition("@")
     element = definition(type_name).elements[name]
     inner = nested(element.type, rest, elements) if rest else elements
+    if extension:
+        inner = {"url": EXTENSIONS.get(extension, extension), **inner}
     return {name: [inner] if element.is_list else inner}
 
 
@@ -72,6 +76,9 @@ def value_of(element: Element, parameter: SearchParameter, number: int) -> tuple
     value, text = plain_value(element, parameter, number)
     if parameter.where:
         value = {**value, parameter.where[0]: parameter.where[1]}
+        text = text.rpartition("|")[2]
+    if parameter.typed:
+        value = {**value, "type": {"coding": [{"code": parameter.typed[0]}]}}
     if parameter.exists:
         return number == 1, str(number == 1).lower()
     return value, text

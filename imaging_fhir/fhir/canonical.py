@@ -27,6 +27,9 @@ NAME_REPRESENTATION = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-repre
 REQUIRES_ACCESS_TOKEN = (
     "http://fhir.org/argonaut/smart-imaging/StructureDefinition/requires-access-token"  # noqa: S105
 )
+DOCUMENT_MODALITY = (
+    "http://hl7.org/fhir/5.0/StructureDefinition/extension-DocumentReference.modality"
+)
 DOCUMENT_BODY_SITE = (
     "http://hl7.org/fhir/5.0/StructureDefinition/extension-DocumentReference.bodySite"
 )

@@ -73,3 +73,11 @@ def definition_call() -> Iterator[Call]:
         tag="Operations",
         summary="What an operation takes and answers",
     )
+    yield Call(
+        id="readSearchParameter",
+        method="get",
+        path="/fhir/SearchParameter/{id}",
+        tag="Operations",
+        summary="What a search parameter of this server's own means",
+        answer_type="SearchParameter",
+    )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from imaging_fhir.errors import InvalidRequest
+from imaging_fhir.fhir.primitives import is_id
 from imaging_fhir.fhir.resource_names import RESOURCE_NAMES
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.fhir.search_values import Setting, values_of
@@ -11,6 +12,7 @@ from imaging_fhir.model.search import (
     Criterion,
     ReverseCriterion,
     SearchParameter,
+    TokenValue,
 )
 
 MODIFIERS: dict[str, frozenset[str]] = {
@@ -19,6 +21,12 @@ MODIFIERS: dict[str, frozenset[str]] = {
     "string": frozenset({"missing", "exact", "contains"}),
     "uri": frozenset({"missing", "above", "below"}),
     "composite": frozenset(),
+}
+NOT_KNOWN = {  # of modifiers that take terminology
+    "in": "the value set is not known here.",
+    "not-in": "the value set is not known here.",
+    "above": "the hierarchy of its codes is not known here.",
+    "below": "the hierarchy of its codes is not known here.",
 }
 DEEPEST_CHAIN = 5
 LONGEST_NAME = 80  # of a parameter, in a message
@@ -42,6 +50,8 @@ def criterion_of(
     """What the parameter demands; raise UnknownParameter, InvalidRequest."""
     if depth > DEEPEST_CHAIN:
         raise invalid(key, f"more than {DEEPEST_CHAIN} references are followed.")
+    if key == "_list":
+        return of_list(key, text)
     if key.startswith("_has:"):
         return reverse_criterion(resource_type, key, text, setting, depth)
     head, dot, rest = key.partition(".")
@@ -67,12 +77,12 @@ def require_modifier(
     """Dropping a modifier would change the meaning: it is refused whatever the handling."""
     known = MODIFIERS.get(parameter.type, frozenset({"missing"}))
     if parameter.name == "_id" or is_dicom(resource_type, parameter):
-        known = frozenset({"missing", "not"})
+        known = frozenset({"missing", "not"} if parameter.type == "token" else {"missing"})
     if parameter.phonetic:
         known = frozenset({"missing"})
     is_type = parameter.type == "reference" and modifier in RESOURCE_NAMES
     if modifier not in known and not is_type:
-        raise invalid(key, "there is no such modifier here.")
+        raise invalid(key, NOT_KNOWN.get(modifier, "there is no such modifier here."))
 
 
 def is_dicom(resource_type: str, parameter: SearchParameter) -> bool:
@@ -138,6 +148,16 @@ def links_of(
             yield name, criterion_of(name, rest, text, setting, depth=depth + 1)
         except UnknownParameter:
             continue  # of several target types those count that know the parameter
+
+
+def of_list(key: str, text: str) -> ReverseCriterion:
+    """`_list=42` (search.html#list): what is an item of List/42, of several lists, of any."""
+    ids = [part.strip() for part in text.split(",")]
+    if not all(is_id(one) for one in ids):
+        raise invalid(key, "it is no id of a List, and there are no functional lists here.")
+    values = tuple(TokenValue(system=None, value=one) for one in ids)
+    lists = Criterion(parameter="_id", type="token", values=values)
+    return ReverseCriterion(resource_type="List", reference_parameter="item", criterion=lists)
 
 
 def reverse_criterion(

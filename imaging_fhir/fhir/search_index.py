@@ -7,6 +7,7 @@ from functools import cache
 from itertools import product
 from typing import Any
 
+from imaging_fhir.fhir import canonical
 from imaging_fhir.fhir.literal_reference import Target, target_of, type_in
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.fhir.search_dates import interval_of
@@ -33,6 +34,10 @@ NAME_PARTS = ("text", "family", "given", "prefix", "suffix")
 ADDRESS_PARTS = ("text", "line", "city", "district", "state", "postalCode", "country")
 PARTS = (*NAME_PARTS, *ADDRESS_PARTS[1:])
 UNBOUNDED = float("inf")
+EXTENSIONS = {  # by the names they have in paths
+    "body-site": canonical.DOCUMENT_BODY_SITE,
+    "modality": canonical.DOCUMENT_MODALITY,
+}
 
 
 def index_entries(
@@ -86,7 +91,14 @@ def reached(value: Any, path: tuple[str, ...]) -> Iterator[Any]:
 
 
 def element(value: dict[str, Any], name: str) -> Any:
-    """The element; `deceased[x]` is deceasedBoolean, deceasedDateTime or what else is there."""
+    """The element; `deceased[x]` is deceasedBoolean, deceasedDateTime or what else is there.
+
+    `extension@name` is those of the name.
+    """
+    if "@" in name:
+        stem, _, key = name.partition("@")
+        url = EXTENSIONS.get(key, key)
+        return [one for one in value.get(stem, ()) if one.get("url") == url]
     if not name.endswith("[x]"):
         return value.get(name)
     stem = name[:-3]
@@ -108,8 +120,18 @@ def simple_entries(
         there = any(value is not False for value in values)
         values = [there]
     for value in values:
-        if not parameter.where or value.get(parameter.where[0]) == parameter.where[1]:
+        if is_meant(parameter, value):
             yield from ENTRIES[parameter.type](parameter, value, zone)
+
+
+def is_meant(parameter: SearchParameter, value: Any) -> bool:
+    """Is it the phone among the contacts, or the identifier of the type that is searched?"""
+    if parameter.where and value.get(parameter.where[0]) != parameter.where[1]:
+        return False
+    if not parameter.typed:
+        return True
+    codings = value.get("type", {}).get("coding", ())
+    return any(coding.get("code") in parameter.typed for coding in codings)
 
 
 def token_entries(parameter: SearchParameter, value: Any, zone: tzinfo) -> Iterator[TokenEntry]:

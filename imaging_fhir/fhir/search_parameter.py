@@ -19,6 +19,8 @@ def parameter(
     phonetic: bool = False,
     uid: bool = False,
     system: str = "",
+    typed: tuple[str, ...] = (),
+    own: bool = False,
     targets: str = "",
     documentation: str = "",
     components: tuple[SearchParameter, ...] = (),
@@ -37,6 +39,8 @@ def parameter(
         phonetic=phonetic,
         uid=uid,
         system=system,
+        typed=typed,
+        own=own,
         components=components,
     )
 

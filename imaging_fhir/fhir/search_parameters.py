@@ -2,11 +2,13 @@
 
 Source: https://hl7.org/fhir/R4/searchparameter-registry.html. A parameter is one line: its name,
 and the element paths where they are not the name itself. Left out are `Location.near`, `_content`,
-`_text` and `_query`. Those of findings, reports and collections are in search_parameters_clinical.
+`_text` and `_query`. Those of findings, reports and collections are in search_parameters_clinical,
+those that are our own in search_parameters_own.
 """
 
 from dataclasses import replace
 
+from imaging_fhir.fhir import canonical
 from imaging_fhir.fhir.search_parameter import (
     AGENTS,
     REGISTRY,
@@ -19,6 +21,7 @@ from imaging_fhir.fhir.search_parameter import (
     uri,
 )
 from imaging_fhir.fhir.search_parameters_clinical import CLINICAL
+from imaging_fhir.fhir.search_parameters_own import OWN
 from imaging_fhir.model.search import SearchParameter
 
 DOCUMENT_RELATIONSHIP = "http://hl7.org/fhir/document-relationship-type"
@@ -43,7 +46,13 @@ DECLARED: dict[str, tuple[SearchParameter, ...]] = {
         token("dicom-class", "series.instance.sopClass", uid=True),
         reference("encounter", targets="Encounter"),
         reference("endpoint", "endpoint", "series.endpoint", targets="Endpoint"),
-        token("identifier", uid=True, url="clinical-identifier"),
+        token(
+            "identifier",
+            uid=True,
+            url="clinical-identifier",
+            documentation="An accession number is found bare, with its system, or as "
+            "identifier:of-type=http://terminology.hl7.org/CodeSystem/v2-0203|ACSN|number.",
+        ),
         token("instance", "series.instance.uid", uid=True),
         reference("interpreter", targets="Practitioner PractitionerRole"),
         token(
@@ -329,8 +338,13 @@ DECLARED: dict[str, tuple[SearchParameter, ...]] = {
 
 def parameters_of(resource_type: str) -> tuple[SearchParameter, ...]:
     """The type's own parameters and those of every resource, each with its canonical."""
-    own = (
-        found if found.url else replace(found, url=f"{REGISTRY}{resource_type}-{found.name}")
-        for found in DECLARED[resource_type]
+    found = (
+        one if one.url else replace(one, url=canonical_of(resource_type, one))
+        for one in (*DECLARED[resource_type], *OWN.get(resource_type, ()))
     )
-    return (*own, *COMMON)
+    return (*found, *COMMON)
+
+
+def canonical_of(resource_type: str, parameter: SearchParameter) -> str:
+    base = f"{canonical.BASE}/SearchParameter/" if parameter.own else REGISTRY
+    return f"{base}{resource_type}-{parameter.name}"

@@ -9,7 +9,7 @@ SearchType = Literal[
 ]
 
 
-DICOM_PARAMETERS = frozenset({"instance", "series", "dicom-class"})
+DICOM_PARAMETERS = frozenset({"instance", "series", "dicom-class", "number-of-instances"})
 """Of ImagingStudy: answered from the DICOM index, and kept nowhere else."""
 
 
@@ -18,7 +18,8 @@ class SearchParameter:
     """One row of the table that index, CapabilityStatement and search are derived from.
 
     `paths` are dotted element paths below the resource; `deceased[x]` is the element of whichever
-    type is there. The parameter's value is the union of what they reach.
+    type is there, `extension@concept` the extensions of that address or name. The parameter's
+    value is the union of what they reach.
     """
 
     name: str
@@ -33,6 +34,8 @@ class SearchParameter:
     phonetic: bool = False  # words are compared by their sound
     uid: bool = False  # a DICOM UID, searched as 1.2.3 and as urn:oid:1.2.3
     system: str = ""  # what the codes of an element of type `code` are of
+    typed: tuple[str, ...] = ()  # codes of Identifier.type, of which one must be there
+    own: bool = False  # not of R4: defined here, under our own canonical
     components: "tuple[SearchParameter, ...]" = ()  # of a composite, their paths from its own
 
 

@@ -29,13 +29,19 @@ from imaging_fhir.model.search import (
     Criterion,
     DateValue,
     Membership,
+    QuantityValue,
     Restrictions,
     ReverseCriterion,
     TokenValue,
 )
 from imaging_fhir.storage.schema import instance, reference_index, resource, series, study
 from imaging_fhir.storage.search_composites import composite_condition
-from imaging_fhir.storage.search_values import VALUE_CONDITIONS, entries_of_row, table_of
+from imaging_fhir.storage.search_values import (
+    VALUE_CONDITIONS,
+    entries_of_row,
+    number_condition,
+    table_of,
+)
 
 Condition = ColumnElement[bool]
 CONDITIONS = {**VALUE_CONDITIONS, "composite": composite_condition}
@@ -284,6 +290,8 @@ def stamp_condition(row: FromClause, value: DateValue | bool) -> Condition:
 
 def dicom_studies(criterion: Criterion) -> Select[Any]:
     """Studies by the UIDs of what they hold, from the DICOM index."""
+    if criterion.parameter == "number-of-instances":
+        return studies_of_size(criterion)
     column = DICOM_COLUMNS[criterion.parameter]
     found = select(study.c.rid).join(series, series.c.study == study.c.pk)
     if criterion.parameter != "series":
@@ -292,6 +300,15 @@ def dicom_studies(criterion: Criterion) -> Select[Any]:
     if criterion.modifier == "missing":
         return found
     return found.where(or_(*(uid_condition(column, criterion, one) for one in criterion.values)))
+
+
+def studies_of_size(criterion: Criterion) -> Select[Any]:
+    found = select(study.c.rid).where(study.c.state == "filed")
+    number = study.c.number_of_instances
+    values = [one for one in criterion.values if isinstance(one, QuantityValue)]
+    if criterion.modifier == "missing":
+        return found
+    return found.where(or_(*(number_condition(number, number, one) for one in values)))
 
 
 def uid_condition(column: ColumnElement[str], criterion: Criterion, value: object) -> Condition:

@@ -213,11 +213,12 @@ def quantity_condition(table: FromClause, criterion: Criterion, dialect: str) ->
 
 
 def one_quantity(table: FromClause, value: QuantityValue) -> Condition:
-    return and_(number_condition(table, value), *unit_conditions(table, value))
+    return and_(number_condition(table.c.low, table.c.high, value), *unit_conditions(table, value))
 
 
-def number_condition(table: FromClause, value: QuantityValue) -> Condition:
-    low, high = table.c.low, table.c.high
+def number_condition(
+    low: ColumnElement[Any], high: ColumnElement[Any], value: QuantityValue
+) -> Condition:
     match value.prefix:
         case "eq":
             return and_(low >= value.low, high < value.high)

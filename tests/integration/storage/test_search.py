@@ -15,6 +15,7 @@ from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.search_query import parse_query
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.search import (
+    DICOM_PARAMETERS,
     CompositeEntry,
     Criterion,
     DateEntry,
@@ -127,8 +128,7 @@ def random_search(naive: NaiveSearch, chance: random.Random) -> tuple[str, list[
         own = [
             parameter.name
             for parameter in RESOURCE_TYPES[type_].search_parameters
-            if parameter.name not in ("instance", "series", "dicom-class")
-            and parameter.type != "composite"
+            if parameter.name not in DICOM_PARAMETERS and parameter.type != "composite"
         ]
         keys = chance.sample(own, chance.choice([1, 1, 2]))
         parameters.append(("_sort", ",".join(chance.choice(["", "-"]) + key for key in keys)))
@@ -503,6 +503,8 @@ def add_images(database: Database, rid: int) -> None:
         "identifier=1.2.3",
         "identifier=urn:dicom:uid|urn:oid:1.2.3",
         "identifier=urn:dicom:uid|1.2.3",
+        "number-of-instances=1",
+        "number-of-instances=7,lt2&number-of-instances:missing=false",
     ],
 )
 def test_a_study_is_found_by_its_uids_however_they_are_spelled(
@@ -517,6 +519,43 @@ def test_a_study_is_found_by_its_uids_however_they_are_spelled(
         assert found(connection, f"ImagingStudy?{parameter}") == expected
         assert found(connection, "ImagingStudy?instance=urn:other|1.2.3.4.5") == []
         assert found(connection, "ImagingStudy?instance:missing=true") == ["other"]
+        assert found(connection, "ImagingStudy?number-of-instances=gt1") == []
+
+
+def test_an_accession_number_is_found_by_the_type_of_its_identifier(database: Database) -> None:
+    type_ = {"coding": [{"system": "http://v2", "code": "ACSN"}]}
+    accession = {"type": type_, "system": "urn:a", "value": "A7"}
+    other = {"system": "urn:o", "value": "A8"}
+    identifiers = {"identifier": [accession, other]}
+    put(database, {"resourceType": "ImagingStudy", "id": "s", **identifiers})
+    related = [{"identifier": one} for one in identifiers["identifier"]]
+    content = {"resourceType": "DocumentReference", "id": "d", "context": {"related": related}}
+    put(database, content)
+    with database.read() as connection:
+        assert found(connection, "ImagingStudy?identifier:of-type=http://v2|ACSN|A7") == ["s"]
+        assert found(connection, "ImagingStudy?identifier:of-type=http://v2|MR|A7") == []
+        assert found(connection, "ImagingStudy?identifier=A7") == ["s"]
+        assert found(connection, "DocumentReference?accession-number=urn:a|A7") == ["d"]
+        assert found(connection, "DocumentReference?accession-number=A8") == []
+
+
+def test_a_list_finds_its_items(database: Database) -> None:
+    put(database, patient(1))
+    put(database, patient(2))
+    items = [{"item": {"reference": "Patient/p1"}}, {"item": {"reference": "Device/p2"}}]
+    put(database, {"resourceType": "List", "id": "l", "entry": items})
+    with database.read() as connection:
+        assert found(connection, "Patient?_list=l") == ["p1"]
+        assert found(connection, "Patient?_list=other,l&active:missing=true") == ["p1"]
+        assert found(connection, "Patient?_list=other") == []
+    with pytest.raises(InvalidRequest, match="functional"):
+        query_of("Patient?_list=$current-problems")
+
+
+@pytest.mark.parametrize("modifier", ["in", "not-in", "above", "below"])
+def test_what_takes_terminology_is_refused_and_says_so(modifier: str) -> None:
+    with pytest.raises(InvalidRequest, match="not known here"):
+        query_of(f"Patient?gender:{modifier}=http://vs", now=datetime.now(UTC))
 
 
 def chart(database: Database) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import event
 
 from imaging_fhir.fhir.compartments import COMPARTMENTS, ITSELF
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
+from imaging_fhir.fhir.validation import require_valid
 from imaging_fhir.web.context import EXTENSION
 from tests.integration.web.answers import json_of
 
@@ -236,3 +237,79 @@ def add_men(client: FlaskClient, numbers: range) -> None:
     for number in numbers:
         put(client, {"resourceType": "Patient", "id": f"p{number}", "gender": "male"})
         put(client, media(f"x{number}", f"Patient/p{number}", encounter=reference("Encounter/e1")))
+
+
+def test_our_own_search_parameters_are_declared_and_served(client: FlaskClient) -> None:
+    statement = json_of(client.get("/fhir/metadata"))
+    stated = {
+        parameter["definition"]
+        for resource in statement["rest"][0]["resource"]
+        for parameter in resource.get("searchParam", ())
+    }
+    own = [
+        (type_.name, parameter)
+        for type_ in RESOURCE_TYPES.values()
+        for parameter in type_.search_parameters
+        if parameter.own
+    ]
+    assert len(own) == 10
+    for type_name, parameter in own:
+        assert parameter.url in stated
+        answer = client.get(f"/fhir/SearchParameter/{parameter.url.rpartition('/')[2]}")
+        served = json_of(answer)
+        require_valid(served)
+        assert (served["url"], served["base"]) == (parameter.url, [type_name])
+    assert client.get("/fhir/SearchParameter/Patient-name").status_code == 404
+    assert client.get("/fhir/SearchParameter/nothing").status_code == 404
+
+
+def test_a_document_is_found_by_what_r4_has_no_parameter_for(client: FlaskClient) -> None:
+    modality = {"coding": [{"system": "urn:s", "code": "XC"}]}
+    site = {"coding": [{"system": "urn:s", "code": "arm"}]}
+    base = "http://hl7.org/fhir/5.0/StructureDefinition/extension-DocumentReference"
+    concept = {"url": "concept", "valueCodeableConcept": site}
+    type_ = {"coding": [{"code": "ACSN"}]}
+    content = document(
+        "d",
+        extension=[
+            {"url": f"{base}.modality", "valueCodeableConcept": modality},
+            {"url": f"{base}.bodySite", "extension": [concept]},
+        ],
+        context={
+            "related": [
+                {"identifier": {"system": "urn:dicom:uid", "value": "urn:oid:1.2.3"}},
+                {"identifier": {"type": type_, "system": "urn:a", "value": "A7"}},
+            ]
+        },
+    )
+    content["content"][0]["attachment"]["creation"] = "2024-05-01"
+    put(client, content)
+    for name, text in (
+        ("modality", "XC"),
+        ("bodysite", "urn:s|arm"),
+        ("anatomical-region", "arm"),
+        ("study-instance-uid", "1.2.3"),
+        ("accession-number", "urn:a|A7"),
+        ("creation", "2024-05"),
+    ):
+        assert found(client, f"/DocumentReference?{name}={text}") == ["DocumentReference/d"], name
+        assert found(client, f"/DocumentReference?{name}=2023") == [], name
+
+
+def test_where_our_own_look_is_said_in_fhirpath(client: FlaskClient) -> None:
+    def expression(id_: str) -> str:
+        return str(json_of(client.get(f"/fhir/SearchParameter/{id_}"))["expression"])
+
+    base = "http://hl7.org/fhir/5.0/StructureDefinition/extension-DocumentReference"
+    assert expression("ImagingStudy-bodysite-text") == "ImagingStudy.series.bodySite.display"
+    assert expression("DocumentReference-bodysite") == (
+        f"DocumentReference.extension.where(url='{base}.bodySite')"
+        ".extension.where(url='concept').value"
+    )
+    assert expression("DocumentReference-study-instance-uid") == (
+        "DocumentReference.context.related.identifier.where(system='urn:dicom:uid')"
+    )
+    assert expression("DocumentReference-accession-number") == (
+        "DocumentReference.context.related.identifier"
+        ".where(type.coding.where(code='ACSN' or code='121022').exists())"
+    )
