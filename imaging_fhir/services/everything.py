@@ -13,11 +13,10 @@ from imaging_fhir.fhir.bundle import Found, Link, searchset, truncated_issue
 from imaging_fhir.fhir.parameters import Given, refused, text, texts, whole_number
 from imaging_fhir.fhir.resource_names import RESOURCE_NAMES
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
-from imaging_fhir.fhir.search_criterion import target_types
 from imaging_fhir.fhir.search_dates import interval_of_text
 from imaging_fhir.fhir.search_query import PAGE
 from imaging_fhir.model.codec import BASE_PLACEHOLDER
-from imaging_fhir.model.search import OPEN_HIGH, OPEN_LOW, Inclusion, Query
+from imaging_fhir.model.search import OPEN_HIGH, OPEN_LOW
 from imaging_fhir.services.access import AccessPolicy, Caller
 from imaging_fhir.services.history import moment
 from imaging_fhir.services.resources import Resources
@@ -27,7 +26,6 @@ from imaging_fhir.storage.compartment import CompartmentQuery
 from imaging_fhir.storage.database import Connection
 from imaging_fhir.storage.resources import StoredResource
 from imaging_fhir.storage.search import limited
-from imaging_fhir.storage.search_inclusion import included
 
 Period = tuple[int, int]
 BELONGS_BY = {"Patient": "patient", "Encounter": "encounter"}
@@ -73,13 +71,11 @@ class Everything:
             query = self.query(owner, wanted, caller, count=wanted.count - len(first))
             belonging, has_more = compartment.members(connection, query, restrictions)
             matches = [*first, *belonging]
-            others, is_truncated = included(
+            others, is_truncated = compartment.shared(
                 connection,
-                Query(
-                    resource_type=owner_type,
-                    includes=tuple(inclusions(matches, wanted, owner_type)),
-                ),
-                [*matches, owner],
+                matches,
+                owner,
+                [type_ for type_ in shared_types(owner_type) if wanted.is_type(type_)],
                 limit=self.settings.max_page_size,
                 restrictions=restrictions,
             )
@@ -154,21 +150,8 @@ def care_dates(resource_type: str) -> tuple[str, ...]:
     return tuple(name for name in CARE_DATES if name in known and known[name].type == "date")
 
 
-def inclusions(
-    matches: Iterable[StoredResource], wanted: Wanted, owner_type: str
-) -> Iterator[Inclusion]:
-    """References to what several patients share; of a visit also that to its patient."""
-    targets = SHARED if owner_type == "Patient" else SHARED | {"Patient"}
-    for type_ in sorted({match.type for match in matches}):
-        for parameter in RESOURCE_TYPES[type_].references:
-            for target in sorted(targets & set(target_types(parameter, None))):
-                if wanted.is_type(target) and is_of_owner(target, parameter.name):
-                    yield Inclusion(source_type=type_, parameter=parameter.name, target_type=target)
-
-
-def is_of_owner(target: str, parameter: str) -> bool:
-    """Another patient, of `link` for example, is nobody's to see with this one."""
-    return target != "Patient" or parameter in ("patient", "subject")
+def shared_types(owner_type: str) -> frozenset[str]:
+    return SHARED if owner_type == "Patient" else SHARED | {"Patient"}
 
 
 def types_of(listed: Iterable[str]) -> frozenset[str]:

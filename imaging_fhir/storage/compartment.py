@@ -1,6 +1,6 @@
 """What belongs to a patient or a visit, page by page, in the order of its creation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, true
@@ -73,6 +73,40 @@ def members(
         wanted = wanted.where(conditions.of(resource, only, query.criteria, driven=False))
     rows = connection.execute(wanted.order_by(resource.c.rid).limit(query.count + 1)).all()
     return [stored(row) for row in rows[: query.count]], len(rows) > query.count
+
+
+def shared(
+    connection: Connection,
+    matches: Sequence[StoredResource],
+    owner: StoredResource,
+    types: Collection[str],
+    *,
+    limit: int,
+    restrictions: Restrictions,
+) -> tuple[list[StoredResource], bool]:
+    """What the matches refer to of these types, and whether the limit cut it short.
+
+    Of patients, only the one that the owner itself is of: others are nobody's to see with it.
+    """
+    conditions = Conditions(connection.dialect.name, restrictions)
+    link, target = reference_index.alias(), resource.alias()
+    rids = [match.rid for match in matches]
+    of_owner = and_(
+        link.c.rid == owner.rid,
+        link.c.target_type == "Patient",
+        link.c.parameter == f"{owner.type}.patient",
+    )
+    of_matches = and_(link.c.rid.in_(rids), link.c.target_type != "Patient")
+    targets = (
+        select(target.c.rid)
+        .join(link, and_(link.c.target_type == target.c.type, link.c.target_id == target.c.id))
+        .where(or_(of_matches, of_owner), link.c.target_type.in_(types))
+    )
+    wanted = select(*COLUMNS).where(
+        resource.c.rid.in_(targets), resource.c.rid.not_in(rids), conditions.visible(resource)
+    )
+    rows = connection.execute(wanted.order_by(resource.c.rid).limit(limit + 1)).all()
+    return [stored(row) for row in rows[:limit]], len(rows) > limit
 
 
 def is_of_period(

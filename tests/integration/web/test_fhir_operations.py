@@ -4,12 +4,16 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import event, text
 from werkzeug.test import TestResponse
 
+from imaging_fhir.errors import AccessDenied
 from imaging_fhir.fhir.operation_definition import OPERATIONS
 from imaging_fhir.fhir.validation import check
 from imaging_fhir.services.access import AccessPolicy, Caller
 from imaging_fhir.settings import Settings
+from imaging_fhir.storage import compartment
+from imaging_fhir.storage.compartment import CompartmentQuery
 from tests.integration.web.answers import json_of
 
 BASE = "https://images.example/fhir"
@@ -174,8 +178,6 @@ def test_everything_of_a_visit_is_its_own_with_its_patient(chart: FlaskClient) -
 
 class NoDocuments(AccessPolicy):
     def require(self, caller: Caller, interaction: str, resource_type: str) -> None:
-        from imaging_fhir.errors import AccessDenied
-
         if resource_type == "DocumentReference":
             raise AccessDenied("Not these.")
 
@@ -407,3 +409,58 @@ def test_every_operation_is_declared_and_its_definition_served(client: FlaskClie
         served = get(client, f"OperationDefinition/{operation.id}")
         assert (served["code"], served["id"]) == (operation.code, operation.id)
     assert client.get("/fhir/OperationDefinition/none").status_code == 404
+
+
+def test_a_page_of_everything_takes_as_many_statements_however_much_is_on_it(
+    chart: FlaskClient,
+) -> None:
+    """Of the bodies only an ImagingStudy's is put together by statements of its own."""
+    services = chart.application.extensions["imaging_fhir"]
+    asked: list[str] = []
+    event.listen(
+        services.database.engine,
+        "before_cursor_execute",
+        lambda _c, _cursor, statement, *_: asked.append(statement),
+    )
+    get(chart, "Patient/doe/$everything")
+    few = len(asked)
+    load(chart, *(document(f"more{number}", "doe") for number in range(30)))
+    asked.clear()
+    assert len(references(get(chart, "Patient/doe/$everything"))) == 36
+    assert len(asked) == few
+
+
+def test_the_members_of_a_compartment_are_found_by_index(chart: FlaskClient) -> None:
+    services = chart.application.extensions["imaging_fhir"]
+    query = CompartmentQuery(
+        owner_type="Patient",
+        owner_id="doe",
+        members={"Encounter": "patient", "DocumentReference": "patient"},
+        count=10,
+        period=(0, 1),
+        dates={"Encounter": ("date",), "DocumentReference": ("period", "date")},
+    )
+    statements: list[str] = []
+    with services.database.read() as connection:
+        is_sqlite = connection.dialect.name == "sqlite"
+        if not is_sqlite:
+            connection.execute(text("SET enable_seqscan = off"))
+
+        @event.listens_for(connection, "before_cursor_execute", retval=True)
+        def explained(*given: Any) -> tuple[str, Any]:
+            statement, values = given[2], given[3]
+            if statement.startswith("SELECT resource.rid"):
+                statements.append(statement)
+                found = connection.connection.cursor()
+                explain = "EXPLAIN QUERY PLAN " if is_sqlite else "EXPLAIN "
+                found.execute(explain + statement, values)
+                plan = "\n".join(str(row) for row in found.fetchall())
+                assert "SCAN resource" not in plan, plan
+                assert "SCAN reference_index" not in plan, plan
+                assert "SCAN date_index" not in plan, plan
+                assert "Seq Scan" not in plan, plan
+            return statement, values
+
+        found, has_more = compartment.members(connection, query, {})
+    assert (found, has_more) == ([], False)
+    assert len(statements) == 1
