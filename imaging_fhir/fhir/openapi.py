@@ -28,6 +28,13 @@ from imaging_fhir.model.search import SearchParameter
 
 Json = dict[str, Any]
 
+SCHEMA_NAMES = (
+    *RESOURCE_TYPES,
+    "Bundle",
+    "CapabilityStatement",
+    "OperationOutcome",
+    "Parameters",
+)
 DESCRIPTION = (
     "Every clinical image, linked to its Patient and Encounter, as FHIR R4. "
     "The same is said in FHIR's own form by the CapabilityStatement at /fhir/metadata."
@@ -174,12 +181,14 @@ def answer_schema(call: Call, media_type: str) -> Json:
 
 
 def schema_of(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}
+    """Of the calls of several types, any resource."""
+    return {"$ref": f"#/components/schemas/{name if name in SCHEMA_NAMES else 'Resource'}"}
 
 
 def schemas() -> Json:
-    names = (*RESOURCE_TYPES, "Bundle", "CapabilityStatement", "OperationOutcome", "Parameters")
-    return {name: resource_schema(name) for name in names} | {"Resource": resource_schema(None)}
+    return {name: resource_schema(name) for name in SCHEMA_NAMES} | {
+        "Resource": resource_schema(None)
+    }
 
 
 def resource_schema(name: str | None) -> Json:

@@ -69,7 +69,7 @@ def addresses() -> list[tuple[str, str]]:
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     return [
-        (method, re.sub(r"<(?:\w+:)?(\w+)>", lambda place: SAMPLES[place[1]], rule.rule))
+        (method, re.sub(r"<(?:\w+:)?(\w+)>", lambda place: SAMPLES.get(place[1], "1"), rule.rule))
         for rule in app.url_map.iter_rules()
         if rule.rule.startswith(("/fhir", "/dicomweb")) and rule.rule not in NOT_DESCRIBED
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
