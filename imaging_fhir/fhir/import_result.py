@@ -9,6 +9,7 @@ from imaging_fhir.fhir.datatypes import without_empty
 from imaging_fhir.fhir.operation_outcome import issue, outcome_of
 from imaging_fhir.model.codec import Resource
 
+NO_VISIT_SOUGHT = "No visit is looked for until it is certain whose image it is."
 PHRASES = {507: "Insufficient Storage"}
 
 
@@ -71,7 +72,7 @@ def issues(image: ImportedImage) -> Iterable[Resource]:
             "severity": "warning" if held else "information",
             "code": "business-rule" if held else "informational",
             "details": named(image.name, image.rule),
-            "diagnostics": image.reason,
+            "diagnostics": image.reason or image.rule,
         }
     )
     if image.encounter_rule:
@@ -80,7 +81,7 @@ def issues(image: ImportedImage) -> Iterable[Resource]:
                 "severity": "information",
                 "code": "informational",
                 "details": named("", image.encounter_rule),
-                "diagnostics": image.encounter_reason,
+                "diagnostics": image.encounter_reason or NO_VISIT_SOUGHT,
             }
         )
     for keyword, message in image.warnings:

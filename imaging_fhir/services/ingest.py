@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from imaging_fhir.errors import ImagingError, InvalidRequest, ResourceConflict
 from imaging_fhir.images import HEAD_LENGTH, read_image
-from imaging_fhir.images.archive import is_archive, members
+from imaging_fhir.images.archive import Member, is_archive, members
 from imaging_fhir.images.comparison import compared, data_set_sha256
 from imaging_fhir.images.folder import is_dicomdir
 from imaging_fhir.model.blob import Blob
@@ -63,7 +63,11 @@ class Outcome:
 
     @property
     def message(self) -> str:
-        return str(self.error) if self.filed is None else self.filed.reason
+        if self.filed is not None:
+            return self.filed.reason or self.filed.rule
+        if self.error is not None:
+            return str(self.error)
+        return "Dealt with in an earlier run." if self.status < 300 else "Nothing was kept."
 
 
 class Ingest:
@@ -134,13 +138,39 @@ class Ingest:
     def look(
         self, staged: StagedBlob, *, source: Source, given: Given = NOTHING_GIVEN, name: str = ""
     ) -> Iterator[Outcome]:
-        """What `ingest_staged` would answer, with nothing written; archives are not opened."""
+        """What `ingest_staged` would answer to each image, with nothing written.
+
+        Each image of an archive is staged, and removed again.
+        """
+        with staged.open() as stream:
+            if not is_archive(stream.read(HEAD_LENGTH)):
+                yield self.look_at(staged, source, given, name)
+                return
+            yield from self.look_into(stream, source, given, name)
+
+    def look_into(
+        self, stream: BinaryIO, source: Source, given: Given, name: str
+    ) -> Iterator[Outcome]:
+        stream.seek(0)
         try:
-            image = read(staged)
-            outcome = self.rehearsed(staged, image, source, given)
+            for member in members(stream):
+                yield self.look_at_member(member, source, given)
+        except ImagingError as error:
+            yield Outcome(status=error.status, error=error, name=name)
+
+    def look_at_member(self, member: Member, source: Source, given: Given) -> Outcome:
+        try:
+            with self.store.stage(opened(member.open), limit=self.max_bytes) as staged:
+                return self.look_at(staged, source, given, member.name)
+        except ImagingError as error:
+            return Outcome(status=error.status, error=error, name=member.name)
+
+    def look_at(self, staged: StagedBlob, source: Source, given: Given, name: str) -> Outcome:
+        try:
+            outcome = self.rehearsed(staged, read(staged), source, given)
         except ImagingError as error:
             outcome = Outcome(status=error.status, error=error)
-        yield replace(outcome, name=name)
+        return replace(outcome, name=name)
 
     def keep(
         self, staged: StagedBlob, source: Source, given: Given, expected_study: str | None

@@ -109,6 +109,29 @@ def test_a_dry_run_says_what_would_be_held_and_keeps_nothing(site: Site) -> None
     assert "1  new" in site.run("ingest", site.images).output
 
 
+def test_a_dry_run_looks_into_archives(site: Site) -> None:
+    with zipfile.ZipFile(site.images / "disc.zip", "w") as archive:
+        archive.writestr("A/1", instance(1))
+        archive.writestr("A/photo", SAMPLES["image/jpeg"]())
+        archive.writestr("A/readme", b"no image")
+    (site.images / "half.zip").write_bytes((site.images / "disc.zip").read_bytes()[:200])
+    lines = site.lines("--dry-run", site.images)
+    assert [(line.get("member"), line["status"]) for line in lines] == [
+        ("A/1", 201),
+        ("A/photo", 202),
+        ("A/readme", 415),
+        (lines[3].get("member"), 422),
+    ]
+    assert "1  new" in site.run("ingest", site.images).output
+
+
+def test_no_outcome_is_told_as_none(site: Site) -> None:
+    site.write("1.dcm", instance(1))
+    site.write("photo.jpg", SAMPLES["image/jpeg"]())
+    for line in (*site.lines(site.images), *site.lines(site.images)):
+        assert line["message"] not in ("", "None")
+
+
 def test_patients_are_loaded_and_photos_attached(site: Site) -> None:
     bundle = {
         "resourceType": "Bundle",

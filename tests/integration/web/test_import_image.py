@@ -12,6 +12,7 @@ from imaging_fhir.fhir.validation import require_valid
 from imaging_fhir.services.composition import Services
 from imaging_fhir.web.context import EXTENSION
 from tests.dicom_samples import ct_instance
+from tests.house import HOSPITAL, issued_by
 from tests.integration.web.answers import json_of
 from tests.samples import SAMPLES
 
@@ -176,3 +177,17 @@ def test_an_import_can_be_given_up(app: Flask, client: FlaskClient) -> None:
     while services_of(app).background.work():
         pass
     assert json_of(client.get("/fhir/ImagingStudy?_summary=count"))["total"] == 0
+
+
+def test_every_issue_about_a_held_image_says_why(client: FlaskClient) -> None:
+    named = {"PatientID": "4711", "IssuerOfPatientIDQualifiersSequence": issued_by(HOSPITAL)}
+    identifier = [{"system": HOSPITAL, "value": "4711"}]
+    patient = {"resourceType": "Patient", "identifier": identifier, "birthDate": "1900-01-01"}
+    assert client.post("/fhir/Patient", json=patient).status_code == 201
+    for content in (photo(), ct_instance(**named)):
+        response = client.post("/fhir/$import-image", data=content)
+        assert statuses(response) == ["202"]
+        (entry,) = json_of(response)["entry"]
+        issues = entry["response"]["outcome"]["issue"]
+        assert len(issues) >= 2
+        assert all(issue["diagnostics"] for issue in issues)
