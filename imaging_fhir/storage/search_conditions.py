@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    CompoundSelect,
     Connection,
     Select,
     and_,
@@ -114,22 +115,20 @@ class Conditions:
         self, row: FromClause, resource_type: str, criterion: Membership, *, drives: bool
     ) -> Condition:
         """It refers to the compartment's owner, or is the owner."""
-        link, owner = reference_index.alias(), resource.alias()
         names = [f"{resource_type}.{name}" for name in criterion.parameters]
+        owner = and_(row.c.type == criterion.owner_type, row.c.id == criterion.owner_id)
+        if not names:
+            return owner
+        link = reference_index.alias()
         links = select(link.c.rid).where(
             link.c.target_type == criterion.owner_type, link.c.target_id == criterion.owner_id
         )
         if not drives:
-            refers = exists(
-                links.where(link.c.rid == row.c.rid, entries_of_row(link, names, self.dialect))
-            )
-            is_owner = and_(row.c.type == criterion.owner_type, row.c.id == criterion.owner_id)
-            return or_(refers, is_owner) if criterion.itself else refers
-        owners = select(owner.c.rid).where(
-            owner.c.type == criterion.owner_type, owner.c.id == criterion.owner_id
-        )
+            of_row = entries_of_row(link, names, self.dialect)
+            refers = exists(links.where(link.c.rid == row.c.rid, of_row))
+            return or_(refers, owner) if criterion.itself else refers
         referring = links.where(link.c.parameter.in_(names))
-        return row.c.rid.in_(union_all(referring, owners) if criterion.itself else referring)
+        return row.c.rid.in_(with_owner(referring, criterion) if criterion.itself else referring)
 
     def found(
         self, row: FromClause, resource_type: str, criterion: Criterion, *, drives: bool
@@ -222,6 +221,14 @@ class Conditions:
             link.c.target_id == row.c.id,
             exists().where(source.c.rid == link.c.rid, fulfilled),
         )
+
+
+def with_owner(referring: Select[Any], criterion: Membership) -> CompoundSelect[Any]:
+    owner = resource.alias()
+    itself = select(owner.c.rid).where(
+        owner.c.type == criterion.owner_type, owner.c.id == criterion.owner_id
+    )
+    return union_all(referring, itself)
 
 
 def is_negative(criterion: Criterion) -> bool:
