@@ -74,14 +74,14 @@ class MetaOperations:
             version = content["meta"]["versionId"]
             changed = {**content, "meta": changed_meta(content["meta"], meta, change)}
             try:
-                written = self.resources.update(
+                self.resources.update(
                     resource_type, resource_id, changed, if_match=f'W/"{version}"'
                 )
             except VersionConflict:
                 if attempt == ATTEMPTS - 1:
                     raise
                 continue
-            return answer(decode(written.stored.body or b"{}").get("meta", {}))
+            return self.of_resource(resource_type, resource_id)
         raise AssertionError("Each attempt returns or raises.")
 
     def content(self, resource_type: str, resource_id: str) -> Resource:

@@ -366,7 +366,7 @@ def test_who_was_merged_into_another_is_not_matched(client: FlaskClient) -> None
         ("POST", "Patient/$dance", 404, "$dance"),
         ("GET", "Patient/doe/$dance", 404, "$dance"),
         ("GET", "Patient/$everything", 404, "$everything"),
-        ("POST", "ImagingStudy/1/$meta-add", 404, "$meta-add"),
+        ("POST", "Task/1/$meta-add", 404, "$meta-add"),
         ("GET", "Spaceship/1/$meta", 404, ""),
         ("GET", "Patient/doe/$meta-add", 405, ""),
         ("GET", "Patient/$match", 405, ""),
