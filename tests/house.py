@@ -50,6 +50,20 @@ class House:
 
         self.database.write(write)
 
+    def delete(self, reference: str | None) -> None:
+        """What a FHIR DELETE does."""
+        resource_type, _, resource_id = (reference or "").partition("/")
+
+        def unit(transaction: Transaction) -> None:
+            stored = resources.read(transaction.connection, resource_type, resource_id)
+            if stored.body is None:
+                body = self.relinking.assembler.body(transaction.connection, stored)
+                resources.keep_assembled(transaction, stored.rid, body)
+            resources.delete(transaction, resource_type, resource_id)
+            self.relinking.resource_written(transaction, resource_type, resource_id, None)
+
+        self.database.write(unit)
+
     def patient(self, resource_id: str, *numbers: str, system: str = HOSPITAL, **more: Any) -> None:
         self.put(
             {

@@ -18,6 +18,17 @@ HELD = {
 }
 
 
+REVIEW = {
+    "coding": [
+        {
+            "system": canonical.TASK_CODE,
+            "code": "review-filed-image",
+            "display": "Look again at where this image is filed",
+        }
+    ]
+}
+
+
 def held_task(
     *,
     rule: str,
@@ -29,8 +40,11 @@ def held_task(
     owner: Resource | None = None,
     priority: str = "routine",
     status: str = "requested",
+    code: Resource = HELD,
 ) -> Resource:
     """The worklist item of a held image: `rule` is the code of the rule that held it.
+
+    With `code` REVIEW, that of an image which stays filed: `focus` is its resource.
 
     It names no patient and no visit (`for`, `encounter`): a held image is in nobody's
     compartment. What the file says of them is `facts`, each an input for staff to read.
@@ -42,7 +56,7 @@ def held_task(
             "status": status,
             "intent": "order",
             "priority": priority,
-            "code": HELD,
+            "code": code,
             "focus": focus,
             "authoredOn": instant(authored_on),
             "lastModified": instant(authored_on),

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+OWN_ID = ""  # the system of an awaited number that is the id of the resource itself
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:

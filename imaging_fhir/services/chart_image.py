@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from imaging_fhir.errors import ResourceNotFound, UnsupportedImage
 from imaging_fhir.model.codec import Resource, decode, decode_as
 from imaging_fhir.model.document import Document
-from imaging_fhir.model.link import Link
+from imaging_fhir.model.link import OWN_ID, Link
 from imaging_fhir.model.study import ReadWarning
 from imaging_fhir.services.chart import Chart, Group, HeldItem, Places, held_item
 from imaging_fhir.services.chart_card import (
@@ -370,7 +370,11 @@ def linked(link: Link) -> Linked:
             reason=link.encounter_reason,
             rule=link.encounter_rule,
         ),
-        waits_for=tuple(f"{AWAITED.get(type_, type_)} {value}" for type_, _, value in link.awaited),
+        waits_for=tuple(
+            f"{AWAITED.get(type_, type_)} {value}"
+            for type_, system, value in link.awaited
+            if system != OWN_ID
+        ),
     )
 
 

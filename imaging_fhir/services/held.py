@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from imaging_fhir.fhir.search_index import index_entries
-from imaging_fhir.fhir.task import held_task
+from imaging_fhir.fhir.task import HELD, held_task
+from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.link import Link
 from imaging_fhir.storage import resources
 from imaging_fhir.storage.database import Transaction
@@ -17,6 +18,8 @@ def open_task(
     about: Mapping[str, str | int | None],
     *,
     priority: str = "routine",
+    code: Resource = HELD,
+    focus: Resource | None = None,
 ) -> int:
     """The row of the Task that says what is held, by which rule, and what its file says."""
     task = held_task(
@@ -25,6 +28,8 @@ def open_task(
         facts=about,
         authored_on=datetime.fromtimestamp(transaction.now // 1000, UTC),
         priority=priority,
+        code=code,
+        focus=focus,
     )
     entries = index_entries("Task", task)
     return resources.put(transaction, "Task", resource_id, task, entries).rid

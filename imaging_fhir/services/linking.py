@@ -12,7 +12,7 @@ from imaging_fhir.errors import InvalidRequest
 from imaging_fhir.fhir.datatypes import universal_system
 from imaging_fhir.fhir.patient import is_provisional
 from imaging_fhir.model.codec import Resource
-from imaging_fhir.model.link import Given, Link
+from imaging_fhir.model.link import OWN_ID, Given, Link
 from imaging_fhir.model.person import IssuedId, Issuer, Person, Visit
 from imaging_fhir.model.study import LocalDateTime
 from imaging_fhir.services import demographics
@@ -99,7 +99,7 @@ class Linking:
                 state="held",
                 patient_rule=match.rule,
                 patient_reason=match.reason,
-                awaited=tuple(awaited + self.awaited_visits(evidence)),
+                awaited=tuple(awaited + self.awaited_visits(evidence) + named(evidence.given)),
             )
         visit = self.match_encounter(connection, evidence, match.patient)
         if visit.contradicts:
@@ -107,7 +107,7 @@ class Linking:
                 state="held",
                 patient_rule=visit.rule,
                 patient_reason=visit.reason,
-                awaited=tuple(awaited + self.awaited_visits(evidence)),
+                awaited=tuple(awaited + self.awaited_visits(evidence) + named(evidence.given)),
             )
         settled = match.patient is not None and not is_provisional(match.patient)
         return Link(
@@ -120,7 +120,11 @@ class Linking:
             encounter_reason=visit.reason,
             encounter_identifier=visit.identifier,
             based_on=self.orders(connection, evidence),
-            awaited=tuple(([] if settled else awaited) + self.awaited_visits(evidence)),
+            awaited=tuple(
+                ([] if settled else awaited)
+                + self.awaited_visits(evidence)
+                + [one for one in named(evidence.given) if one[0] == "Encounter"]
+            ),
         )
 
     def link_kept(self, connection: Connection, evidence: Evidence) -> Link:
@@ -133,6 +137,13 @@ class Linking:
                 patient_rule="given-no-longer-holds",
                 patient_reason=GIVEN_NO_LONGER,
             )
+
+    def visit_of_another(
+        self, connection: Connection, evidence: Evidence, patient: Resource | None
+    ) -> EncounterMatch | None:
+        """The visit that the visit number leads to, where that is somebody else's."""
+        match = self.by_visit_number(connection, evidence, patient)
+        return match if match is not None and match.contradicts else None
 
     def patient_numbers(self, person: Person, source: Source) -> tuple[tuple[str, str], ...]:
         if person.is_placeholder:
@@ -397,6 +408,16 @@ NO_IDENTITY = "The file names nobody, and the sender named no patient."
 GIVEN = "The sender named this Patient, or a visit of theirs, and nothing contradicts it."
 GIVEN_NO_LONGER = "The patient or visit that the sender named does not hold any more."
 GIVEN_AND_SAID = "The sender named this Patient, and so does the file's own identifier."
+
+
+def named(given: Given) -> list[tuple[str, str, str]]:
+    """What the sender named, awaited under its own id: news of it is another reason to look."""
+    found = []
+    for reference in (given.patient, given.encounter):
+        resource_type, _, resource_id = (reference or "").partition("/")
+        if resource_type in ("Patient", "Encounter") and resource_id:
+            found.append((resource_type, OWN_ID, resource_id))
+    return found
 
 
 def same_subject(connection: Connection, resource: Resource, patient: Resource | None) -> bool:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from imaging_fhir.fhir.patient import is_provisional
 from imaging_fhir.model.codec import Resource, decode_as, encode
 from imaging_fhir.model.document import Document
-from imaging_fhir.model.link import Given, Link, id_of
+from imaging_fhir.model.link import OWN_ID, Given, Link, id_of
 from imaging_fhir.model.merge import Merged
+from imaging_fhir.services import review
 from imaging_fhir.services.arrival import DocumentArrival
 from imaging_fhir.services.document_filing import DocumentFiling, evidence_of
 from imaging_fhir.services.held import complete_task
@@ -119,11 +120,15 @@ class Relinking:
 
     def move_study(self, transaction: Transaction, row: AnyRow, merged: Merged, link: Link) -> None:
         """Another Patient only by identifier or merge; the visit as the rules now say."""
-        old = decode_as(Link, row.link)
+        old, decided = decode_as(Link, row.link), link
         current = resolve_patient(transaction.connection, row.patient or "")
         if not may_move(current, link):
             link = without_broken_visit(transaction, current, old)
+            link = without_gone_orders(transaction.connection, link)
+        elif review.lost_visit(transaction, current or {}, link, old):
+            link = replace(link, encounter_rule=review.LOST, encounter_reason=review.LOST_REASON)
         self.store(transaction, row.pk, merged, link)
+        review.of_study(transaction, self.studies.new_id, row.pk, decided=decided, old=old)
         if old.patient != link.patient:
             self.retire(transaction, row.patient, link.patient)
 
@@ -172,10 +177,17 @@ class Relinking:
         if row.state == "held" and (link.state == "held" or link.patient is None):
             return
         current = resolve_patient(transaction.connection, row.patient or "")
+        old, decided = decode_as(Link, row.link), link
         if row.state == "filed" and not may_move(current, link):
-            link = without_broken_visit(transaction, current, decode_as(Link, row.link))
+            link = without_broken_visit(transaction, current, old)
+        elif row.state == "filed" and review.lost_visit(transaction, current or {}, link, old):
+            link = replace(link, encounter_rule=review.LOST, encounter_reason=review.LOST_REASON)
         if row.state == "held" or encode(link) != row.link:
             self.documents.link_again(transaction, row, arrival, link)
+        if row.state == "filed":
+            about = id_of(link.patient)
+            found = review.concerns(transaction, about, link, decided=decided, old=old)
+            review.reconcile(transaction, self.documents.new_id, row.rid, found)
 
 
 def waiting(
@@ -183,15 +195,18 @@ def waiting(
 ) -> tuple[set[int], set[int]]:
     """What waits for a number of this resource, or of a Patient whose place it has taken."""
     named = [content or {}]
+    own = [(OWN_ID, resource_id)]
     if resource_type == "Patient":
-        named += predecessors(transaction.connection, resource_id).values()
+        replaced = predecessors(transaction.connection, resource_id)
+        named += replaced.values()
+        own += [(OWN_ID, one) for one in replaced]
     numbers = [
         (identifier["system"], identifier["value"])
         for one in named
         for identifier in one.get("identifier", ())
         if "system" in identifier and "value" in identifier
     ]
-    return dicom_index.waiting_for(transaction.connection, resource_type, numbers)
+    return dicom_index.waiting_for(transaction.connection, resource_type, numbers + own)
 
 
 def concerned(
@@ -201,10 +216,17 @@ def concerned(
     connection = transaction.connection
     if resource_type == "Patient":
         patients = all_of(connection, resource_id)
+        visits = [one["id"] for one in encounters_of(connection, patient=resource_id)]
         return (
-            set().union(*(dicom_index.studies_of_patient(connection, one) for one in patients)),
-            set().union(*(documents.of_patient(connection, one) for one in patients)),
+            dicom_index.studies_at(connection, visits).union(
+                *(dicom_index.studies_of_patient(connection, one) for one in patients)
+            ),
+            documents.at(connection, visits).union(
+                *(documents.of_patient(connection, one) for one in patients)
+            ),
         )
+    if resource_type == "ServiceRequest":
+        return dicom_index.studies_of_order(connection, resource_id), set()
     if resource_type == "Encounter":
         subject = subject_of(connection, content or {})
         patient = None if subject is None else subject["id"]
@@ -233,9 +255,19 @@ def without_broken_visit(transaction: Transaction, patient: Resource | None, lin
     return replace(
         link,
         encounter=None,
-        encounter_rule="visit-of-another-patient",
-        encounter_reason="The visit is not this patient's any more.",
+        encounter_rule=review.LOST,
+        encounter_reason=review.LOST_REASON,
     )
+
+
+def without_gone_orders(connection: Connection, link: Link) -> Link:
+    """An order that was deleted is one no more."""
+    there = tuple(
+        order
+        for order in link.based_on
+        if resources.find_content(connection, "ServiceRequest", id_of(order) or "")
+    )
+    return link if there == link.based_on else replace(link, based_on=there)
 
 
 def may_move(current: Resource | None, link: Link) -> bool:

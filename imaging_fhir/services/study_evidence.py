@@ -89,11 +89,17 @@ def viewer_address(study_instance_uid: str) -> str:
     return f"{ROOT_PLACEHOLDER}/chart/studies/{study_instance_uid}"
 
 
-def disagreements(change: Change, of_series: Change | None) -> tuple[ReadWarning, ...]:
-    names = change.disagreeing + (of_series.disagreeing if of_series else [])
+def disagreements(
+    of_study: Change, of_visit: Change, of_series: Change | None
+) -> tuple[ReadWarning, ...]:
+    names = of_study.disagreeing + of_visit.disagreeing
+    names += of_series.disagreeing if of_series else []
     return tuple(
         ReadWarning(
-            keyword="".join(part.capitalize() for part in name.split("_")),
+            keyword="".join(
+                part.upper() if part in ("id", "uid") else part.capitalize()
+                for part in name.split("_")
+            ),
             message="Differs from other instances; the first by number counts.",
         )
         for name in names

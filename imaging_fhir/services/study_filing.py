@@ -3,7 +3,7 @@
 Its cost does not depend on how many instances the study has.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from imaging_fhir.fhir import canonical
@@ -18,8 +18,8 @@ from imaging_fhir.model.codec import Resource, decode, decode_as, encode
 from imaging_fhir.model.link import Link, id_of
 from imaging_fhir.model.merge import Change, Merged, Rank, rank
 from imaging_fhir.model.person import Person
-from imaging_fhir.model.study import SeriesAttributes, StudyAttributes
-from imaging_fhir.services import demographics
+from imaging_fhir.model.study import ReadWarning, SeriesAttributes, StudyAttributes
+from imaging_fhir.services import demographics, review
 from imaging_fhir.services.arrival import DicomArrival, Filed
 from imaging_fhir.services.duplicates import kept, taken
 from imaging_fhir.services.held import open_task
@@ -38,6 +38,7 @@ from imaging_fhir.services.study_evidence import (
     known_patient,
     viewer_address,
 )
+from imaging_fhir.services.study_overlay import sound_overlay, visit_id
 from imaging_fhir.storage import dicom_index, jobs, resources, search_index
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.people import resolve_patient
@@ -264,7 +265,10 @@ class StudyFiling:
         of_visit = merged.add(image.visit, position)
         series, of_series = self.series(transaction, study, image.series, position)
         modality = merged.add_modality(image.series.modality, image.series.series_number)
-        warnings = image.warnings + disagreements(change, of_series)
+        warnings = image.warnings + disagreements(change, of_visit, of_series)
+        if of_visit.changed or of_visit.disagreeing:
+            about = {} if of_visit.changed else {review.INSTANCE: image.instance.sop_instance_uid}
+            warnings += self.visit_of_another(transaction, study, arrival, about)
         dicom_index.add_instance(
             transaction,
             study_pk=study.pk,
@@ -299,6 +303,25 @@ class StudyFiling:
         return answer(
             transaction, study, replace(arrival, image=replace(image, warnings=warnings)), 201, ""
         )
+
+    def visit_of_another(
+        self,
+        transaction: Transaction,
+        study: AnyRow,
+        arrival: DicomArrival,
+        about: Mapping[str, str | int | None],
+    ) -> tuple[ReadWarning, ...]:
+        """A later instance of a filed study that names a visit of somebody else; it is told."""
+        if study.state == "held":
+            return ()
+        patient = resolve_patient(transaction.connection, study.patient or "")
+        evidence = evidence_of(arrival)
+        match = self.linking.visit_of_another(transaction.connection, evidence, patient)
+        if match is None:
+            return ()
+        review.open_review(transaction, self.new_id(), study.rid, match.rule, match.reason, about)
+        keyword = "AdmissionID" if evidence.visit.admission_id else "ServiceEpisodeID"
+        return (ReadWarning(keyword=keyword, message=match.reason),)
 
     def series(
         self,
@@ -348,6 +371,7 @@ class StudyFiling:
         agreed = decode_as(Link, study.link)
         if link.state == "filed" and link.patient == agreed.patient:
             self.store_link(transaction, study, link)
+        review.of_study(transaction, self.new_id, study.pk, decided=link, old=agreed)
         return dicom_index.study_by_pk(transaction.connection, study.pk)
 
     def store_link(self, transaction: Transaction, study: AnyRow, link: Link) -> None:
@@ -362,27 +386,38 @@ class StudyFiling:
 
     def write_head(self, transaction: Transaction, study: AnyRow, merged: Merged) -> bool:
         """Build the head anew; say whether it differs from the one that was there."""
+        patient = resolve_patient(transaction.connection, study.patient or "")
+        overlay = sound_overlay(transaction.connection, study, patient)
+        content = self.head(transaction, study, overlay, merged=merged)
+        head, visit = encode(content), visit_id(content.get("encounter"))
+        if head != study.head or visit != study.encounter:
+            dicom_index.change_study(transaction, study.pk, head=head, encounter=visit)
+        return bool(head != study.head)
+
+    def head(
+        self,
+        transaction: Transaction,
+        study: AnyRow,
+        overlay: Resource,
+        *,
+        merged: Merged | None = None,
+    ) -> Resource:
+        """The ImagingStudy's head: what the images say, under what users wrote."""
+        merged = merged or decode_as(Merged, study.attributes)
         link = decode_as(Link, study.link)
         patient = resolve_patient(transaction.connection, study.patient or "") or {}
-        overlay: Resource = decode(study.overlay) if study.overlay else {}
-        head = encode(
-            imaging_study_head(
-                merged.as_type(StudyAttributes),
-                subject=subject_reference(patient.get("id", study.patient), patient),
-                encounter=encounter_reference(link),
-                based_on=[{"reference": order} for order in link.based_on],
-                modalities=merged.ordered_modalities(),
-                zone=zone_of(study.zone),
-                system_of=self.linking.system_of,
-                archive_endpoint=self.archive_endpoint,
-                viewer_address=viewer_address(study.study_instance_uid),
-                overlay={key: value for key, value in overlay.items() if key != "meta"},
-            )
+        return imaging_study_head(
+            merged.as_type(StudyAttributes),
+            subject=subject_reference(patient.get("id", study.patient), patient),
+            encounter=encounter_reference(link),
+            based_on=[{"reference": order} for order in link.based_on],
+            modalities=merged.ordered_modalities(),
+            zone=zone_of(study.zone),
+            system_of=self.linking.system_of,
+            archive_endpoint=self.archive_endpoint,
+            viewer_address=viewer_address(study.study_instance_uid),
+            overlay=overlay,
         )
-        if head == study.head:
-            return False
-        dicom_index.change_study(transaction, study.pk, head=head)
-        return True
 
     def index(self, transaction: Transaction, study: AnyRow) -> None:
         if study.state != "filed" or study.deleted:

@@ -24,6 +24,7 @@ from imaging_fhir.storage.schema import (
     conflict,
     dicom_json,
     instance,
+    reference_index,
     resource,
     series,
     study,
@@ -155,6 +156,26 @@ def studies_of_patient(connection: Connection, patient: str) -> set[int]:
 def studies_of_visit(connection: Connection, encounter: str, patient: str | None) -> set[int]:
     """Those in that Encounter, and all of its patient: it may be the one that they belong to."""
     return keys(connection, or_(study.c.encounter == encounter, study.c.patient == patient))
+
+
+def studies_of_order(connection: Connection, order: str) -> set[int]:
+    """Keys of the filed studies that are based on that ServiceRequest."""
+    rows = connection.execute(
+        select(study.c.pk)
+        .join(reference_index, reference_index.c.rid == study.c.rid)
+        .where(
+            reference_index.c.parameter == "ImagingStudy.basedon",
+            reference_index.c.target_type == "ServiceRequest",
+            reference_index.c.target_id == order,
+            study.c.state == "filed",
+        )
+    )
+    return {row.pk for row in rows}
+
+
+def studies_at(connection: Connection, encounters: Sequence[str]) -> set[int]:
+    """Keys of the filed studies that are linked to one of these Encounters."""
+    return keys(connection, study.c.encounter.in_(encounters)) if encounters else set()
 
 
 def keys(connection: Connection, where: ColumnElement[bool]) -> set[int]:

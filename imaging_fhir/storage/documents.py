@@ -38,6 +38,11 @@ def of_visit(connection: Connection, encounter: str, patient: str | None) -> set
     return keys(connection, or_(document.c.encounter == encounter, document.c.patient == patient))
 
 
+def at(connection: Connection, encounters: Sequence[str]) -> set[int]:
+    """Keys of the filed documents that are linked to one of these Encounters."""
+    return keys(connection, document.c.encounter.in_(encounters)) if encounters else set()
+
+
 def keys(connection: Connection, where: ColumnElement[bool]) -> set[int]:
     rows = connection.execute(select(document.c.pk).where(where, document.c.state == "filed"))
     return {row.pk for row in rows}

@@ -33,6 +33,18 @@ REFERRING = (
 OF_PATIENT = REFERRING.where(reference_index.c.parameter == "Encounter.subject")
 LINKED_TO = REFERRING.where(reference_index.c.parameter == "Patient.link")
 
+OF_FOCUS = (
+    select(resource.c.rid, resource.c.body)
+    .join(reference_index, reference_index.c.rid == resource.c.rid)
+    .where(
+        reference_index.c.parameter == "Task.focus",
+        reference_index.c.target_type == bindparam("type"),
+        reference_index.c.target_id == bindparam("id"),
+        resource.c.deleted.is_(False),
+    )
+    .order_by(resource.c.rid)
+)
+
 
 def resources_with(
     connection: Connection, resource_type: str, numbers: Iterable[tuple[str, str]]
@@ -104,3 +116,10 @@ def encounters_of(
         ]
     stored = [find(connection, "Encounter", encounter_id) for encounter_id in ids]
     return [decode(found.body) for found in stored if found is not None and found.body is not None]
+
+
+def tasks_about(connection: Connection, reference: str) -> dict[int, Resource]:
+    """The Tasks whose focus is that resource, by their row, whatever their status."""
+    resource_type, _, resource_id = reference.partition("/")
+    rows = connection.execute(OF_FOCUS, {"type": resource_type, "id": resource_id})
+    return {row.rid: decode(row.body) for row in rows}

@@ -57,25 +57,10 @@ def merged(house: House, old: str, into: str, *numbers: str, **more: Any) -> Non
     house.patient(old, *numbers, link=link, **more)
 
 
-def delete(house: House, reference: str | None) -> None:
-    """What a FHIR DELETE does."""
-    resource_type, _, resource_id = (reference or "").partition("/")
-
-    def unit(transaction: Any) -> None:
-        stored = resources.read(transaction.connection, resource_type, resource_id)
-        if stored.body is None:
-            body = house.relinking.assembler.body(transaction.connection, stored)
-            resources.keep_assembled(transaction, stored.rid, body)
-        resources.delete(transaction, resource_type, resource_id)
-        house.relinking.resource_written(transaction, resource_type, resource_id, None)
-
-    house.database.write(unit)
-
-
 def test_a_held_image_whose_task_was_deleted_is_filed_all_the_same(house: House) -> None:
     house.patient("jane", "4711", **{**JANE, "birthDate": "1975-03-15"})
     held = house.send(ct())
-    delete(house, held.location)
+    house.delete(held.location)
     house.patient("jane", "4711", **JANE)
     assert house.subject(IMAGING_STUDY) == "Patient/jane"
 
@@ -98,7 +83,7 @@ def test_news_is_taken_in_though_a_given_patient_is_gone(house: House) -> None:
     house.patient("joan", "1", **JANE)
     held = house.send(ct(), patient="Patient/joan")
     assert held.status == 202
-    delete(house, "Patient/joan")
+    house.delete("Patient/joan")
     house.patient("jane", "4711", **JANE)
     assert house.read(held.location)["status"] == "requested"
 
