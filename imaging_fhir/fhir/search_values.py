@@ -3,6 +3,7 @@
 Every reader raises ValueError for what is no value of its type.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -201,13 +202,13 @@ def quantity_value(text: str) -> QuantityValue:
         raise ValueError("No number.") from error
     if not value.is_finite() or abs(value.adjusted()) > 300:
         raise ValueError("No number of any measure.")
-    margin = margin_of(value, prefix)
+    margin = margin_of(value, prefix)  # of many digits less than what a float can tell
     system, code = unit or ("", "")
     return QuantityValue(
         prefix=prefix,
         value=float(value),
         low=float(value - margin),
-        high=float(value + margin),
+        high=max(float(value + margin), math.nextafter(float(value), math.inf)),
         system=system or None,
         code=code or None,
     )

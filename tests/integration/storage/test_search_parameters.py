@@ -111,3 +111,26 @@ def test_both_parts_of_a_composite_are_of_one_repeat(
         for name in ("component-code-value-quantity", "combo-code-value-quantity"):
             assert found(connection, "Observation", name, text) == ({"bp"} if is_found else set())
         assert found(connection, "Observation", "code-value-quantity", text) == set()
+
+
+def test_a_number_of_more_digits_than_a_float_has_is_found(database: Database) -> None:
+    value = {"value": 186.89938615127508, "code": "cm"}
+    content = {"resourceType": "Observation", "id": "height", "valueQuantity": value}
+    database.write(lambda transaction: put(transaction, content))
+    with database.read() as connection:
+        for text in ("186.89938615127508", "186.899386151275081", "186.9||cm", "ge186.89"):
+            assert found(connection, "Observation", "value-quantity", text) == {"height"}, text
+        for text in ("186.8", "186.89938615127498", "gt186.9"):
+            assert found(connection, "Observation", "value-quantity", text) == set(), text
+
+
+def test_a_sampled_curve_is_found_by_the_range_of_its_points(database: Database) -> None:
+    curve = {"origin": {"value": 100, "code": "mV"}, "factor": 2, "period": 1, "dimensions": 1}
+    content = {"resourceType": "Observation", "id": "ecg"}
+    content["valueSampledData"] = {**curve, "data": "-5 E 10 U L 0.5"}  # type: ignore[assignment]
+    database.write(lambda transaction: put(transaction, content))
+    with database.read() as connection:
+        for text in ("gt119", "lt91", "ge120||mV"):
+            assert found(connection, "Observation", "value-quantity", text) == {"ecg"}, text
+        for text in ("gt120", "lt90", "100", "ge120||V"):
+            assert found(connection, "Observation", "value-quantity", text) == set(), text

@@ -9,7 +9,9 @@ from sqlalchemy import event
 
 from imaging_fhir.fhir.compartments import COMPARTMENTS, ITSELF
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
+from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.validation import require_valid
+from imaging_fhir.storage import resources
 from imaging_fhir.web.context import EXTENSION
 from tests.integration.web.answers import json_of
 
@@ -313,3 +315,32 @@ def test_where_our_own_look_is_said_in_fhirpath(client: FlaskClient) -> None:
         "DocumentReference.context.related.identifier"
         ".where(type.coding.where(code='ACSN' or code='121022').exists())"
     )
+
+
+def test_an_audit_event_is_found_and_read_but_never_written(
+    app: Flask, client: FlaskClient
+) -> None:
+    event_ = {
+        "resourceType": "AuditEvent",
+        "id": "a",
+        "type": {"system": "urn:t", "code": "rest"},
+        "recorded": "2024-05-01T10:00:00Z",
+        "agent": [{"who": reference("Patient/ann"), "requestor": True}],
+        "source": {"observer": reference("Device/d")},
+    }
+    put_unseen(app, event_)
+    assert found(client, "/AuditEvent?patient=ann&date=2024-05-01&type=rest") == ["AuditEvent/a"]
+    assert found(client, "/Patient/ann/AuditEvent") == ["AuditEvent/a"]
+    assert client.get("/fhir/AuditEvent/a").status_code == 200
+    headers = {"Content-Type": "application/fhir+json"}
+    assert client.post("/fhir/AuditEvent", json=event_, headers=headers).status_code == 405
+    assert client.put("/fhir/AuditEvent/a", json=event_, headers=headers).status_code == 405
+    assert client.delete("/fhir/AuditEvent/a").status_code == 405
+
+
+def put_unseen(app: Flask, content: dict[str, Any]) -> None:
+    """As the service itself stores what nobody may write."""
+    type_, id_ = content["resourceType"], content["id"]
+    entries = index_entries(type_, content)
+    database = app.extensions[EXTENSION].database
+    database.write(lambda transaction: resources.put(transaction, type_, id_, content, entries))
