@@ -28,6 +28,7 @@ from imaging_fhir.web import (
 from imaging_fhir.web.context import EXTENSION
 from imaging_fhir.web.errors import register_error_handlers
 from imaging_fhir.web.fhir_pages import FhirPages
+from imaging_fhir.web.fhir_xml import FhirXml
 from imaging_fhir.web.observation import observe_requests
 from imaging_fhir.web.plain_read import PlainReads
 from imaging_fhir.web.responses import Answer
@@ -82,7 +83,8 @@ def app_of(services: Services) -> Flask:
         app.register_blueprint(blueprint)
     register_error_handlers(app)
     reads = PlainReads(app.wsgi_app, services)
-    app.wsgi_app = FhirPages(reads, app.jinja_env, services.base)  # type: ignore[method-assign]
+    in_xml = FhirXml(reads, max_bytes=services.settings.max_resource_bytes)
+    app.wsgi_app = FhirPages(in_xml, app.jinja_env, services.base)  # type: ignore[method-assign]
     return app
 
 

@@ -58,7 +58,7 @@ def capability_statement(
         "software": {"name": "imaging_fhir", "version": software_version},
         "implementation": {"description": "imaging_fhir", "url": base},
         "fhirVersion": "4.0.1",
-        "format": ["application/fhir+json", "json"],
+        "format": ["application/fhir+json", "json", "application/fhir+xml", "xml"],
         "patchFormat": ["application/json-patch+json", "application/fhir+json"],
         "rest": [without_empty(rest)],
     }
@@ -73,7 +73,7 @@ def rest_resource(type_: ResourceType, operations: Sequence[Operation]) -> Resou
             "interaction": [{"code": code} for code in sorted(type_.interactions)],
             "versioning": "versioned",
             "readHistory": "vread" in type_.interactions,
-            "updateCreate": updates,
+            "updateCreate": updates and creates,
             "conditionalCreate": creates,
             "conditionalRead": "full-support",
             "conditionalUpdate": updates,

@@ -99,7 +99,7 @@ class Element:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypeDefinition:
     name: str
-    elements: dict[str, Element]
+    elements: dict[str, Element]  # in R4's order, which XML asks for
     required: tuple[str, ...] = ()
     choices: dict[str, frozenset[str]] = field(default_factory=dict)
     required_choices: tuple[str, ...] = ()
@@ -108,7 +108,8 @@ class TypeDefinition:
 @cache
 def definition(type_name: str) -> TypeDefinition:
     """The definition of a resource type, datatype or backbone element (`PatientContact`)."""
-    fields = dict(_fields(type_name))
+    order = get_fhir_model_class(type_name).elements_sequence()
+    fields = dict(sorted(_fields(type_name), key=lambda found: order.index(found[0])))
     elements = {name: _element(type_name, name, info) for name, info in fields.items()}
     choices: dict[str, frozenset[str]] = {}
     for name, element in elements.items():

@@ -13,6 +13,7 @@ JSON_TYPES = frozenset({FHIR_JSON, "application/json", "text/json"})
 FHIR_TYPES = JSON_TYPES | {"application/fhir+xml", "application/xml", "text/xml"}
 ACCEPTED = JSON_TYPES | {"*/*", "application/*", "text/*", "text/html"}  # html: a browser
 FORMATS = JSON_TYPES | {"json"}
+ONLY = "This server answers in JSON or XML of FHIR 4.0."
 
 
 def require_json_accepted(request: Request) -> None:
@@ -20,9 +21,9 @@ def require_json_accepted(request: Request) -> None:
     chosen = request.args.get("_format") if request.query_string else None
     if chosen is not None:
         if not is_json_format(chosen):
-            raise NotAcceptable("This server answers in JSON only.", expression="http._format")
+            raise NotAcceptable(ONLY, expression="http._format")
     elif not accepts_json(request.headers.get("Accept", "")):
-        raise NotAcceptable("This server answers in JSON only.", expression="http.Accept")
+        raise NotAcceptable(ONLY, expression="http.Accept")
 
 
 def is_json_format(chosen: str) -> bool:
@@ -75,7 +76,8 @@ def require_json_body(content_type: str | None) -> None:
     name, options = split_type(content_type or "")
     if name not in JSON_TYPES or not is_r4(options):
         raise UnsupportedMediaType(
-            f"The body must be {FHIR_JSON} of FHIR 4.0.", expression="http.Content-Type"
+            f"The body must be {FHIR_JSON} or application/fhir+xml of FHIR 4.0.",
+            expression="http.Content-Type",
         )
     if options.get("charset", "utf-8").lower().replace("_", "-") not in ("utf-8", "utf8"):
         raise UnsupportedMediaType("FHIR JSON is UTF-8.", expression="http.Content-Type")
