@@ -32,6 +32,7 @@ from imaging_fhir.services.relinking import Relinking
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.services.search import Search
 from imaging_fhir.services.studies import Studies
+from imaging_fhir.services.study_edit import StudyEdit
 from imaging_fhir.services.study_filing import StudyFiling
 from imaging_fhir.services.transaction import Transactions
 from imaging_fhir.services.validating import Validating
@@ -118,6 +119,7 @@ def build_services(settings: Settings) -> Services:
         database,
         blobs,
         studies,
+        StudyEdit(filing=filing, assembler=studies),
         base=settings.public_address + "/fhir",
         zone=zone(settings.time_zone),
         new_id=new_id,

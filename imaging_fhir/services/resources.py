@@ -12,7 +12,9 @@ from imaging_fhir.errors import (
     InvalidRequest,
     InvalidResource,
     MultipleMatches,
+    NotSupported,
     ResourceConflict,
+    ResourceDeleted,
     VersionConflict,
 )
 from imaging_fhir.fhir.search_index import index_entries
@@ -43,6 +45,14 @@ class Assembler(Protocol):
     ) -> bytes: ...
 
 
+class Editor(Protocol):
+    """Takes what users may write of such a resource, and keeps it."""
+
+    def edit(
+        self, transaction: Transaction, current: StoredResource, content: Resource
+    ) -> "Written": ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
     stored: StoredResource
@@ -56,6 +66,7 @@ class Resources:
         database: Database,
         store: BlobStore,
         assembler: Assembler,
+        editor: Editor,
         *,
         base: str,
         zone: ZoneInfo | None,
@@ -67,6 +78,7 @@ class Resources:
         self.store = store
         self.current = PointReads(database)
         self.assembler = assembler
+        self.editor = editor
         self.base = base
         self.zone = zone
         self.new_id = new_id
@@ -257,11 +269,27 @@ class Resources:
         current = resources.find(connection, prepared.resource_type, prepared.resource_id)
         require_match(if_match, current)
         require_none(if_none_match, current)
+        if prepared.resource_type in resources.ASSEMBLED:
+            return self.edit(transaction, current, prepared)
         if current is not None and is_same(connection, current, prepared, kept):
             return Written(stored=current, created=False, changed=False)
         stored = self.put(transaction, prepared)
         self.put_binaries(transaction, stored, kept)
         return Written(stored=stored, created=current is None or current.deleted)
+
+    def edit(
+        self, transaction: Transaction, current: StoredResource | None, prepared: Prepared
+    ) -> Written:
+        """Of what is put together from images, users write parts; raise NotSupported."""
+        type_, id_ = prepared.resource_type, prepared.resource_id
+        if current is None:
+            raise NotSupported(f"{type_}/{id_} is not known: it is made from images alone.")
+        if current.deleted:
+            raise ResourceDeleted(f"{current.reference} was deleted.")
+        written = self.editor.edit(transaction, current, prepared.content)
+        if written.changed:
+            self.after_write(transaction, type_, id_, prepared.content)
+        return written
 
     def put_binaries(
         self, transaction: Transaction, owner: StoredResource, kept: Sequence[Detached]

@@ -140,9 +140,9 @@ def test_what_is_not_there_is_not_found(
 
 
 def test_a_method_that_is_not_offered_says_which_are(client: FlaskClient) -> None:
-    response = client.put("/fhir/ImagingStudy/1", json={"resourceType": "ImagingStudy", "id": "1"})
+    response = client.put("/fhir/Task/1", json={"resourceType": "Task", "id": "1"})
     assert (response.status_code, issue_code(response)) == (405, "not-supported")
-    assert {"GET", "DELETE"} <= {name.strip() for name in response.headers["Allow"].split(",")}
+    assert "GET" in response.headers["Allow"]
     assert "PUT" not in response.headers["Allow"]
 
 
