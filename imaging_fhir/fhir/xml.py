@@ -185,17 +185,21 @@ def _parsed(body: bytes) -> etree._Element:
         _feed(parser, body)
         return parser.close()
     except etree.XMLSyntaxError as error:
-        line, column = error.position
-        said = _PLACE.sub("", error.msg or "it ends too early")
-        raise InvalidRequest(
-            f"The XML does not parse at line {line}, column {column}: {said}."
-        ) from error
+        raise InvalidRequest(_syntax_fault(parser, error)) from error
+
+
+def _syntax_fault(parser: Any, error: etree.XMLSyntaxError) -> str:
+    """What is wrong and where; of an unknown entity only the log tells the place."""
+    logged = [(found.line, found.column, found.message) for found in parser.feed_error_log]
+    line, column, said = logged[0] if logged else (*error.position, error.msg or "")
+    said = _PLACE.sub("", said.strip())
+    return f"The XML does not parse at line {line}, column {column}: {said}."
 
 
 def _feed(parser: Any, body: bytes) -> None:
     """In pieces, so that a document of too many elements is given up before it fills the memory."""
     count = 0
-    for start in range(0, len(body), PIECE):
+    for start in range(0, max(len(body), 1), PIECE):
         parser.feed(body[start : start + PIECE])
         count += sum(1 for _ in parser.read_events())
         if count > MAX_ELEMENTS:
