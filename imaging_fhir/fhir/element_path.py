@@ -7,16 +7,17 @@ small part of FHIRPath strictly, and refuses the rest. Understood are element na
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from imaging_fhir.errors import InvalidRequest, InvalidResource
+from imaging_fhir.errors import InvalidRequest, InvalidResource, UploadTooLarge
 from imaging_fhir.fhir.definitions import Element, TypeDefinition, definition
 from imaging_fhir.fhir.resource_names import RESOURCE_NAMES
 from imaging_fhir.model.codec import Resource
 
 LONGEST_PATH = 1000
+MOST_VISITS = 500_000  # a second or two; a patch of many filters on a large resource is harm
 _RESOURCES = frozenset(RESOURCE_NAMES)
 _NAME = r"[A-Za-z][A-Za-z0-9]*"
 _TEXT = r"'(?:[^'\\]|\\.)*'"
@@ -33,6 +34,18 @@ _STEP = re.compile(
 )
 
 
+@dataclass(slots=True)
+class Visits:
+    """How many elements were looked at; one for all the paths of a patch."""
+
+    left: int = MOST_VISITS
+
+    def count(self, places: int) -> None:
+        self.left -= places
+        if self.left < 0:
+            raise UploadTooLarge(f"The paths lead past more than {MOST_VISITS} elements.")
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """An element: in `parent` under its JSON name, of a list the one at `index`."""
@@ -42,6 +55,7 @@ class Place:
     element: Element
     index: int | None = None
     owner: "Place | None" = None  # the element that has this one; None of the resource itself
+    visits: Visits = field(default_factory=Visits, repr=False, compare=False)
 
     @property
     def value(self) -> Any:
@@ -92,18 +106,23 @@ class ElementPath:
     steps: tuple[Step, ...]
     last_name: str | None
 
-    def places(self, resource: Resource) -> Sequence[Place]:
-        """In the order of the resource; raise InvalidResource for what R4 does not know."""
-        return self._reached(resource, self.steps)
+    def places(self, resource: Resource, visits: Visits) -> Sequence[Place]:
+        """In the order of the resource; raise InvalidResource for what R4 does not know.
 
-    def parents(self, resource: Resource) -> Sequence[Place]:
+        Raise UploadTooLarge where there are too many elements on the way.
+        """
+        return self._reached(resource, self.steps, visits)
+
+    def parents(self, resource: Resource, visits: Visits) -> Sequence[Place]:
         """The elements that `last_name` is an element of."""
-        return self._reached(resource, self.steps[:-1])
+        return self._reached(resource, self.steps[:-1], visits)
 
-    def _reached(self, resource: Resource, steps: Sequence[Step]) -> Sequence[Place]:
+    def _reached(
+        self, resource: Resource, steps: Sequence[Step], visits: Visits
+    ) -> Sequence[Place]:
         if self.type not in (None, resource["resourceType"], "Resource", "DomainResource"):
             raise InvalidResource(f"This is no {self.type}.", expression=self.text)
-        found: Sequence[Place] = [place_of(resource)]
+        found: Sequence[Place] = [place_of(resource, visits)]
         try:
             for step in steps:
                 found = step(found)
@@ -142,9 +161,9 @@ def element_path(text: str) -> ElementPath:
     )
 
 
-def place_of(resource: Resource) -> Place:
+def place_of(resource: Resource, visits: Visits) -> Place:
     root = Element(type=resource["resourceType"], is_primitive=False, is_list=False)
-    return Place({"": resource}, "", root)
+    return Place({"": resource}, "", root, visits=visits)
 
 
 def _step(found: re.Match[str]) -> Step:
@@ -217,16 +236,19 @@ def children(place: Place, name: str) -> Iterator[Place]:
     """The elements of that name that are there; `value` is the value[x] of whichever type."""
     names = json_names(place.definition, name)
     inside = place.contents
+    place.visits.count(1)
     if inside is None:
         return
     for json_name in names:
         element = place.definition.elements[json_name]
         if not element.is_list:
             if json_name in inside or f"_{json_name}" in inside:
-                yield Place(inside, json_name, element, None, place)
+                yield Place(inside, json_name, element, None, place, place.visits)
             continue
-        for index in range(list_length(inside, json_name)):
-            yield Place(inside, json_name, element, index, place)
+        length = list_length(inside, json_name)
+        place.visits.count(length)
+        for index in range(length):
+            yield Place(inside, json_name, element, index, place, place.visits)
 
 
 def json_names(type_: TypeDefinition, name: str) -> Sequence[str]:

@@ -11,6 +11,7 @@ from imaging_fhir.fhir.definitions import Element, TypeDefinition, definition
 from imaging_fhir.fhir.element_path import (
     ElementPath,
     Place,
+    Visits,
     element_path,
     json_names,
     knows,
@@ -136,10 +137,10 @@ def fhirpath_patched(resource: Resource, operations: Sequence[Operation]) -> Res
 
     Raise InvalidResource with the path of the operation that cannot be applied.
     """
-    patched = deepcopy(resource)
+    patched, visits = deepcopy(resource), Visits()
     for operation in operations:
         try:
-            APPLY[operation.type](patched, operation)
+            APPLY[operation.type](patched, operation, visits)
         except (AttributeError, LookupError, TypeError) as error:  # where a list is none, and such
             raise InvalidResource(
                 f"The {operation.type} meets an element of the wrong shape.",
@@ -148,8 +149,8 @@ def fhirpath_patched(resource: Resource, operations: Sequence[Operation]) -> Res
     return patched
 
 
-def add(resource: Resource, operation: Operation) -> None:
-    place = only(operation.path.places(resource), operation)
+def add(resource: Resource, operation: Operation, visits: Visits) -> None:
+    place = only(operation.path.places(resource, visits), operation)
     new = new_value(place.definition, operation.name, operation.value or {}, operation, depth=0)
     inside = place.opened()
     if new.element.is_list:
@@ -161,16 +162,18 @@ def add(resource: Resource, operation: Operation) -> None:
     put(inside, new)
 
 
-def insert(resource: Resource, operation: Operation) -> None:
-    inside, new = in_list(resource, operation)
+def insert(resource: Resource, operation: Operation, visits: Visits) -> None:
+    inside, new = in_list(resource, operation, visits)
     if operation.index > list_length(inside, new.name):
         refuse(operation, f"The list has no place {operation.index}.")
     put_into_list(inside, new, operation.index)
 
 
-def in_list(resource: Resource, operation: Operation) -> tuple[dict[str, Any], NewValue]:
+def in_list(
+    resource: Resource, operation: Operation, visits: Visits
+) -> tuple[dict[str, Any], NewValue]:
     """The object whose list is meant, and the value for it."""
-    place = only(operation.path.parents(resource), operation)
+    place = only(operation.path.parents(resource, visits), operation)
     name = operation.path.last_name or ""
     if not knows(place.definition, name):
         refuse(operation, f"R4 has no element {name[:64]!r} in {place.definition.name}.")
@@ -180,9 +183,9 @@ def in_list(resource: Resource, operation: Operation) -> tuple[dict[str, Any], N
     return place.opened(), new
 
 
-def delete(resource: Resource, operation: Operation) -> None:
+def delete(resource: Resource, operation: Operation, visits: Visits) -> None:
     """What is not there is as deleted as it gets; of several, nobody can tell which was meant."""
-    places = operation.path.places(resource)
+    places = operation.path.places(resource, visits)
     if places:
         remove(only(places, operation), operation)
 
@@ -219,8 +222,8 @@ def remove_emptied(owner: Place, operation: Operation) -> None:
             del owner.parent[f"_{owner.name}"]
 
 
-def replace(resource: Resource, operation: Operation) -> None:
-    place = only(operation.path.places(resource), operation)
+def replace(resource: Resource, operation: Operation, visits: Visits) -> None:
+    place = only(operation.path.places(resource, visits), operation)
     if place.owner is None:
         refuse(operation, "A patch does not replace the resource itself.")
     name = place.element.choice or place.name
@@ -233,10 +236,10 @@ def replace(resource: Resource, operation: Operation) -> None:
     put(place.parent, new)
 
 
-def move(resource: Resource, operation: Operation) -> None:
+def move(resource: Resource, operation: Operation, visits: Visits) -> None:
     """The destination counts in the list without what is moved."""
-    place = only(operation.path.parents(resource), operation)
-    names = [place.name for place in operation.path.places(resource)]
+    place = only(operation.path.parents(resource, visits), operation)
+    names = [place.name for place in operation.path.places(resource, visits)]
     length = len(names)
     if operation.index >= length or operation.destination >= length:
         refuse(operation, f"The list has {length} elements only.")
@@ -250,7 +253,7 @@ def move(resource: Resource, operation: Operation) -> None:
             found.insert(operation.destination, found.pop(operation.index))
 
 
-APPLY: Mapping[str, Callable[[Resource, Operation], None]] = {
+APPLY: Mapping[str, Callable[[Resource, Operation, Visits], None]] = {
     "add": add,
     "insert": insert,
     "delete": delete,

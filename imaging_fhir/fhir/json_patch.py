@@ -16,7 +16,7 @@ from imaging_fhir.errors import InvalidRequest, InvalidResource, UploadTooLarge
 from imaging_fhir.model.codec import Resource, encode
 
 MOST_OPERATIONS = 1000
-MOST_COPIED_BYTES = 4 * 1024 * 1024  # `copy` could double a resource with every operation
+MOST_COPIED_BYTES = 4 * 1024 * 1024  # a `copy` of all could double a resource each time
 OPERATIONS = frozenset({"add", "remove", "replace", "move", "copy", "test"})
 
 Operation = dict[str, Any]
@@ -70,17 +70,19 @@ def json_patched(resource: Resource, operations: Sequence[Operation]) -> Any:
     patched: Any = deepcopy(resource)
     copied = 0
     for index, operation in enumerate(operations):
-        if operation["op"] == "copy":
+        if operation["op"] in ("copy", "move"):
             copied += size_at(patched, operation["from"])
             if copied > MOST_COPIED_BYTES:
-                raise UploadTooLarge(f"The patch copies more than {MOST_COPIED_BYTES} bytes.")
+                raise UploadTooLarge(
+                    f"The patch copies and moves more than {MOST_COPIED_BYTES} bytes."
+                )
         patched = applied(patched, deepcopy(operation), index)
     drop_emptied(patched, operations)
     return patched
 
 
 def size_at(document: Any, pointer: str) -> int:
-    """Of what a `copy` copies, in bytes; where nothing is, the operation itself will say so."""
+    """Of what is copied or moved, in bytes; where nothing is, the operation itself will say so."""
     return len(encode(found_at(document, JsonPointer(pointer).parts)))
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from imaging_fhir.errors import InvalidRequest, InvalidResource
-from imaging_fhir.fhir.element_path import element_path
+from imaging_fhir.errors import InvalidRequest, InvalidResource, UploadTooLarge
+from imaging_fhir.fhir.element_path import MOST_VISITS, Visits, element_path
 
 URL = "http://example.org/kin"
 PATIENT: dict[str, Any] = {
@@ -25,7 +25,7 @@ PATIENT: dict[str, Any] = {
 
 
 def values(path: str) -> list[Any]:
-    return [place.value for place in element_path(path).places(PATIENT)]
+    return [place.value for place in element_path(path).places(PATIENT, Visits())]
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,13 @@ def test_a_path_leads_to_its_elements(path: str, expected: list[Any]) -> None:
 
 
 def test_a_place_knows_the_json_that_it_stands_in() -> None:
-    (place,) = element_path("Patient.multipleBirth").places(PATIENT)
+    (place,) = element_path("Patient.multipleBirth").places(PATIENT, Visits())
     assert (place.parent is PATIENT, place.name, place.index) == (
         True,
         "multipleBirthInteger",
         None,
     )
-    (given,) = element_path("Patient.name[0].given[1]").places(PATIENT)
+    (given,) = element_path("Patient.name[0].given[1]").places(PATIENT, Visits())
     assert (given.parent is PATIENT["name"][0], given.name, given.index) == (True, "given", 1)
 
 
@@ -104,5 +104,15 @@ def test_what_is_not_understood_is_refused_and_never_guessed(path: str) -> None:
 )
 def test_what_r4_does_not_know_is_refused_with_the_path(path: str) -> None:
     with pytest.raises(InvalidResource) as refused:
-        element_path(path).places(PATIENT)
+        element_path(path).places(PATIENT, Visits())
     assert refused.value.expression == path
+
+
+def test_paths_past_very_many_elements_end_early() -> None:
+    many = {"resourceType": "Patient", "name": [{"given": ["a"] * 100}] * 1000}
+    visits = Visits()
+    path = element_path("Patient.name.given.where($this = 'b')")
+    for _ in range(4):
+        assert path.places(many, visits) == []
+    with pytest.raises(UploadTooLarge, match=str(MOST_VISITS)):
+        path.places(many, visits)

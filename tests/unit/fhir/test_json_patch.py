@@ -112,7 +112,7 @@ def test_the_number_of_operations_is_bounded() -> None:
 
 def test_copies_of_copies_end_before_the_memory_does() -> None:
     doubling = [{"op": "copy", "from": "/name", "path": "/name/-"}] * 100
-    with pytest.raises(UploadTooLarge, match="copies more than"):
+    with pytest.raises(UploadTooLarge, match="copies and moves more than"):
         patched(*doubling)
 
 
