@@ -432,6 +432,16 @@ def subject_of(connection: Connection, resource: Resource) -> Resource | None:
     return resolve_patient(connection, resource_id) if resource_type.endswith("Patient") else None
 
 
+def awaiting(stays: Link, decided: Link) -> Link:
+    """A link that stays, though something else was decided: that may hold when more is known."""
+    return replace(stays, awaited=tuple(dict.fromkeys(stays.awaited + decided.awaited)))
+
+
+def open_days(encounter: Resource) -> int:
+    """How long it counts as open where it has no end."""
+    return OPEN_DAYS.get(encounter.get("class", {}).get("code", ""), OPEN_DAYS_OTHERWISE)
+
+
 def covers(encounter: Resource, evidence: Evidence) -> bool:
     """Whether the visit was on when the image was made.
 
@@ -440,9 +450,8 @@ def covers(encounter: Resource, evidence: Evidence) -> bool:
     value = encounter.get("period", {})
     if "start" not in value or evidence.started is None:
         return False
-    days = OPEN_DAYS.get(encounter.get("class", {}).get("code", ""), OPEN_DAYS_OTHERWISE)
     made = acquired(evidence.started, evidence.zone)
-    low, high = period(value, open_days=days)
+    low, high = period(value, open_days=open_days(encounter))
     if made is not None:
         return made[0] <= high and low <= made[1]
     day = acquired(LocalDateTime(date=evidence.started.date, offset="Z"), None)

@@ -11,11 +11,12 @@ from imaging_fhir.services import review
 from imaging_fhir.services.arrival import DocumentArrival
 from imaging_fhir.services.document_filing import DocumentFiling, evidence_of
 from imaging_fhir.services.held import complete_task
-from imaging_fhir.services.linking import same_subject, subject_of
+from imaging_fhir.services.linking import awaiting, same_subject
 from imaging_fhir.services.provisional import retire_provisional
 from imaging_fhir.services.studies import Studies
 from imaging_fhir.services.study_evidence import evidence_of_study, known_patient
 from imaging_fhir.services.study_filing import StudyFiling
+from imaging_fhir.services.visit_news import touched
 from imaging_fhir.storage import dicom_index, documents, resources
 from imaging_fhir.storage.database import AnyRow, Connection, Transaction
 from imaging_fhir.storage.people import encounters_of, predecessors, resolve_patient
@@ -123,7 +124,7 @@ class Relinking:
         old, decided = decode_as(Link, row.link), link
         current = resolve_patient(transaction.connection, row.patient or "")
         if not may_move(current, link):
-            link = without_broken_visit(transaction, current, old)
+            link = awaiting(without_broken_visit(transaction, current, old), decided)
             link = without_gone_orders(transaction.connection, link)
         elif review.lost_visit(transaction, current or {}, link, old):
             link = replace(link, encounter_rule=review.LOST, encounter_reason=review.LOST_REASON)
@@ -179,7 +180,7 @@ class Relinking:
         current = resolve_patient(transaction.connection, row.patient or "")
         old, decided = decode_as(Link, row.link), link
         if row.state == "filed" and not may_move(current, link):
-            link = without_broken_visit(transaction, current, old)
+            link = awaiting(without_broken_visit(transaction, current, old), decided)
         elif row.state == "filed" and review.lost_visit(transaction, current or {}, link, old):
             link = replace(link, encounter_rule=review.LOST, encounter_reason=review.LOST_REASON)
         if row.state == "held" or encode(link) != row.link:
@@ -193,8 +194,9 @@ class Relinking:
 def waiting(
     transaction: Transaction, resource_type: str, resource_id: str, content: Resource | None
 ) -> tuple[set[int], set[int]]:
-    """What waits for a number of this resource, or of a Patient whose place it has taken."""
-    named = [content or {}]
+    """What waits for a number that it has or had, or a Patient whose place it has taken."""
+    former = resources.former_content(transaction.connection, resource_type, resource_id)
+    named = [content or {}, former or {}]
     own = [(OWN_ID, resource_id)]
     if resource_type == "Patient":
         replaced = predecessors(transaction.connection, resource_id)
@@ -228,12 +230,8 @@ def concerned(
     if resource_type == "ServiceRequest":
         return dicom_index.studies_of_order(connection, resource_id), set()
     if resource_type == "Encounter":
-        subject = subject_of(connection, content or {})
-        patient = None if subject is None else subject["id"]
-        return (
-            dicom_index.studies_of_visit(connection, resource_id, patient),
-            documents.of_visit(connection, resource_id, patient),
-        )
+        former = resources.former_content(connection, resource_type, resource_id)
+        return touched(connection, resource_id, [content or {}, former or {}])
     return set(), set()
 
 

@@ -7,11 +7,14 @@ from imaging_fhir.fhir.task import REVIEW, facts_of
 from imaging_fhir.model.codec import Resource, decode_as
 from imaging_fhir.model.link import Link, id_of
 from imaging_fhir.model.person import Person
+from imaging_fhir.model.study import ReadWarning
 from imaging_fhir.services import demographics
+from imaging_fhir.services.arrival import DicomArrival
 from imaging_fhir.services.held import complete_task, open_task
-from imaging_fhir.services.linking import same_subject
+from imaging_fhir.services.linking import Linking, same_subject
+from imaging_fhir.services.study_evidence import evidence_of
 from imaging_fhir.storage import dicom_index, resources
-from imaging_fhir.storage.database import Transaction
+from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.people import encounters_of, resolve_patient, tasks_about
 
 INSTANCE = "SOPInstanceUID"
@@ -63,6 +66,27 @@ def of_study(
         person=decode_as(Person, study.person),
     )
     reconcile(transaction, new_id, study.rid, found)
+
+
+def of_instance(
+    transaction: Transaction,
+    new_id: Callable[[], str],
+    linking: Linking,
+    study: AnyRow,
+    arrival: DicomArrival,
+    about: Mapping[str, str | int | None],
+) -> tuple[ReadWarning, ...]:
+    """A later instance of a filed study that names a visit of somebody else: its sender is told."""
+    if study.state == "held":
+        return ()
+    patient = resolve_patient(transaction.connection, study.patient or "")
+    evidence = evidence_of(arrival)
+    match = linking.visit_of_another(transaction.connection, evidence, patient)
+    if match is None:
+        return ()
+    open_review(transaction, new_id(), study.rid, match.rule, match.reason, about)
+    keyword = "AdmissionID" if evidence.visit.admission_id else "ServiceEpisodeID"
+    return (ReadWarning(keyword=keyword, message=match.reason),)
 
 
 def lost_visit(transaction: Transaction, patient: Resource, now: Link, old: Link) -> bool:

@@ -3,7 +3,7 @@
 Its cost does not depend on how many instances the study has.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from imaging_fhir.fhir import canonical
@@ -18,13 +18,13 @@ from imaging_fhir.model.codec import Resource, decode, decode_as, encode
 from imaging_fhir.model.link import Link, id_of
 from imaging_fhir.model.merge import Change, Merged, Rank, rank
 from imaging_fhir.model.person import Person
-from imaging_fhir.model.study import ReadWarning, SeriesAttributes, StudyAttributes
+from imaging_fhir.model.study import SeriesAttributes, StudyAttributes
 from imaging_fhir.services import demographics, review
 from imaging_fhir.services.arrival import DicomArrival, Filed
 from imaging_fhir.services.duplicates import kept, taken
 from imaging_fhir.services.held import open_task
 from imaging_fhir.services.indexing import entries_of_series, entries_of_study
-from imaging_fhir.services.linking import Linking
+from imaging_fhir.services.linking import Linking, awaiting
 from imaging_fhir.services.moments import zone_of
 from imaging_fhir.services.provisional import make_provisional, retire_provisional
 from imaging_fhir.services.study_evidence import (
@@ -268,7 +268,9 @@ class StudyFiling:
         warnings = image.warnings + disagreements(change, of_visit, of_series)
         if of_visit.changed or of_visit.disagreeing:
             about = {} if of_visit.changed else {review.INSTANCE: image.instance.sop_instance_uid}
-            warnings += self.visit_of_another(transaction, study, arrival, about)
+            warnings += review.of_instance(
+                transaction, self.new_id, self.linking, study, arrival, about
+            )
         dicom_index.add_instance(
             transaction,
             study_pk=study.pk,
@@ -303,25 +305,6 @@ class StudyFiling:
         return answer(
             transaction, study, replace(arrival, image=replace(image, warnings=warnings)), 201, ""
         )
-
-    def visit_of_another(
-        self,
-        transaction: Transaction,
-        study: AnyRow,
-        arrival: DicomArrival,
-        about: Mapping[str, str | int | None],
-    ) -> tuple[ReadWarning, ...]:
-        """A later instance of a filed study that names a visit of somebody else; it is told."""
-        if study.state == "held":
-            return ()
-        patient = resolve_patient(transaction.connection, study.patient or "")
-        evidence = evidence_of(arrival)
-        match = self.linking.visit_of_another(transaction.connection, evidence, patient)
-        if match is None:
-            return ()
-        review.open_review(transaction, self.new_id(), study.rid, match.rule, match.reason, about)
-        keyword = "AdmissionID" if evidence.visit.admission_id else "ServiceEpisodeID"
-        return (ReadWarning(keyword=keyword, message=match.reason),)
 
     def series(
         self,
@@ -369,8 +352,8 @@ class StudyFiling:
             transaction.connection, evidence_of_study(study, merged, self.linking)
         )
         agreed = decode_as(Link, study.link)
-        if link.state == "filed" and link.patient == agreed.patient:
-            self.store_link(transaction, study, link)
+        follows = link.state == "filed" and link.patient == agreed.patient
+        self.store_link(transaction, study, link if follows else awaiting(agreed, link))
         review.of_study(transaction, self.new_id, study.pk, decided=link, old=agreed)
         return dicom_index.study_by_pk(transaction.connection, study.pk)
 

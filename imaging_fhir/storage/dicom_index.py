@@ -11,7 +11,6 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    or_,
     select,
     update,
 )
@@ -22,6 +21,7 @@ from imaging_fhir.storage.schema import (
     awaited,
     blob,
     conflict,
+    date_index,
     dicom_json,
     instance,
     reference_index,
@@ -153,9 +153,20 @@ def studies_of_patient(connection: Connection, patient: str) -> set[int]:
     return keys(connection, study.c.patient == patient)
 
 
-def studies_of_visit(connection: Connection, encounter: str, patient: str | None) -> set[int]:
-    """Those in that Encounter, and all of its patient: it may be the one that they belong to."""
-    return keys(connection, or_(study.c.encounter == encounter, study.c.patient == patient))
+def studies_made(connection: Connection, patients: Sequence[str], low: int, high: int) -> set[int]:
+    """Keys of the filed studies of these patients that started then, in microseconds."""
+    rows = connection.execute(
+        select(study.c.pk)
+        .join(date_index, date_index.c.rid == study.c.rid)
+        .where(
+            study.c.patient.in_(patients),
+            study.c.state == "filed",
+            date_index.c.parameter == "ImagingStudy.started",
+            date_index.c.low <= high,
+            date_index.c.high > low,
+        )
+    )
+    return {row.pk for row in rows}
 
 
 def studies_of_order(connection: Connection, order: str) -> set[int]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.schema import blob, document, resource
@@ -33,9 +33,11 @@ def of_patient(connection: Connection, patient: str) -> set[int]:
     return keys(connection, document.c.patient == patient)
 
 
-def of_visit(connection: Connection, encounter: str, patient: str | None) -> set[int]:
-    """Those in that Encounter, and all of its patient: it may be the one that they belong to."""
-    return keys(connection, or_(document.c.encounter == encounter, document.c.patient == patient))
+def filed_to(connection: Connection, patient: str) -> Sequence[AnyRow]:
+    """Rows of the filed documents (pk, facts, given, zone)."""
+    columns = (document.c.pk, document.c.facts, document.c.given, document.c.zone)
+    of_patient = (document.c.patient == patient, document.c.state == "filed")
+    return connection.execute(select(*columns).where(*of_patient)).all()
 
 
 def at(connection: Connection, encounters: Sequence[str]) -> set[int]:

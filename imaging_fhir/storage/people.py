@@ -33,6 +33,16 @@ REFERRING = (
 OF_PATIENT = REFERRING.where(reference_index.c.parameter == "Encounter.subject")
 LINKED_TO = REFERRING.where(reference_index.c.parameter == "Patient.link")
 
+ORDERS_AT = (
+    select(resource.c.id)
+    .join(reference_index, reference_index.c.rid == resource.c.rid)
+    .where(
+        reference_index.c.parameter == "ServiceRequest.encounter",
+        reference_index.c.target_type == "Encounter",
+        reference_index.c.target_id == bindparam("encounter"),
+        resource.c.deleted.is_(False),
+    )
+)
 OF_FOCUS = (
     select(resource.c.rid, resource.c.body)
     .join(reference_index, reference_index.c.rid == resource.c.rid)
@@ -123,3 +133,8 @@ def tasks_about(connection: Connection, reference: str) -> dict[int, Resource]:
     resource_type, _, resource_id = reference.partition("/")
     rows = connection.execute(OF_FOCUS, {"type": resource_type, "id": resource_id})
     return {row.rid: decode(row.body) for row in rows}
+
+
+def orders_at(connection: Connection, encounter_id: str) -> list[str]:
+    """Ids of the ServiceRequests that name this Encounter."""
+    return [row.id for row in connection.execute(ORDERS_AT, {"encounter": encounter_id})]

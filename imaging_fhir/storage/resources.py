@@ -132,6 +132,21 @@ def history(
             )
 
 
+def former_content(connection: Connection, resource_type: str, resource_id: str) -> Resource | None:
+    """The version before the current one; None where there is none, or it was a deletion."""
+    rows = connection.execute(
+        select(version.c.body)
+        .join(resource, resource.c.rid == version.c.rid)
+        .where(
+            resource.c.type == resource_type,
+            resource.c.id == resource_id,
+            version.c.version == resource.c.version - 1,
+        )
+    )
+    body = rows.scalar()
+    return None if body is None else dict(decode(zlib.decompress(body)))
+
+
 def put(
     transaction: Transaction,
     resource_type: str,

@@ -10,10 +10,11 @@ import pytest
 
 from imaging_fhir.services.check import Check
 from imaging_fhir.services.indexing import entries_of
+from imaging_fhir.services.relinking import Relinking
 from imaging_fhir.storage import resources
 from imaging_fhir.storage.migrations import upgrade
 from tests.dicom_samples import STUDY, ct_instance
-from tests.house import HOSPITAL, VISITS, House, build_house, copied_house, issued_by
+from tests.house import HOSPITAL, ORDERS, VISITS, House, build_house, copied_house, issued_by
 from tests.samples import SAMPLES
 
 JANE: dict[str, Any] = {"name": [{"family": "Roe"}], "birthDate": "1975-03-14", "gender": "female"}
@@ -321,3 +322,67 @@ def end(house: House) -> tuple[Any, ...]:
     assert house.read(IMAGING_STUDY)["meta"]["versionId"] == version
     visit = study.get("encounter", {}).get("reference")
     return study["subject"]["reference"], visit, study["numberOfInstances"]
+
+
+def test_a_visit_is_news_only_for_the_images_that_it_touches(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.patient("jane", "4711", **JANE)
+    for day in range(10, 20):
+        uids = {"StudyInstanceUID": f"1.2.{day}", "SOPInstanceUID": f"1.2.{day}.1"}
+        house.send(ct(StudyDate=f"202603{day}", **uids))
+        house.send(photo() + bytes([day]), patient="Patient/jane", date=f"2026-03-{day}")
+    relinked: list[str] = []
+    for name in ("link_study", "link_document"):
+        monkeypatch.setattr(Relinking, name, counting(getattr(Relinking, name), relinked))
+    house.encounter("visit", "jane", "2026-03-10", "2026-03-10")
+    assert house.read("ImagingStudy/1.2.10")["encounter"]["reference"] == "Encounter/visit"
+    assert sorted(relinked) == ["link_document"] * 4 + ["link_study"] * 3
+    relinked.clear()
+    house.encounter("visit", "jane", "2026-03-19", "2026-03-19")
+    assert "encounter" not in house.read("ImagingStudy/1.2.10")
+    assert house.read("ImagingStudy/1.2.19")["encounter"]["reference"] == "Encounter/visit"
+    assert sorted(relinked) == ["link_document"] * 7 + ["link_study"] * 6
+    relinked.clear()
+    house.encounter("undated", "jane")
+    assert relinked == []
+
+
+def counting(link: Callable[..., None], calls: list[str]) -> Callable[..., None]:
+    """The same, and its name is noted at each call."""
+
+    def counted(*arguments: Any) -> None:
+        calls.append(link.__name__)
+        link(*arguments)
+
+    return counted
+
+
+def test_a_study_follows_its_order_to_a_visit_that_is_known_later(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    house.put(
+        {
+            "resourceType": "ServiceRequest",
+            "id": "order",
+            "identifier": [{"system": ORDERS, "value": "A1"}],
+            "status": "active",
+            "intent": "order",
+            "subject": {"reference": "Patient/jane"},
+            "encounter": {"reference": "Encounter/visit"},
+        }
+    )
+    house.send(ct(AccessionNumber="A1", IssuerOfAccessionNumberSequence=issued_by(ORDERS)))
+    assert "encounter" not in house.read(IMAGING_STUDY)
+    house.encounter("visit", "jane")
+    assert house.read(IMAGING_STUDY)["encounter"]["reference"] == "Encounter/visit"
+
+
+def test_a_visit_that_gives_up_its_number_leaves_it_to_the_other(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    number = [{"system": VISITS, "value": "V1"}]
+    house.encounter("one", "jane", identifier=number)
+    house.encounter("other", "jane", identifier=number)
+    house.send(ct(AdmissionID="V1", IssuerOfAdmissionIDSequence=issued_by(VISITS)))
+    assert "encounter" not in house.read(IMAGING_STUDY)
+    house.encounter("one", "jane")
+    assert house.read(IMAGING_STUDY)["encounter"]["reference"] == "Encounter/other"
