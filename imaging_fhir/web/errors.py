@@ -7,10 +7,10 @@ come before these.
 import logging
 from http import HTTPStatus
 
-from flask import Flask, Response
+from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
-from imaging_fhir.errors import ImagingError, InvalidResource, StorageUnavailable
+from imaging_fhir.errors import ImagingError, InvalidResource, NotSupported, StorageUnavailable
 from imaging_fhir.fhir.operation_outcome import issue, operation_outcome, outcome_of
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.web.responses import fhir_response
@@ -37,7 +37,16 @@ def answer_expected(error: ImagingError) -> Response:
     response = fhir_response(outcome_of_error(error), error.status)
     if error.status == StorageUnavailable.status:
         response.headers["Retry-After"] = RETRY_SECONDS
+    if error.status == NotSupported.status:
+        response.headers["Allow"] = ", ".join(other_methods())
     return response
+
+
+def other_methods() -> list[str]:
+    """Of this address (RFC 9110, 15.5.6)."""
+    adapter = current_app.create_url_adapter(request)
+    allowed = set() if adapter is None else set(adapter.allowed_methods())
+    return sorted(allowed - {request.method})
 
 
 def outcome_of_error(error: ImagingError) -> Resource:

@@ -22,7 +22,7 @@ from imaging_fhir.web.negotiation import (
 )
 
 bp = Blueprint("patch", __name__, url_prefix="/fhir")
-ACCEPTED = f"{JSON_PATCH}, {FHIR_JSON}"
+ACCEPTED = f"{JSON_PATCH}, {FHIR_JSON}, application/fhir+xml"
 
 
 @bp.patch("/<type_name>/<resource_id>")

@@ -16,6 +16,7 @@ from tests.integration.web.answers import json_of
 
 Json = dict[str, Any]
 JSON_PATCH = "application/json-patch+json"
+PATCH_TYPES = [JSON_PATCH, "application/fhir+json", "application/fhir+xml"]
 URN = "urn:uuid:6f0b4a0e-5d1c-4a6c-9a3e-1f1d3a1b0009"
 PATIENT: Json = {
     "resourceType": "Patient",
@@ -154,7 +155,22 @@ def test_other_types_of_patch_are_refused_with_those_that_do(
 ) -> None:
     refused = client.patch(patient, data=b"<diff/>", content_type="application/xml-patch+xml")
     assert refused.status_code == 415
-    assert refused.headers["Accept-Patch"] == f"{JSON_PATCH}, application/fhir+json"
+    assert refused.headers["Accept-Patch"] == ", ".join(PATCH_TYPES)
+
+
+def test_a_fhirpath_patch_may_be_xml(client: FlaskClient, patient: str) -> None:
+    parts = (
+        '<part><name value="type"/><valueCode value="add"/></part>'
+        '<part><name value="path"/><valueString value="Patient"/></part>'
+        '<part><name value="name"/><valueString value="gender"/></part>'
+        '<part><name value="value"/><valueCode value="female"/></part>'
+    )
+    body = (
+        '<Parameters xmlns="http://hl7.org/fhir">'
+        f'<parameter><name value="operation"/>{parts}</parameter></Parameters>'
+    )
+    answer = client.patch(patient, data=body, content_type="application/fhir+xml")
+    assert (answer.status_code, json_of(answer)["gender"]) == (200, "female")
 
 
 def test_what_is_too_large_is_refused(client: FlaskClient, patient: str) -> None:
@@ -311,7 +327,7 @@ def test_a_patch_in_a_transaction_refers_to_what_another_entry_creates(
 
 def test_the_capability_statement_says_which_patches_are_taken(client: FlaskClient) -> None:
     said = json_of(client.get("/fhir/metadata"))
-    assert said["patchFormat"] == [JSON_PATCH, "application/fhir+json"]
+    assert said["patchFormat"] == PATCH_TYPES
     by_type = {
         one["type"]: {code["code"] for code in one["interaction"]}
         for one in said["rest"][0]["resource"]

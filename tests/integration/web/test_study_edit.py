@@ -268,7 +268,10 @@ def test_a_conditional_update_and_a_transaction_edit_a_study_too(
 
 
 def test_a_study_without_images_is_not_written(client: FlaskClient, study: Json) -> None:
-    assert put(client, {**study, "id": "another"}).status_code == 405
+    unknown = put(client, {**study, "id": "another"})
+    assert unknown.status_code == 405
+    allowed = set(unknown.headers["Allow"].split(", "))
+    assert ("GET" in allowed, "PUT" in allowed) == (True, False)
     assert put(client, study | {"note": EDITS["note"]}).status_code == 200
     client.delete(STUDY_PATH)
     assert put(client, study).status_code == 410
