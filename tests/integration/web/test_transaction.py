@@ -154,7 +154,7 @@ def test_a_conflict_found_while_writing_undoes_all(client: FlaskClient) -> None:
     ("bad", "status"),
     [
         (entry("POST", "Condition", {"resourceType": "Condition"}), 404),
-        (entry("PUT", "ImagingStudy/1", {"resourceType": "ImagingStudy", "id": "1"}), 405),
+        (entry("PUT", "Task/1", {"resourceType": "Task", "id": "1"}), 405),
         (entry("POST", "Patient", encounter("Patient/a")), 400),
         (entry("PUT", "Patient/a", patient(id="b")), 400),
         (entry("POST", "Patient"), 400),
