@@ -80,8 +80,10 @@ def test_a_given_visit_that_becomes_somebody_elses_opens_a_task_until_it_is_thei
     house: House,
 ) -> None:
     house.encounter("visit", "jane")
-    given = {"patient": "Patient/jane", "encounter": "Encounter/visit"}
-    sent = (house.send(ct(), **given), house.send(photo(), **given))
+    sent = [
+        house.send(content, patient="Patient/jane", encounter="Encounter/visit")
+        for content in (ct(), photo())
+    ]
     house.encounter("visit", "john")
     for outcome in sent:
         assert "visit-of-another-patient" in open_rules(house, outcome.location)

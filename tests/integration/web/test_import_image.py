@@ -180,11 +180,11 @@ def test_an_import_can_be_given_up(app: Flask, client: FlaskClient) -> None:
 
 
 def test_every_issue_about_a_held_image_says_why(client: FlaskClient) -> None:
-    named = {"PatientID": "4711", "IssuerOfPatientIDQualifiersSequence": issued_by(HOSPITAL)}
+    named = ct_instance(PatientID="4711", IssuerOfPatientIDQualifiersSequence=issued_by(HOSPITAL))
     identifier = [{"system": HOSPITAL, "value": "4711"}]
     patient = {"resourceType": "Patient", "identifier": identifier, "birthDate": "1900-01-01"}
     assert client.post("/fhir/Patient", json=patient).status_code == 201
-    for content in (photo(), ct_instance(**named)):
+    for content in (photo(), named):
         response = client.post("/fhir/$import-image", data=content)
         assert statuses(response) == ["202"]
         (entry,) = json_of(response)["entry"]

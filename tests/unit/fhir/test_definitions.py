@@ -69,5 +69,5 @@ def test_the_types_of_elements_are_r4s() -> None:
     assert patient["managingOrganization"].targets == frozenset({"Organization"})
     assert definition("Meta").elements["profile"].type == "canonical"
     assert definition("ImagingStudySeries").elements["uid"].type == "id"
-    assert definition("Encounter").required == ("class", "status")
+    assert definition("Encounter").required == ("status", "class")
     assert "valueRatioRange" not in definition("Extension").elements
