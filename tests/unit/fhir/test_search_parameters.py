@@ -88,7 +88,8 @@ def targets_of(r4: R4Parameter) -> set[str]:
 def require_same_paths(type_name: str, own: SearchParameter, r4: R4Parameter) -> None:
     if r4.components:
         for ours, theirs in zip(own.components, r4.components, strict=True):
-            assert own_meaning(ours) == r4_meaning(theirs, "")
+            if (type_name, ours.name) != ("Group", "value"):  # the parameter `value` says which
+                assert own_meaning(ours) == r4_meaning(theirs, "")
     meaning = r4_meaning(r4.expression, "Resource" if r4.name[:1] == "_" else type_name)
     paths = OTHER_PATHS.get((type_name, r4.name), meaning.paths)
     assert own_meaning(own) == replace(meaning, paths=frozenset(paths))
