@@ -41,7 +41,12 @@ PRIMITIVES = frozenset(
         "xhtml",
     }
 )
-R4B_ONLY = frozenset({"valueCodeableReference", "valueRatioRange"})
+R4B_ONLY = ("CodeableReference", "RatioRange")  # datatypes, at the end of a choice's name
+WITH_META = {  # R4's open choices that the models do not let be a Meta
+    "Extension": ("value",),
+    "ElementDefinition": ("defaultValue", "fixed", "pattern"),
+    "ElementDefinitionExample": ("value",),
+}
 TASK_STATUS = (
     "draft requested received accepted rejected ready cancelled in-progress on-hold failed "
     "completed entered-in-error"
@@ -59,6 +64,30 @@ TIMING_EVENT = (
     "MORN MORN.early MORN.late NOON AFT AFT.early AFT.late EVE EVE.early EVE.late NIGHT PHS "
     "HS WAKE C CM CD CV AC ACM ACD ACV PC PCM PCD PCV"
 )
+FHIR_VERSION = (
+    "0.01 0.05 0.06 0.11 0.0.80 0.0.81 0.0.82 0.4.0 0.5.0 1.0.0 1.0.1 1.0.2 1.1.0 1.4.0 1.6.0 "
+    "1.8.0 3.0.0 3.0.1 3.3.0 3.5.0 4.0.0 4.0.1"
+)
+CURRENCY = (  # ISO 4217, as it was when R4 was published
+    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BOV BRL BSD BTN "
+    "BWP BYN BZD CAD CDF CHE CHF CHW CLF CLP CNY COP COU CRC CUC CUP CVE CZK DJF DKK DOP DZD EGP "
+    "ERN ETB EUR FJD FKP GBP GEL GGP GHS GIP GMD GNF GTQ GYD HKD HNL HRK HTG HUF IDR ILS IMP INR "
+    "IQD IRR ISK JEP JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD "
+    "MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN "
+    "PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLL SOS SPL SRD SSP STN "
+    "SVC SYP SZL THB TJS TMT TND TOP TRY TTD TVD TWD TZS UAH UGX USD USN UYI UYU UZS VEF VND VUV "
+    "WST XAF XAG XAU XBA XBB XBC XBD XCD XDR XOF XPD XPF XPT XSU XTS XUA XXX YER ZAR ZMW ZWD ZWL"
+)
+DATATYPES = (
+    "Address Age Annotation Attachment BackboneElement CodeableConcept Coding ContactDetail "
+    "ContactPoint Contributor Count DataRequirement Distance Dosage Duration Element "
+    "ElementDefinition Expression Extension HumanName Identifier MarketingStatus Meta Money "
+    "MoneyQuantity Narrative ParameterDefinition Period Population ProdCharacteristic "
+    "ProductShelfLife Quantity Range Ratio Reference RelatedArtifact SampledData Signature "
+    "SimpleQuantity SubstanceAmount Timing TriggerDefinition UsageContext"
+)
+_RESOURCE_TYPE = " ".join((*RESOURCE_NAMES, "Resource", "DomainResource"))
+_ANY_TYPE = " ".join((_RESOURCE_TYPE, DATATYPES, *sorted(PRIMITIVES), "Type", "Any"))
 BINDINGS = {
     "Encounter.status": ENCOUNTER_STATUS,
     "EncounterStatusHistory.status": ENCOUNTER_STATUS,
@@ -82,7 +111,23 @@ BINDINGS = {
     "AuditEvent.outcome": "0 4 8 12",
     "AuditEventAgentNetwork.type": "1 2 3 4 5",
     "Composition.confidentiality": "U L M N R V",
-    "CapabilityStatementRestResource.type": " ".join(RESOURCE_NAMES),
+    "CapabilityStatement.fhirVersion": FHIR_VERSION,
+    "StructureDefinition.fhirVersion": FHIR_VERSION,
+    "CapabilityStatementRestResource.type": _RESOURCE_TYPE,
+    "OperationDefinition.resource": _RESOURCE_TYPE,
+    "SearchParameter.base": _RESOURCE_TYPE,
+    "SearchParameter.target": _RESOURCE_TYPE,
+    "DataRequirement.type": _ANY_TYPE,
+    "OperationDefinitionParameter.type": _ANY_TYPE,
+    "ParameterDefinition.type": _ANY_TYPE,
+    "Money.currency": CURRENCY,
+}
+TARGETS = {  # where R4B allows more than R4
+    "DiagnosticReport.subject": "Patient Group Device Location",
+    "Observation.subject": "Patient Group Device Location",
+    "GroupMember.entity": (
+        "Patient Practitioner PractitionerRole Device Medication Substance Group"
+    ),
 }
 
 
@@ -110,7 +155,7 @@ def definition(type_name: str) -> TypeDefinition:
     """The definition of a resource type, datatype or backbone element (`PatientContact`)."""
     order = get_fhir_model_class(type_name).elements_sequence()
     fields = dict(sorted(_fields(type_name), key=lambda found: order.index(found[0])))
-    elements = {name: _element(type_name, name, info) for name, info in fields.items()}
+    elements = dict(_elements(type_name, fields))
     choices: dict[str, frozenset[str]] = {}
     for name, element in elements.items():
         if element.choice:
@@ -126,11 +171,25 @@ def definition(type_name: str) -> TypeDefinition:
     )
 
 
+def _elements(type_name: str, fields: dict[str, FieldInfo]) -> Iterator[tuple[str, Element]]:
+    left = list(WITH_META.get(type_name, ()))
+    for name, info in fields.items():
+        element = _element(type_name, name, info)
+        if element.choice in left:
+            left.remove(element.choice)
+            yield (
+                f"{element.choice}Meta",
+                Element(type="Meta", is_primitive=False, is_list=False, choice=element.choice),
+            )
+        yield name, element
+
+
 def _fields(type_name: str) -> Iterator[tuple[str, FieldInfo]]:
     for attribute, info in get_fhir_model_class(type_name).model_fields.items():
         name = info.alias or attribute
         is_element = _extra(info).get("element_property", True) and not name.startswith("_")
-        if is_element and name not in R4B_ONLY and name != "resourceType":
+        is_new = name.endswith(R4B_ONLY) and "one_of_many" in _extra(info)
+        if is_element and not is_new and name != "resourceType":
             yield name, info
 
 
@@ -154,7 +213,7 @@ def _element(type_name: str, name: str, info: FieldInfo) -> Element:
         is_primitive=type_ in PRIMITIVES,
         is_list=is_list,
         codes=_codes(f"{type_name}.{name}", type_, info),
-        targets=_targets(type_, info),
+        targets=_targets(f"{type_name}.{name}", type_, info),
         choice=_extra(info).get("one_of_many"),
     )
 
@@ -167,7 +226,9 @@ def _codes(path: str, type_: str, info: FieldInfo) -> frozenset[str] | None:
     return codes if codes and type_ == "code" and not codes & {"+", "etc.", "mime"} else None
 
 
-def _targets(type_: str, info: FieldInfo) -> frozenset[str] | None:
+def _targets(path: str, type_: str, info: FieldInfo) -> frozenset[str] | None:
+    if path in TARGETS:
+        return frozenset(TARGETS[path].split())
     targets = frozenset(_extra(info).get("enum_reference_types", ()))
     return targets if type_ == "Reference" and targets and "Resource" not in targets else None
 

@@ -34,6 +34,7 @@ RESOURCE_NAMES = tuple(
 UNDEFINED = frozenset(
     name
     for name in RESOURCE_NAMES
-    if name.startswith(("MedicinalProduct", "Substance")) or name.endswith("EvidenceSynthesis")
+    if name.startswith(("MedicinalProduct", "Substance", "Evidence"))
+    or name.endswith("EvidenceSynthesis")
 ) - {"Substance"}
 """R4 types that no later release kept as they were: no definition of them is at hand."""
