@@ -34,7 +34,7 @@ from imaging_fhir.services.backload import Backload, FileResult
 from imaging_fhir.services.conversion import Conversion
 from imaging_fhir.services.linking import Linking
 from imaging_fhir.services.transaction import supported_part
-from imaging_fhir.settings import PREFIX, Settings, Site, convert
+from imaging_fhir.settings import PREFIX, SECRETS, Settings, Site, convert
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 URN = re.compile(rb'"urn:uuid:[0-9a-f-]{36}"')
@@ -83,7 +83,8 @@ for command in (demo, *COMMANDS):
 def setting_options(command: Command) -> Command:
     """An option for each setting, which wins over the environment."""
     hints = get_type_hints(Settings, include_extras=True)
-    for setting in reversed(fields(Settings)):
+    offered = [setting for setting in fields(Settings) if setting.name not in SECRETS]
+    for setting in reversed(offered):
         option = click.option(
             f"--{setting.name.replace('_', '-')}",
             metavar=get_args(hints[setting.name])[0].__name__.upper(),

@@ -18,6 +18,7 @@
     ├── UnreadableImage       422 structure
     ├── InvalidResource       422 invariant
     ├── InvalidSetting        500 exception
+    ├── EhrUnavailable        503 transient
     ├── StorageUnavailable    503 transient
     ├── SearchTooCostly       503 too-costly
     └── StorageFull           507 no-store
@@ -124,6 +125,12 @@ class InvalidResource(ImagingError):
 
 class InvalidSetting(ImagingError):
     """A setting is wrong; only ever raised at start."""
+
+
+class EhrUnavailable(ImagingError):
+    """The EHR did not answer in time, or with nothing that can be used; never fails an upload."""
+
+    status, issue_code = 503, "transient"
 
 
 class StorageUnavailable(ImagingError):

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from imaging_fhir.errors import InvalidSetting
 
 PREFIX = "IMAGING_FHIR_"
+SECRETS = frozenset({"ehr_secret"})  # never an option: other users of a machine see those
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,30 @@ class Settings:
         str, "strict: what a resource refers to must be here, and cannot be deleted; or lenient"
     ] = "lenient"
     search_seconds: Annotated[int, "A search that runs longer is answered 503"] = 20
+    redis_url: Annotated[str, "redis://…: where all processes share cached look-ups"] = ""
+    ehr_url: Annotated[str, "FHIR R4 base of the EHR, the master of patients and visits"] = ""
+    ehr_auth: Annotated[str, "none, basic, bearer or private_key_jwt"] = "none"
+    ehr_client_id: Annotated[str, "Client id at the EHR, or the user name of basic"] = ""
+    ehr_secret: Annotated[str, "Password or token; by the environment alone"] = field(
+        default="", repr=False
+    )
+    ehr_secret_file: Annotated[str, "File that holds it instead"] = ""
+    ehr_key_file: Annotated[str, "Private key of private_key_jwt: PEM, JWK or JWKS"] = ""
+    ehr_scope: Annotated[str, "Scopes that private_key_jwt asks for"] = (
+        "system/Patient.rs system/Encounter.rs system/ServiceRequest.rs system/Practitioner.rs"
+    )
+    ehr_timeout: Annotated[float, "Seconds that the look-ups for one image may take"] = 3.0
+    ehr_confirm_seconds: Annotated[int, "What the EHR said counts for so long without asking"] = 60
+    ehr_miss_seconds: Annotated[int, "The same of what it does not know"] = 5
+    ehr_copy_seconds: Annotated[int, "While it is down, copies younger than this are used"] = 86400
+    subscription_hosts: Annotated[
+        str, "Names, addresses, networks that notifications may go to though not public"
+    ] = ""
+    subscription_http: Annotated[bool, "yes: notifications may go over http too"] = False
+    subscription_attempts: Annotated[int, "Failed deliveries until a Subscription is in error"] = 12
+    subscription_settle_seconds: Annotated[
+        int, "Images of a study that follow one another within this are told of together"
+    ] = 5
     log_format: Annotated[str, "plain or json"] = "plain"
     log_level: Annotated[str, "DEBUG, INFO, WARNING or ERROR"] = "INFO"
 
@@ -68,6 +93,7 @@ class Settings:
                 f"{PREFIX}REFERENCE_INTEGRITY is {self.reference_integrity!r}: lenient or strict."
             )
         zone(self.time_zone)
+        require_ehr(self)
 
     @property
     def database_address(self) -> str:
@@ -80,6 +106,32 @@ class Settings:
     @property
     def public_address(self) -> str:
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+
+def require_ehr(settings: Settings) -> None:
+    """What the settings about the EHR say makes sense together; raise InvalidSetting."""
+    missing = [
+        PREFIX + " or ".join(names).upper()
+        for names in NEEDED_BY.get(settings.ehr_auth, ())
+        if not any(getattr(settings, name) for name in names)
+    ]
+    if settings.ehr_auth not in NEEDED_BY:
+        known = ", ".join(NEEDED_BY)
+        raise InvalidSetting(f"{PREFIX}EHR_AUTH is {settings.ehr_auth!r}: one of {known}.")
+    if settings.ehr_url and not settings.ehr_url.startswith(("http://", "https://")):
+        raise InvalidSetting(f"{PREFIX}EHR_URL is no http or https address.")
+    if settings.ehr_url and missing:
+        raise InvalidSetting(f"{PREFIX}EHR_AUTH={settings.ehr_auth} needs {', '.join(missing)}.")
+    if settings.ehr_timeout <= 0:
+        raise InvalidSetting(f"{PREFIX}EHR_TIMEOUT is {settings.ehr_timeout}: more than 0.")
+
+
+NEEDED_BY: dict[str, tuple[tuple[str, ...], ...]] = {
+    "none": (),
+    "basic": (("ehr_client_id",), ("ehr_secret", "ehr_secret_file")),
+    "bearer": (("ehr_secret", "ehr_secret_file"),),
+    "private_key_jwt": (("ehr_client_id",), ("ehr_key_file",)),
+}
 
 
 TYPES: dict[str, type] = {

@@ -31,6 +31,8 @@ HOMES = {
     "psycopg": {"storage"},
     "redis": {"storage", "jobs"},
     "requests": {"ehr"},
+    "tenacity": {"ehr"},
+    "joserfc": {"smart", "ehr"},
     "click": {"cli", "cli_operations", "demo"},
     "granian": {"serve"},
     "pynetdicom": {"feeds"},
