@@ -6,21 +6,23 @@ A rule reads the JSON of its type as if the structure were right: where it is no
 import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 from imaging_fhir.fhir import canonical
 from imaging_fhir.fhir.datatypes import local_references
 from imaging_fhir.fhir.faults import Fault, Faults
+from imaging_fhir.fhir.presence_rules import TYPES, has, presence_faults
 from imaging_fhir.fhir.resource_names import RESOURCE_NAMES
 from imaging_fhir.model.codec import Resource
 
 Invariant = Callable[[Resource], Iterator[Fault]]
 
-_TYPES = "|".join(RESOURCE_NAMES)
+_RESOURCE = "|".join(RESOURCE_NAMES)
 _ID = r"[A-Za-z0-9.-]{1,64}"
-_RELATIVE = re.compile(rf"(?:{_TYPES})/{_ID}(?:/_history/{_ID})?")
+_RELATIVE = re.compile(rf"(?:{_RESOURCE})/{_ID}(?:/_history/{_ID})?")
 _PARAMETER = r"[A-Za-z_][\w.:-]*=[^&\s]+"
-_CONDITIONAL = re.compile(rf"(?:{_TYPES})\?{_PARAMETER}(?:&{_PARAMETER})*")
+_CONDITIONAL = re.compile(rf"(?:{_RESOURCE})\?{_PARAMETER}(?:&{_PARAMETER})*")
 _ABSOLUTE = re.compile(r"(?!urn:|javascript:|data:|vbscript:)[a-z][a-z0-9+.-]*:\S+", re.I)
 _URN = re.compile(
     r"urn:uuid:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|urn:oid:[0-2](?:\.(?:0|[1-9]\d*))+",
@@ -36,9 +38,12 @@ class Context(Protocol):
     contained: dict[str, str]
     in_transaction: bool
 
+    def type_of_target(self, found: Resource) -> str | None: ...
+
 
 def check_reference(value: Resource, path: str, context: Context) -> None:
     """references.html#literal, and ref-1: a local reference is to a contained resource."""
+    _check_type(value, path, context)
     target = value.get("reference")
     if not isinstance(target, str) or target == "#":
         return
@@ -53,6 +58,14 @@ def check_reference(value: Resource, path: str, context: Context) -> None:
         context.faults.error(
             here, "is no reference: Type/id, a URL, urn:uuid: or urn:oid:, or #id", "value"
         )
+
+
+def _check_type(value: Resource, path: str, context: Context) -> None:
+    """references.html#Reference: the type that is said is that of the target."""
+    said = value.get("type")
+    found = context.type_of_target({"reference": value.get("reference")})
+    if isinstance(said, str) and found is not None and said.rpartition("/")[2] != found:
+        context.faults.error(f"{path}.type", f"is not {found}, as the reference is", "value")
 
 
 def check_contained(resource: Resource, path: str, faults: Faults) -> dict[str, str]:
@@ -109,9 +122,24 @@ def is_after(one: str, other: str) -> bool:
     return one[:shared] > other[:shared]
 
 
-def _quantity(value: Resource) -> Iterator[Fault]:
-    if "code" in value and "system" not in value:
-        yield Fault("has a code without its system (qty-3)")
+def _ucum_quantity(key: str) -> Invariant:
+    def check(value: Resource) -> Iterator[Fault]:
+        if value.get("system", canonical.UCUM) != canonical.UCUM:
+            yield Fault(f"must have a unit of UCUM ({key})", "system")
+
+    return check
+
+
+def _age(value: Resource) -> Iterator[Fault]:
+    if value.get("value", 1) <= 0:
+        yield Fault("must be above zero (age-1)", "value")
+
+
+def _count(value: Resource) -> Iterator[Fault]:
+    if value.get("value", 0) % 1:
+        yield Fault("must be a whole number (cnt-3)", "value")
+    if value.get("code", "1") != "1":
+        yield Fault("must be 1 (cnt-3)", "code")
 
 
 def _range(value: Resource) -> Iterator[Fault]:
@@ -127,17 +155,6 @@ def _ratio(value: Resource) -> Iterator[Fault]:
         yield Fault("must have both a numerator and a denominator (rat-1)")
 
 
-def _contact_point(value: Resource) -> Iterator[Fault]:
-    if "value" in value and "system" not in value:
-        yield Fault("has a value without its system (cpt-2)")
-
-
-def _attachment(value: Resource) -> Iterator[Fault]:
-    if "data" in value and "contentType" not in value:
-        yield Fault("has data without a contentType (att-1)")
-    yield from _mime("contentType")(value)
-
-
 def _mime(element: str) -> Invariant:
     """BCP 13, a required binding."""
 
@@ -150,34 +167,64 @@ def _mime(element: str) -> Invariant:
     return check
 
 
-def _patient_contact(value: Resource) -> Iterator[Fault]:
-    if not value.keys() & {"name", "telecom", "address", "organization"}:
-        yield Fault("must have a name, telecom, address or organization (pat-1)")
-
-
-def _organization(value: Resource) -> Iterator[Fault]:
-    if not value.keys() & {"name", "_name", "identifier"}:
-        yield Fault("must have a name or an identifier (org-1)")
-    for element, key in (("address", "org-2"), ("telecom", "org-3")):
-        for index, item in enumerate(value.get(element, ())):
-            if item.get("use") == "home":
-                yield Fault(f"must not be of use home ({key})", f"{element}[{index}]")
-
-
-def _service_request(value: Resource) -> Iterator[Fault]:
-    if "orderDetail" in value and "code" not in value:
-        yield Fault("has an orderDetail without a code (prr-1)")
-
-
 def _list(value: Resource) -> Iterator[Fault]:
-    if "emptyReason" in value and "entry" in value:
-        yield Fault("has entries and a reason to be empty (lst-1)")
-    if value.get("mode") != "changes":
-        for index, entry in enumerate(value.get("entry", ())):
-            if "deleted" in entry:
-                yield Fault(
-                    "is deleted in a list that is not of changes (lst-2)", f"entry[{index}]"
-                )
+    mode = value.get("mode")
+    for index, entry in enumerate(value.get("entry", ())):
+        if mode != "changes" and "deleted" in entry:
+            yield Fault("is deleted in a list that is not of changes (lst-2)", f"entry[{index}]")
+        if mode != "working" and "date" in entry:
+            yield Fault("has a date in a list that is not working (lst-3)", f"entry[{index}]")
+
+
+def _group(value: Resource) -> Iterator[Fault]:
+    if "member" in value and value.get("actual") is not True:
+        yield Fault("has members without being actual (grp-1)")
+
+
+def _observation(value: Resource) -> Iterator[Fault]:
+    """Its own code has its value: no component repeats it."""
+    codes = {_code_of(found) for found in value.get("code", {}).get("coding", ())}
+    if not has(value, "value[x]"):
+        return
+    for index, component in enumerate(value.get("component", ())):
+        own = component.get("code", {}).get("coding", ())
+        if codes & {_code_of(found) for found in own}:
+            yield Fault(
+                "has the code of the whole, which has a value (obs-7)", f"component[{index}]"
+            )
+
+
+def _code_of(coding: Resource) -> tuple[Any, Any]:
+    return coding.get("system"), coding.get("code")
+
+
+def _timing_repeat(value: Resource) -> Iterator[Fault]:
+    for element, key in (("duration", "tim-4"), ("period", "tim-5")):
+        if value.get(element, 0) < 0:
+            yield Fault(f"must not be negative ({key})", element)
+    if "offset" in value and {"C", "CM", "CD", "CV"} & set(value.get("when", ())):
+        yield Fault("is of a meal itself, which has no offset (tim-9)", "offset")
+
+
+def _trigger_definition(value: Resource) -> Iterator[Fault]:
+    kind = str(value.get("type"))
+    needed = {"named-event": "name", "periodic": "timing[x]"}.get(kind)
+    needed = "data" if kind.startswith("data-") else needed
+    if needed and not has(value, needed):
+        yield Fault(f"of type {kind} needs {needed} (trd-3)")
+
+
+def _operation_parameter(value: Resource) -> Iterator[Fault]:
+    type_ = value.get("type")
+    if "searchType" in value and type_ != "string":
+        yield Fault("is only for a string (opd-2)", "searchType")
+    if "targetProfile" in value and type_ not in ("Reference", "canonical"):
+        yield Fault("is only for a Reference or canonical (opd-3)", "targetProfile")
+
+
+def _search_parameter(value: Resource) -> Iterator[Fault]:
+    if "chain" in value and value.get("type") != "reference":
+        yield Fault("is only for a reference (spd-2)", "chain")
 
 
 def _task(value: Resource) -> Iterator[Fault]:
@@ -187,9 +234,9 @@ def _task(value: Resource) -> Iterator[Fault]:
 
 
 def _parameter(value: Resource) -> Iterator[Fault]:
-    kinds = {name for name in value if name in ("resource", "part") or name.startswith("value")}
-    if len(kinds) > 1:
-        yield Fault("must have only one of value, resource and part (inv-1)")
+    kinds = [name for name in ("value[x]", "resource", "part") if has(value, name)]
+    if len(kinds) != 1:
+        yield Fault("must have one of value, resource and part (inv-1)")
 
 
 def _imaging_study(value: Resource) -> Iterator[Fault]:
@@ -271,15 +318,19 @@ def _document_or_message(value: Resource, type_: str) -> Iterator[Fault]:
 
 
 def _capability_statement(value: Resource) -> Iterator[Fault]:
-    if not value.keys() & {"rest", "messaging", "document"}:
-        yield Fault("must have rest, messaging or document (cpb-1)")
-    if not value.keys() & {"description", "software", "implementation"}:
-        yield Fault("must have a description, software or implementation (cpb-2)")
     kind = value.get("kind")
     if kind == "instance" and "implementation" not in value:
         yield Fault("of an instance needs an implementation (cpb-14)")
     if kind == "capability" and ("implementation" in value or "software" not in value):
         yield Fault("of a capability needs software and no implementation (cpb-15)")
+    if kind == "requirements" and value.keys() & {"implementation", "software"}:
+        yield Fault("of requirements has neither software nor implementation (cpb-16)")
+    has_endpoint = any("endpoint" in found for found in value.get("messaging", ()))
+    if has_endpoint and kind != "instance":
+        yield Fault("is only for an instance (cpb-3)", "messaging")
+    documents = ((one.get("profile"), one.get("mode")) for one in value.get("document", ()))
+    if _repeated(documents):
+        yield Fault("lists a profile and mode twice (cpb-7)", "document")
 
 
 def _rest(value: Resource) -> Iterator[Fault]:
@@ -301,26 +352,37 @@ def _repeated(values: Iterable[Any]) -> Any:
     return None
 
 
-INVARIANTS: dict[str, tuple[Invariant, ...]] = {
-    **dict.fromkeys(("Quantity", "Age", "Count", "Distance", "Duration"), (_quantity,)),
-    "Attachment": (_attachment,),
+OWN: dict[str, tuple[Invariant, ...]] = {
+    "Age": (_ucum_quantity("age-1"), _age),
+    "Attachment": (_mime("contentType"),),
     "Binary": (_mime("contentType"),),
     "Bundle": (_bundle,),
     "CapabilityStatement": (_capability_statement,),
     "CapabilityStatementRest": (_rest,),
     "CapabilityStatementRestResource": (_rest_resource,),
-    "ContactPoint": (_contact_point,),
+    "Count": (_ucum_quantity("cnt-3"), _count),
+    "Distance": (_ucum_quantity("dis-1"),),
+    "Duration": (_ucum_quantity("drt-1"),),
     "Endpoint": (_mime("payloadMimeType"),),
     "Extension": (_extension,),
+    "Group": (_group,),
     "ImagingStudy": (_imaging_study,),
     "List": (_list,),
-    "Organization": (_organization,),
+    "Observation": (_observation,),
+    "OperationDefinitionParameter": (_operation_parameter,),
     "ParametersParameter": (_parameter,),
-    "PatientContact": (_patient_contact,),
     "Period": (_period,),
     "Range": (_range,),
     "Ratio": (_ratio,),
-    "ServiceRequest": (_service_request,),
+    "SearchParameter": (_search_parameter,),
     "Signature": (_mime("sigFormat"), _mime("targetFormat")),
+    "SubscriptionChannel": (_mime("payload"),),
     "Task": (_task,),
+    "TimingRepeat": (_timing_repeat,),
+    "TriggerDefinition": (_trigger_definition,),
+}
+INVARIANTS: dict[str, tuple[Invariant, ...]] = {
+    type_name: ((partial(presence_faults, type_name),) if type_name in TYPES else ())
+    + OWN.get(type_name, ())
+    for type_name in sorted({*OWN, *TYPES})
 }

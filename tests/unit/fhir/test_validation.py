@@ -1,6 +1,5 @@
 """The checker against R4's published examples, one fault at a time, and hostile input."""
 
-import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from imaging_fhir.errors import InvalidRequest, InvalidResource
 from imaging_fhir.fhir.faults import MAX_ISSUES
 from imaging_fhir.fhir.validation import check, require_valid
 from imaging_fhir.model.codec import Resource, decode
+from tests.seeded_defects import REMOVED, changed
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 EXAMPLES = sorted(DATA.glob("fhir/r4/**/*.json")) + sorted(DATA.glob("fhir/synthea_r4/**/*.json"))
@@ -135,7 +135,6 @@ VALID: dict[str, Resource] = {
         "rest": [{"mode": "server", "resource": [{"type": "Patient"}]}],
     },
 }
-REMOVED = object()
 WRONG: tuple[Any, ...] = (17, "?", [], {}, [{"x": 1}], True, None)
 FAULTS: list[tuple[str, str, Any, str]] = [
     # path of the change, its value, and the expression of the first issue
@@ -280,22 +279,6 @@ FAULTS: list[tuple[str, str, Any, str]] = [
     ("CapabilityStatement", "rest.0.resource.0.type", "X", "CapabilityStatement.rest[0].resource[0].type"),  # noqa: E501
     ("CapabilityStatement", "rest.0.resource.1", {"type": "Patient"}, "CapabilityStatement.rest[0]"),  # noqa: E501
 ]  # fmt: skip
-
-
-def changed(resource: Resource, path: str, value: Any) -> Resource:
-    """A copy of a resource with one thing at a path set, added or removed."""
-    result = copy.deepcopy(resource)
-    *way, last = path.split(".")
-    place: Any = result
-    for step in way:
-        place = place[int(step)] if isinstance(place, list) else place[step]
-    if isinstance(place, list):
-        place[int(last) : int(last) + 1] = [value]
-    elif value is REMOVED:
-        del place[last]
-    else:
-        place[last] = value
-    return result
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem[:40])
