@@ -23,6 +23,7 @@ from imaging_fhir.fhir.validation import require_valid
 from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource, decode, encode, encode_sorted
 from imaging_fhir.model.search import Query
 from imaging_fhir.services.attachment import Detached, Prepared, keep, prepare
+from imaging_fhir.services.filed_document import BINARY, require_own_bytes, require_right_chart
 from imaging_fhir.services.integrity import Integrity
 from imaging_fhir.services.rewriting import without_base
 from imaging_fhir.services.superseding import DOCUMENT, supersede
@@ -273,6 +274,7 @@ class Resources:
             return self.edit(transaction, current, prepared)
         if current is not None and is_same(connection, current, prepared, kept):
             return Written(stored=current, created=False, changed=False)
+        require_writable(connection, current, prepared)
         stored = self.put(transaction, prepared)
         self.put_binaries(transaction, stored, kept)
         return Written(stored=stored, created=current is None or current.deleted)
@@ -328,6 +330,8 @@ class Resources:
         require_match(if_match, current)
         if filing.has_images(connection, resource_type, resource_id):
             raise ResourceConflict(f"Images are filed to {resource_type}/{resource_id}.")
+        if current is not None and resource_type == BINARY:
+            require_own_bytes(connection, current)
         self.keep_whole(transaction, current)
         deleted = resources.delete(transaction, resource_type, resource_id)
         if current is not None and deleted is not None:
@@ -349,6 +353,17 @@ class Resources:
         if len(found) > 1:
             raise MultipleMatches(f"More than one {condition.resource_type} fulfils the condition.")
         return found[0] if found else None
+
+
+def require_writable(
+    connection: Connection, current: StoredResource | None, prepared: Prepared
+) -> None:
+    """Raise InvalidResource, ResourceConflict, ResourceDeleted: see `filed_document`."""
+    if prepared.resource_type == DOCUMENT:
+        content = {**prepared.content, "id": prepared.resource_id}
+        require_right_chart(connection, current, content)
+    elif prepared.resource_type == BINARY and current is not None:
+        require_own_bytes(connection, current)
 
 
 def require_type(resource_type: str, content: object) -> None:

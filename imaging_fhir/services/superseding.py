@@ -7,7 +7,7 @@ from imaging_fhir.errors import InvalidResource
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.storage import resources
-from imaging_fhir.storage.database import Transaction
+from imaging_fhir.storage.database import Connection, Transaction
 from imaging_fhir.storage.people import resolve_patient
 
 DOCUMENT = "DocumentReference"
@@ -19,11 +19,12 @@ def supersede(transaction: Transaction, document: Resource, *, zone: ZoneInfo | 
     Raise InvalidResource where that is another patient's: nothing of one chart replaces anything
     in another.
     """
+    connection = transaction.connection
     for expression, replaced_id in replaced(document):
-        known = resources.find_content(transaction.connection, DOCUMENT, replaced_id)
+        known = resources.find_content(connection, DOCUMENT, replaced_id)
         if known is None:
             continue
-        if person(transaction, known) != person(transaction, document):
+        if person(connection, known) != person(connection, document):
             raise InvalidResource(
                 "A document cannot replace one of another patient.", expression=expression
             )
@@ -42,8 +43,8 @@ def replaced(document: Resource) -> Iterator[tuple[str, str]]:
             yield f"{DOCUMENT}.relatesTo[{index}].target", id_.partition("/")[0]
 
 
-def person(transaction: Transaction, document: Resource) -> str | None:
+def person(connection: Connection, document: Resource) -> str | None:
     """Whose document it is, by who they are today: a merged Patient is the one it was merged to."""
     reference = str(document.get("subject", {}).get("reference", ""))
-    patient = resolve_patient(transaction.connection, reference.removeprefix("Patient/"))
+    patient = resolve_patient(connection, reference.removeprefix("Patient/"))
     return patient["id"] if patient else reference or None
