@@ -23,10 +23,18 @@ class Sample:
 def samples(type_name: str, parameter: SearchParameter, number: int) -> Iterator[Sample]:
     """One for each path; another number makes other values."""
     for path in parameter.paths:
-        if parameter.components:
+        if parameter.words:
+            yield words_sample(number)
+        elif parameter.components:
             yield composite_sample(type_name, parameter, path, number)
         else:
             yield sample(type_name, path, parameter, number)
+
+
+def words_sample(number: int) -> Sample:
+    """A narrative, which is also part of all that the resource says."""
+    div = f'<div xmlns="http://www.w3.org/1999/xhtml">Said by {NAMES[number]}</div>'
+    return Sample({"text": {"status": "generated", "div": div}}, f'"by {NAMES[number]}"')
 
 
 def composite_sample(type_name: str, parameter: SearchParameter, path: str, number: int) -> Sample:

@@ -22,7 +22,7 @@ from imaging_fhir import errors
 from imaging_fhir.app import BLUEPRINTS
 from imaging_fhir.cli import main
 from imaging_fhir.fhir.resource_type import EVERYTHING, RESOURCE_TYPES
-from imaging_fhir.fhir.search_parameters import COMMON
+from imaging_fhir.fhir.search_parameters import COMMON, TEXTS
 from imaging_fhir.settings import PREFIX, Settings, Site, Source
 from tests.e2e.processes import COMMAND, environment
 from tests.e2e.server import Server
@@ -211,7 +211,7 @@ def test_the_search_parameters_are_those_of_the_server() -> None:
     page = (DOCS / "conformance.md").read_text()
     rows = re.findall(r"^\| (\w+) \| ((?:`[\w-]+`(?:, )?)+) \|$", page, re.MULTILINE)
     table = {name: set(re.findall(r"`([\w-]+)`", cell)) for name, cell in rows}
-    common = {parameter.name for parameter in COMMON}
+    common = {parameter.name for parameter in (*COMMON, *TEXTS)}
     assert table.pop("all") == common
     assert table == {
         name: set(type_.by_name) - common

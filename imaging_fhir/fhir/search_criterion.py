@@ -78,7 +78,7 @@ def require_modifier(
     known = MODIFIERS.get(parameter.type, frozenset({"missing"}))
     if parameter.name == "_id" or is_dicom(resource_type, parameter):
         known = frozenset({"missing", "not"} if parameter.type == "token" else {"missing"})
-    if parameter.phonetic:
+    if parameter.phonetic or parameter.words:
         known = frozenset({"missing"})
     is_type = parameter.type == "reference" and modifier in RESOURCE_NAMES
     if modifier not in known and not is_type:
@@ -103,7 +103,7 @@ def plain_criterion(
         raise invalid(key, f"it has more than {most} values.")
     return Criterion(
         parameter=parameter.name,
-        type=parameter.type,
+        type="text" if parameter.words else parameter.type,
         modifier=None if modifier in RESOURCE_NAMES else modifier,
         values=values,
     )

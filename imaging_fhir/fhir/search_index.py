@@ -11,6 +11,7 @@ from imaging_fhir.fhir import canonical
 from imaging_fhir.fhir.literal_reference import Target, target_of, type_in
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.fhir.search_dates import interval_of
+from imaging_fhir.fhir.search_text import text_entries
 from imaging_fhir.fhir.soundex import soundex
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.search import (
@@ -23,6 +24,7 @@ from imaging_fhir.model.search import (
     SearchParameter,
     SimpleEntry,
     StringEntry,
+    TextEntry,
     TokenEntry,
     UriEntry,
 )
@@ -55,8 +57,22 @@ def index_entries(
 def study_entries(
     head: Resource, series_heads: Sequence[Resource], *, zone: tzinfo | None = None
 ) -> list[IndexEntry]:
-    """Of an ImagingStudy without its instances: those are found by the DICOM index."""
-    return index_entries("ImagingStudy", {**head, "series": series_heads}, zone=zone)
+    """Of an ImagingStudy without its instances: those are found by the DICOM index.
+
+    The words of each series are an entry of their own, so that one more can be added alone.
+    """
+    whole = index_entries("ImagingStudy", {**head, "series": series_heads}, zone=zone)
+    others = [entry for entry in whole if not isinstance(entry, TextEntry)]
+    parts = [head, *({"series": series} for series in series_heads)]
+    texts = (entry for part in parts for entry in texts_of_study(part))
+    return [*others, *dict.fromkeys(texts)]
+
+
+def texts_of_study(part: Resource) -> Iterator[IndexEntry]:
+    for parameter in RESOURCE_TYPES["ImagingStudy"].search_parameters:
+        if parameter.words:
+            values = [value for path in steps_of(parameter) for value in reached(part, path)]
+            yield from text_entries(parameter, values)
 
 
 @cache
@@ -106,7 +122,9 @@ def element(value: dict[str, Any], name: str) -> Any:
 
 
 def entries_of(parameter: SearchParameter, values: list[Any], zone: tzinfo) -> Iterator[IndexEntry]:
-    if parameter.components:
+    if parameter.words:
+        yield from text_entries(parameter, values)
+    elif parameter.components:
         for value in values:
             yield from composite_entries(parameter, value, zone)
     else:

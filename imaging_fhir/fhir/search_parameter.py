@@ -20,6 +20,7 @@ def parameter(
     uid: bool = False,
     system: str = "",
     typed: tuple[str, ...] = (),
+    words: bool = False,
     own: bool = False,
     targets: str = "",
     documentation: str = "",
@@ -40,6 +41,7 @@ def parameter(
         uid=uid,
         system=system,
         typed=typed,
+        words=words,
         own=own,
         components=components,
     )

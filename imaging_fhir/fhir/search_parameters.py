@@ -1,8 +1,8 @@
 """Every search parameter of R4 that this server answers, type by type.
 
 Source: https://hl7.org/fhir/R4/searchparameter-registry.html. A parameter is one line: its name,
-and the element paths where they are not the name itself. Left out are `Location.near`, `_content`,
-`_text` and `_query`. Those of findings, reports and collections are in search_parameters_clinical,
+and the element paths where they are not the name itself. Left out are `Location.near` and `_query`.
+Those of findings, reports and collections are in search_parameters_clinical,
 those that are our own in search_parameters_own.
 """
 
@@ -33,6 +33,23 @@ COMMON = (
     token("_security", "meta.security", url="Resource-security"),
     uri("_source", "meta.source", url="Resource-source"),
     token("_tag", "meta.tag", url="Resource-tag"),
+)
+
+TEXTS = (  # of what has texts
+    string(
+        "_content",
+        "",
+        words=True,
+        url="Resource-content",
+        documentation='Words in any text: word, beginning*, "a phrase", AND, OR, NOT, parentheses.',
+    ),
+    string(
+        "_text",
+        "text.div",
+        words=True,
+        url="DomainResource-text",
+        documentation="The same in the narrative.",
+    ),
 )
 
 DECLARED: dict[str, tuple[SearchParameter, ...]] = {
@@ -342,7 +359,7 @@ def parameters_of(resource_type: str) -> tuple[SearchParameter, ...]:
         one if one.url else replace(one, url=canonical_of(resource_type, one))
         for one in (*DECLARED[resource_type], *OWN.get(resource_type, ()))
     )
-    return (*found, *COMMON)
+    return (*found, *COMMON, *(() if resource_type == "Binary" else TEXTS))
 
 
 def canonical_of(resource_type: str, parameter: SearchParameter) -> str:

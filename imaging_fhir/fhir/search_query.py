@@ -168,7 +168,8 @@ def take_sort(reading: Reading, key: str, text: str) -> None:
 
 
 def is_sortable(resource_type: str, parameter: SearchParameter) -> bool:
-    return parameter.type != "composite" and not is_dicom(resource_type, parameter)
+    one_value = parameter.type != "composite" and not parameter.words
+    return one_value and not is_dicom(resource_type, parameter)
 
 
 def take_include(reading: Reading, key: str, text: str) -> None:

@@ -13,6 +13,7 @@ from decimal import Decimal, InvalidOperation
 from imaging_fhir.fhir.literal_reference import Target, target_of
 from imaging_fhir.fhir.primitives import is_id
 from imaging_fhir.fhir.search_dates import interval_of_text, micros
+from imaging_fhir.fhir.search_text import words_value
 from imaging_fhir.fhir.soundex import soundex
 from imaging_fhir.model.search import (
     DICOM_PARAMETERS,
@@ -67,6 +68,8 @@ def values_of(
             raise ValueError(":missing is true or false.")
         return (text,)
     alternatives = [part for part in split(text, ",") if part.strip()]
+    if parameter.words:
+        return tuple(words_value(unescaped(part)) for part in alternatives)
     if parameter.components:
         return tuple(composite_value(parameter, part, setting) for part in alternatives)
     read = reader(parameter, modifier)

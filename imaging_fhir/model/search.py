@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 SearchType = Literal[
-    "token", "reference", "date", "string", "uri", "number", "quantity", "composite", "special"
+    "token", "reference", "date", "string", "uri", "number", "quantity", "composite", "text"
 ]
+"""R4's types but for `special`; `text` are those that R4 calls strings and that search in all
+words of a resource, `_text` and `_content`."""
 
 
 DICOM_PARAMETERS = frozenset({"instance", "series", "dicom-class", "number-of-instances"})
@@ -35,6 +37,7 @@ class SearchParameter:
     uid: bool = False  # a DICOM UID, searched as 1.2.3 and as urn:oid:1.2.3
     system: str = ""  # what the codes of an element of type `code` are of
     typed: tuple[str, ...] = ()  # codes of Identifier.type, of which one must be there
+    words: bool = False  # searches words anywhere in what is reached
     own: bool = False  # not of R4: defined here, under our own canonical
     components: "tuple[SearchParameter, ...]" = ()  # of a composite, their paths from its own
 
@@ -103,6 +106,14 @@ class QuantityEntry:
     unit: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextEntry:
+    """Words in their order, as model.words writes them."""
+
+    parameter: str
+    words: str
+
+
 SimpleEntry = TokenEntry | ReferenceEntry | DateEntry | StringEntry | UriEntry | QuantityEntry
 
 
@@ -115,7 +126,7 @@ class CompositeEntry:
     second: SimpleEntry
 
 
-IndexEntry = SimpleEntry | CompositeEntry
+IndexEntry = SimpleEntry | CompositeEntry | TextEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +178,28 @@ class CompositeValue:
     second: tuple[SimpleValue, ...]
 
 
-SearchValue = SimpleValue | CompositeValue
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhraseValue:
+    """Words that follow one another; where `begins`, the last one is a beginning."""
+
+    words: tuple[str, ...]
+    begins: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordsValue:
+    """Any of these, each of them all of its parts, and none of what it is to be without."""
+
+    alternatives: "tuple[AllWords, ...]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllWords:
+    parts: tuple[PhraseValue | WordsValue, ...]
+    without: tuple[PhraseValue | WordsValue, ...] = ()
+
+
+SearchValue = SimpleValue | CompositeValue | WordsValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

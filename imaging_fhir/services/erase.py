@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from imaging_fhir.errors import ResourceNotFound
+from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.model.blob import Blob
-from imaging_fhir.storage import blobs, erasure, removal, resources, tombstones
+from imaging_fhir.model.codec import decode
+from imaging_fhir.storage import blobs, erasure, removal, resources, search_index, tombstones
 from imaging_fhir.storage.database import Connection, Database, Transaction
 from imaging_fhir.storage.erasure import Scope
 from imaging_fhir.storage.ports import BlobStore
@@ -109,6 +111,14 @@ def known(connection: Connection, resource_type: str, resource_id: str) -> int:
     return found.rid
 
 
+def index_words_again(transaction: Transaction, rid: int) -> None:
+    """Of a resource that named what is erased: the name was one of its words."""
+    left = resources.find_by_rid(transaction.connection, rid)
+    if left.body is not None:
+        entries = index_entries(left.type, decode(left.body))
+        search_index.replace_texts(transaction, rid, left.type, entries)
+
+
 def erase_rows(transaction: Transaction, collect: Collect, *, dry_run: bool) -> Erasure:
     scope = Scope()
     collect(transaction.connection, scope)
@@ -116,6 +126,7 @@ def erase_rows(transaction: Transaction, collect: Collect, *, dry_run: bool) -> 
     tombstones.put(transaction, sorted(scope.marks))
     for rid in others:
         erasure.redact(transaction, scope, rid)
+        index_words_again(transaction, rid)
     erasure.remove_from_index(transaction, scope)
     erasure.remove_from_journal(transaction, scope)
     erasure.remove_import_results(transaction, scope)

@@ -35,6 +35,7 @@ REWRITTEN = (
     "import_request",
     "reference_index",
     "token_index",
+    "text_index",
     "rendition",
 )
 ABOUT_OTHERS = ("Task", "Provenance", "AuditEvent")  # without their subject they say nothing

@@ -3,7 +3,10 @@
 Times are whole milliseconds since 1970 UTC unless a column says otherwise.
 """
 
+from typing import Any
+
 from sqlalchemy import (
+    DDL,
     BigInteger,
     Boolean,
     Column,
@@ -16,6 +19,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    event,
+    false,
     text,
 )
 
@@ -42,6 +47,7 @@ commit_clock = Table(
     metadata,
     Column("pk", Integer, primary_key=True),
     Column("stamp", BigInteger, nullable=False),
+    Column("watching", Boolean, nullable=False, server_default=false()),  # is a subscription there?
 )
 
 # The current version of every resource. `body` is what is served; an ImagingStudy's is NULL
@@ -79,7 +85,7 @@ version = Table(
 
 def index_table(
     name: str,
-    *columns: Column[object],
+    *columns: Column[Any],
     by: tuple[str, ...],
     postgresql_ops: dict[str, str] | None = None,
 ) -> Table:
@@ -160,6 +166,26 @@ composite_index = index_table(
     by=("value", "part_value", "low"),
 )
 
+# Words for `_text` and `_content`, as model.words writes them.
+text_index = index_table("text_index", key(), Column("words", Text, nullable=False), by=())
+Index("ix_text_index_words", text("to_tsvector('simple', words)"), postgresql_using="gin").ddl_if(
+    dialect="postgresql"
+)
+# On SQLite: the full-text index of it, a table of its own which triggers keep in step.
+TEXT_MATCH = "text_match"
+FULL_TEXT = (
+    "CREATE VIRTUAL TABLE text_match USING fts5("
+    "words, content='text_index', content_rowid='pk', columnsize=0, tokenize='ascii')",
+    "CREATE TRIGGER text_index_insert AFTER INSERT ON text_index BEGIN "
+    "INSERT INTO text_match (rowid, words) VALUES (new.pk, new.words); END",
+    "CREATE TRIGGER text_index_delete AFTER DELETE ON text_index BEGIN "
+    "INSERT INTO text_match (text_match, rowid, words) "
+    "VALUES ('delete', old.pk, old.words); END",
+)
+for statement in FULL_TEXT:
+    ddl = DDL(statement).execute_if(dialect="sqlite")  # type: ignore[no-untyped-call]
+    event.listen(text_index, "after_create", ddl)
+
 INDEX_TABLES = (
     token_index,
     reference_index,
@@ -168,6 +194,7 @@ INDEX_TABLES = (
     uri_index,
     quantity_index,
     composite_index,
+    text_index,
 )
 
 # A content may be written anew after clean-up: then under the next generation.
@@ -222,6 +249,7 @@ study = Table(
     Column("source", Text, nullable=False),
     Column("zone", Text, nullable=False),  # IANA name or offset; empty when unknown
     Column("link", LargeBinary, nullable=False),  # model.link.Link
+    Column("decision", LargeBinary),  # model.link.Decision, a person's
     Column("overlay", LargeBinary),  # what users edited
     Column("head", LargeBinary, nullable=False),  # fragment without series
     Column("number_of_series", Integer, nullable=False),
@@ -314,10 +342,21 @@ document = Table(
     Column("facts", LargeBinary, nullable=False),  # model.document.Document
     Column("given", LargeBinary, nullable=False),  # model.link.Given
     Column("link", LargeBinary, nullable=False),
+    Column("decision", LargeBinary),  # model.link.Decision, a person's
     Column("source", Text, nullable=False),
     Column("zone", Text, nullable=False),
     Column("sha1", Text, nullable=False),  # base64, as Attachment.hash
     Column("received", BigInteger, nullable=False),
+)
+
+# What a person corrected: enough to undo it. `provenance` says it in FHIR.
+correction = Table(
+    "correction",
+    metadata,
+    key(),
+    Column("provenance", ForeignKey("resource.rid"), nullable=False, unique=True),
+    Column("body", LargeBinary, nullable=False),  # model.correction
+    Column("undone", Boolean, nullable=False),
 )
 
 # An identifier that a study or document waits for: when it arrives, they are matched again.
@@ -351,6 +390,46 @@ lease = Table(
     Column("name", Text, primary_key=True),
     Column("holder", Text, nullable=False),
     Column("expires", BigInteger, nullable=False),
+)
+
+# What subscriptions may want to hear of, written with the change itself. Rows of a resource that is
+# assembled from fragments are merged while they wait: a study comes in many small commits.
+outbox = Table(
+    "outbox",
+    metadata,
+    key(),
+    Column("rid", ForeignKey("resource.rid"), nullable=False, index=True),
+    Column("merged", Key, unique=True),  # the rid of an assembled one
+    Column("changes", Integer, nullable=False),  # model.change.Change
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False, index=True),
+)
+
+# What a Subscription resource adds to its row in `resource`: who created it, what its readers are
+# not shown, and how far its notifications have come.
+subscription = Table(
+    "subscription",
+    metadata,
+    Column("rid", ForeignKey("resource.rid"), primary_key=True),
+    Column("status", Text, nullable=False),  # as in the resource
+    Column("caller", LargeBinary, nullable=False),  # services.access.Caller
+    Column("headers", LargeBinary, nullable=False),  # channel.header as it is sent
+    Column("since", BigInteger, nullable=False),  # hears of what comes after
+    Column("events", BigInteger, nullable=False),  # number of the last one
+    Column("delivered", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due", BigInteger, index=True),
+    Column("held_until", BigInteger, nullable=False),  # by the process that delivers now
+    Column("sent", BigInteger, nullable=False),
+)
+subscription_event = Table(
+    "subscription_event",
+    metadata,
+    Column("subscription", ForeignKey("subscription.rid"), primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("focus", ForeignKey("resource.rid"), nullable=False, index=True),
+    Column("is_new", Boolean, nullable=False),
+    Column("occurred", BigInteger, nullable=False, index=True),
 )
 
 # Files that a command-line ingest has dealt with; paths only as a hash.
@@ -392,4 +471,42 @@ tombstone = Table(
     Column("digest", Text, primary_key=True),
     Column("kind", Text, nullable=False),  # study, instance, content
     Column("erased", BigInteger, nullable=False),
+)
+
+# A copy of what the EHR has under this type and id; `checked` is when the EHR last said so.
+ehr_copy = Table(
+    "ehr_copy",
+    metadata,
+    Column("type", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("checked", BigInteger, nullable=False),
+)
+
+# What waits for the EHR, was filed without its word, or lacks what it may come to know.
+ehr_pending = Table(
+    "ehr_pending",
+    metadata,
+    key(),
+    Column("study", ForeignKey("study.pk", ondelete="CASCADE"), unique=True),
+    Column("document", ForeignKey("document.pk", ondelete="CASCADE"), unique=True),
+    Column("reason", Text, nullable=False),  # waiting, unconfirmed, incomplete
+    Column("since", BigInteger, nullable=False),
+    Column("due", BigInteger, nullable=False, index=True),
+    Column("attempts", Integer, nullable=False),
+)
+
+# Up to when the EHR's changes of a resource type have been followed.
+ehr_cursor = Table(
+    "ehr_cursor",
+    metadata,
+    Column("type", Text, primary_key=True),
+    Column("since", BigInteger, nullable=False),
+)
+
+# Made at random when it is first needed, and the same for all processes.
+secret = Table(
+    "secret",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
 )

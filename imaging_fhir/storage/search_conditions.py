@@ -37,6 +37,7 @@ from imaging_fhir.model.search import (
 )
 from imaging_fhir.storage.schema import instance, reference_index, resource, series, study
 from imaging_fhir.storage.search_composites import composite_condition
+from imaging_fhir.storage.search_text import words_condition
 from imaging_fhir.storage.search_values import (
     VALUE_CONDITIONS,
     entries_of_row,
@@ -107,6 +108,8 @@ class Conditions:
             return id_condition(row, criterion)
         if criterion.parameter == "_lastUpdated":
             return or_(*(stamp_condition(row, value) for value in dates(criterion)))
+        if criterion.type == "text" and criterion.modifier is None:
+            return words_condition(row, resource_type, criterion, self.dialect)
         if is_negative(criterion):
             return ~self.found(row, resource_type, criterion, drives=False)
         return self.found(row, resource_type, criterion, drives=drives)
@@ -162,7 +165,12 @@ class Conditions:
         driver = min(every, key=selectivity, default=None)
         if self.dialect != "sqlite" or not isinstance(driver, Criterion) or is_selective(every):
             return False
-        if driver.chain or driver.parameter in DICOM_PARAMETERS or driver.parameter in OF_THE_ROW:
+        if (
+            driver.chain
+            or driver.type == "text"
+            or driver.parameter in DICOM_PARAMETERS
+            or driver.parameter in OF_THE_ROW
+        ):
             return False
         entries = self.fulfilling(resource, resource_type, driver, drives=True)
         return connection.execute(entries.offset(MANY).limit(1)).first() is not None
@@ -252,7 +260,15 @@ def selectivity(criterion: AnyCriterion) -> int:
         return UNSELECTIVE
     if criterion.parameter in ("identifier", "instance", "series"):
         return 1
-    ranks = {"reference": 2, "uri": 6, "string": 3, "composite": 6, "token": 7, "quantity": 8}
+    ranks = {
+        "text": 4,
+        "reference": 2,
+        "uri": 6,
+        "string": 3,
+        "composite": 6,
+        "token": 7,
+        "quantity": 8,
+    }
     ranks |= {"number": 8, "date": 8}
     return ranks.get(criterion.type, UNSELECTIVE)
 

@@ -14,6 +14,7 @@ from imaging_fhir.model.search import (
     QuantityEntry,
     ReferenceEntry,
     StringEntry,
+    TextEntry,
     TokenEntry,
     UriEntry,
 )
@@ -26,6 +27,7 @@ from imaging_fhir.storage.schema import (
     quantity_index,
     reference_index,
     string_index,
+    text_index,
     token_index,
     uri_index,
 )
@@ -64,10 +66,12 @@ def row_of(resource_type: str, entry: IndexEntry) -> tuple[Table, Row]:
             return quantity_index, (parameter, *bounds, entry.system, entry.code, entry.unit)
         case CompositeEntry():
             return composite_index, (parameter, *composite_row(entry))
+        case TextEntry():
+            return text_index, (parameter, entry.words)
 
 
 def columns_of(table: Table) -> tuple[str, ...]:
-    return tuple(column.name for column in table.columns if column.name != "rid")
+    return tuple(column.name for column in table.columns if column.name not in ("rid", "pk"))
 
 
 COLUMNS: dict[Table, tuple[str, ...]] = {table: columns_of(table) for table in INDEX_TABLES}
@@ -99,6 +103,14 @@ def add(
         if rows:
             present = {tuple(row) for row in transaction.execute(ROWS[table], {"row": rid})}
             insert_rows(transaction, rid, table, [row for row in rows if row not in present])
+
+
+def replace_texts(
+    transaction: Transaction, rid: int, resource_type: str, entries: Iterable[IndexEntry]
+) -> None:
+    """Of its words alone, as `replace` does of everything."""
+    wanted = by_table(resource_type, entries)[text_index]
+    replace_rows(transaction, rid, text_index, wanted)
 
 
 def by_table(resource_type: str, entries: Iterable[IndexEntry]) -> dict[Table, list[Row]]:

@@ -21,6 +21,7 @@ from imaging_fhir.storage.schema import (
     quantity_index,
     reference_index,
     string_index,
+    text_index,
     token_index,
     uri_index,
 )
@@ -37,6 +38,7 @@ TABLES: dict[str, Table] = {
     "quantity": quantity_index,
     "number": quantity_index,
     "composite": composite_index,
+    "text": text_index,
 }
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from sqlalchemy.engine import make_url
 
 from imaging_fhir.errors import ResourceNotFound, StorageUnavailable
@@ -19,7 +19,7 @@ from tests.dicom_samples import ct_instance
 from tests.house import HOSPITAL, House, build_house, issued_by
 from tests.samples import SAMPLES
 
-SECRETS = ("Zebrowski", "ZEBROWSKI", "19750314", "1975-03-14", "4711-77", "2.25.881", "2.25.991")
+SECRETS = ("Zebrowski", "ZEBROWSKI", "zebrowski", "19750314", "1975-03-14", "4711-77", "2.25.881", "2.25.991")
 
 
 @pytest.fixture
@@ -176,6 +176,27 @@ def test_who_referred_to_it_does_so_no_more_in_no_version(house: House, erase: E
         assert b"2.25.881" not in stored.body
         assert b'"display":"Erased"' in stored.body
         assert b"Patient/x" in stored.body
+
+
+def test_a_name_is_no_word_any_more_of_who_referred_to_the_patient(
+    house: House, erase: Erase, tmp_path: Path
+) -> None:
+    fill(house)
+    named = {"reference": "Patient/quirin", "display": "Quirin ZEBROWSKI"}
+    group = {"resourceType": "Group", "id": "cohort", "type": "person", "actual": True}
+    house.put({**group, "name": "Wrist trial", "member": [{"entity": named}]})
+    with house.database.read() as connection:
+        assert words_of(connection, "Group.") == ["wperson x wwrist wtrial x wquirin wzebrowski x"]
+    erase.patient("quirin")
+    with house.database.read() as connection:
+        assert words_of(connection, "Group.") == ["wperson x wwrist wtrial x werased x"]
+    assert residue(house, tmp_path) == set()
+
+
+def words_of(connection: Connection, parameter: str) -> list[str]:
+    texts = schema.text_index
+    rows = select(texts.c.words).where(texts.c.parameter.startswith(parameter))
+    return list(connection.execute(rows).scalars())
 
 
 def test_nothing_is_erased_while_a_backup_copies(house: House, erase: Erase) -> None:

@@ -18,6 +18,7 @@ from imaging_fhir.model.search import (
     QuantityEntry,
     ReferenceEntry,
     StringEntry,
+    TextEntry,
     TokenEntry,
     UriEntry,
 )
@@ -124,6 +125,8 @@ def text_of(entry: IndexEntry) -> str:
             return "$".join((text_of(entry.first), text_of(entry.second)))
         case DateEntry():
             return "gt1800-01-01"
+        case TextEntry():
+            return entry.words.split()[0].removeprefix("w")
 
 
 def absent_of(entry: IndexEntry, text: str) -> str:

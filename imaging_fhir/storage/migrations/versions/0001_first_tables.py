@@ -12,6 +12,7 @@ from sqlalchemy import (
     LargeBinary,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -31,6 +32,8 @@ def upgrade() -> None:
     create_conflicts()
     create_documents()
     create_work()
+    create_subscriptions()
+    create_ehr()
 
 
 def create_commit_clock() -> None:
@@ -38,6 +41,7 @@ def create_commit_clock() -> None:
         "commit_clock",
         Column("pk", Integer, primary_key=True),
         Column("stamp", BigInteger, nullable=False),
+        Column("watching", Boolean, nullable=False, server_default=false()),
     )
     op.execute("INSERT INTO commit_clock (pk, stamp) VALUES (1, 0)")
 
@@ -125,6 +129,7 @@ def create_search_index() -> None:
         Column("high", Double),
         by=("value", "part_value", "low"),
     )
+    create_full_text()
     op.create_index(
         "ix_reference_index_identifier",
         "reference_index",
@@ -133,6 +138,32 @@ def create_search_index() -> None:
         postgresql_where=text("identifier_value IS NOT NULL"),
     )
     op.create_index("ix_reference_index_target", "reference_index", ["target_type", "target_id"])
+
+
+def create_full_text() -> None:
+    create_index_table(
+        "text_index",
+        Column("pk", Key, primary_key=True, autoincrement=True),
+        Column("words", Text, nullable=False),
+        by=(),
+    )
+    if op.get_bind().dialect.name == "postgresql":
+        words = text("to_tsvector('simple', words)")
+        op.create_index("ix_text_index_words", "text_index", [words], postgresql_using="gin")
+        return
+    op.execute(
+        "CREATE VIRTUAL TABLE text_match USING fts5(words, content='text_index', "
+        "content_rowid='pk', columnsize=0, tokenize='ascii')"
+    )
+    op.execute(
+        "CREATE TRIGGER text_index_insert AFTER INSERT ON text_index BEGIN "
+        "INSERT INTO text_match (rowid, words) VALUES (new.pk, new.words); END"
+    )
+    op.execute(
+        "CREATE TRIGGER text_index_delete AFTER DELETE ON text_index BEGIN "
+        "INSERT INTO text_match (text_match, rowid, words) "
+        "VALUES ('delete', old.pk, old.words); END"
+    )
 
 
 def create_blobs() -> None:
@@ -179,6 +210,7 @@ def create_studies() -> None:
         Column("source", Text, nullable=False),
         Column("zone", Text, nullable=False),
         Column("link", LargeBinary, nullable=False),
+        Column("decision", LargeBinary),
         Column("overlay", LargeBinary),
         Column("head", LargeBinary, nullable=False),
         Column("number_of_series", Integer, nullable=False),
@@ -265,10 +297,18 @@ def create_documents() -> None:
         Column("facts", LargeBinary, nullable=False),
         Column("given", LargeBinary, nullable=False),
         Column("link", LargeBinary, nullable=False),
+        Column("decision", LargeBinary),
         Column("source", Text, nullable=False),
         Column("zone", Text, nullable=False),
         Column("sha1", Text, nullable=False),
         Column("received", BigInteger, nullable=False),
+    )
+    op.create_table(
+        "correction",
+        Column("pk", Key, primary_key=True, autoincrement=True),
+        Column("provenance", Key, ForeignKey("resource.rid"), nullable=False, unique=True),
+        Column("body", LargeBinary, nullable=False),
+        Column("undone", Boolean, nullable=False),
     )
     op.create_table(
         "awaited",
@@ -328,6 +368,69 @@ def create_work() -> None:
         Column("digest", Text, primary_key=True),
         Column("kind", Text, nullable=False),
         Column("erased", BigInteger, nullable=False),
+    )
+
+
+def create_subscriptions() -> None:
+    op.create_table(
+        "outbox",
+        Column("pk", Key, primary_key=True, autoincrement=True),
+        Column("rid", Key, ForeignKey("resource.rid"), nullable=False, index=True),
+        Column("merged", Key, unique=True),
+        Column("changes", Integer, nullable=False),
+        Column("first", BigInteger, nullable=False),
+        Column("last", BigInteger, nullable=False, index=True),
+    )
+    op.create_table(
+        "subscription",
+        Column("rid", Key, ForeignKey("resource.rid"), primary_key=True),
+        Column("status", Text, nullable=False),
+        Column("caller", LargeBinary, nullable=False),
+        Column("headers", LargeBinary, nullable=False),
+        Column("since", BigInteger, nullable=False),
+        Column("events", BigInteger, nullable=False),
+        Column("delivered", BigInteger, nullable=False),
+        Column("attempts", Integer, nullable=False),
+        Column("due", BigInteger, index=True),
+        Column("held_until", BigInteger, nullable=False),
+        Column("sent", BigInteger, nullable=False),
+    )
+    op.create_table(
+        "subscription_event",
+        Column("subscription", Key, ForeignKey("subscription.rid"), primary_key=True),
+        Column("number", BigInteger, primary_key=True),
+        Column("focus", Key, ForeignKey("resource.rid"), nullable=False, index=True),
+        Column("is_new", Boolean, nullable=False),
+        Column("occurred", BigInteger, nullable=False, index=True),
+    )
+
+
+def create_ehr() -> None:
+    op.create_table(
+        "ehr_copy",
+        Column("type", Text, primary_key=True),
+        Column("id", Text, primary_key=True),
+        Column("checked", BigInteger, nullable=False),
+    )
+    op.create_table(
+        "ehr_pending",
+        Column("pk", Key, primary_key=True, autoincrement=True),
+        Column("study", Key, ForeignKey("study.pk", ondelete="CASCADE"), unique=True),
+        Column("document", Key, ForeignKey("document.pk", ondelete="CASCADE"), unique=True),
+        Column("reason", Text, nullable=False),
+        Column("since", BigInteger, nullable=False),
+        Column("due", BigInteger, nullable=False, index=True),
+        Column("attempts", Integer, nullable=False),
+    )
+    op.create_table(
+        "ehr_cursor",
+        Column("type", Text, primary_key=True),
+        Column("since", BigInteger, nullable=False),
+    )
+    op.create_table(
+        "secret",
+        Column("name", Text, primary_key=True),
+        Column("value", LargeBinary, nullable=False),
     )
 
 
