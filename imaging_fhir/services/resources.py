@@ -208,13 +208,15 @@ class Resources:
 
         self.database.write(unit)
 
-    def delete_where(self, condition: Query) -> None:
+    def delete_where(self, condition: Query, *, if_match: str | None = None) -> None:
         """http.html#3.1.0.7.1, of one resource; raise MultipleMatches; none is fine."""
 
         def unit(transaction: Transaction) -> None:
             known = self.only_match(transaction.connection, condition)
             if known is not None:
-                deleted = self.delete_in(transaction, condition.resource_type, known)
+                deleted = self.delete_in(
+                    transaction, condition.resource_type, known, if_match=if_match
+                )
                 self.integrity.require_unreferenced(transaction.connection, deleted)
 
         self.database.write(unit)

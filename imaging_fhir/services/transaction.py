@@ -22,7 +22,13 @@ from imaging_fhir.services.attachment import Detached, Prepared, keep, prepare
 from imaging_fhir.services.bundle_entry import ORDER, READING, WRITING, Entry, entry_at, named
 from imaging_fhir.services.interactions import is_supported, require_supported
 from imaging_fhir.services.patching import Change, Patching, change_in_bundle, require_object
-from imaging_fhir.services.resources import Resources, Written, require_id, require_type
+from imaging_fhir.services.resources import (
+    Resources,
+    Written,
+    require_id,
+    require_type,
+    require_whole,
+)
 from imaging_fhir.services.rewriting import rewritten, with_references, without_base
 from imaging_fhir.services.search import Search
 from imaging_fhir.storage.database import Connection, Transaction
@@ -104,7 +110,8 @@ class Transactions:
                 entry.resource_type, entry.resource_id, if_match=entry.request.get("ifMatch")
             )
         else:
-            self.resources.delete_where(self.condition(entry.resource_type, entry.query))
+            where = self.condition(entry.resource_type, entry.query)
+            self.resources.delete_where(where, if_match=entry.request.get("ifMatch"))
 
     def patch(self, entry: Entry) -> Written:
         change, if_match = change_in_bundle(entry.content), entry.request.get("ifMatch")
@@ -124,7 +131,9 @@ class Transactions:
             )
         if entry.resource_id is None:
             where = self.condition(entry.resource_type, entry.query)
-            return self.resources.update_where(where, entry.content)
+            return self.resources.update_where(
+                where, entry.content, if_match=entry.request.get("ifMatch")
+            )
         return self.resources.update(
             entry.resource_type,
             entry.resource_id,
@@ -176,6 +185,7 @@ class Transactions:
         type_ = entry.resource_type
         require_type(type_, entry.content)
         content = without_base(entry.content, self.resources.base)
+        require_whole(content)
         condition = None
         if entry.method == "POST":
             condition = self.if_none_exist(entry)
@@ -256,12 +266,16 @@ class Run:
         if one.condition is None:
             return one
         with named(one.entry.index):
+            if one.entry.method == "PUT":
+                return with_id(one, self.written_to(one.condition, one))
             known = self.resources.only_match(self.transaction.connection, one.condition)
-        if known is None:
-            return replace(one, condition=None)
-        if one.entry.method == "PUT" and one.entry.content.get("id", known) != known:
-            raise InvalidRequest("The resource's id is not that of the one found.")
-        return replace(one, prepared=replace(one.prepared, resource_id=known))
+        return replace(one, condition=None) if known is None else with_id(one, known)
+
+    def written_to(self, condition: Query, one: Planned) -> str:
+        """The id that a conditional update writes to; raise ResourceConflict, InvalidRequest."""
+        given = one.entry.content.get("id", "")
+        fresh = one.prepared.resource_id
+        return self.resources.matched_or_new(self.transaction, condition, given, fresh)
 
     def with_known_references(self, one: Planned, targets: Mapping[str, str]) -> Planned:
         prepared = one.prepared
@@ -352,6 +366,10 @@ class Run:
         if known is None:
             raise MultipleMatches("A conditional reference finds nothing.")
         return f"{resource_type}/{known}"
+
+
+def with_id(one: Planned, resource_id: str) -> Planned:
+    return replace(one, prepared=replace(one.prepared, resource_id=resource_id))
 
 
 def turn(one: Planned) -> tuple[int, bool]:

@@ -151,7 +151,8 @@ def delete(type_name: str, resource_id: str) -> Response:
 def delete_where(type_name: str) -> Response:
     """http.html#cond-delete (3.1.0.7.1), of one resource"""
     allow("delete", type_name)
-    services().resources.delete_where(services().search.condition(type_name, query_string()))
+    condition = services().search.condition(type_name, query_string())
+    services().resources.delete_where(condition, if_match=request.headers.get("If-Match"))
     return no_content()
 
 

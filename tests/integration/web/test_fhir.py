@@ -276,3 +276,12 @@ def test_decimals_keep_their_digits(client: FlaskClient) -> None:
     created = client.post("/fhir/Location", data=location, content_type="application/fhir+json")
     read = client.get(f"/fhir/Location/{json_of(created)['id']}").get_data()
     assert b'"longitude":10.10,"latitude":5.000' in read
+
+
+def test_a_conditional_delete_keeps_to_if_match(client: FlaskClient) -> None:
+    put(client, patient(id="a", identifier=[{"system": "urn:oid:1.2.3", "value": "77"}]))
+    address = "/fhir/Patient?identifier=urn:oid:1.2.3|77"
+    assert client.delete(address, headers={"If-Match": 'W/"7"'}).status_code == 412
+    assert client.get("/fhir/Patient/a").status_code == 200
+    assert client.delete(address, headers={"If-Match": 'W/"1"'}).status_code == 204
+    assert client.get("/fhir/Patient/a").status_code == 410

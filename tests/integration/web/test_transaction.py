@@ -363,6 +363,41 @@ def test_a_conditional_update_in_a_transaction_writes_to_what_it_finds(client: F
     assert json_of(client.get("/fhir/Patient/known"))["gender"] == "male"
 
 
+def test_a_conditional_update_writes_to_no_other_that_has_the_id(client: FlaskClient) -> None:
+    client.put("/fhir/Patient/other", json=patient(id="other", gender="female"))
+    changed = patient(id="other", identifier=[IDENTIFIER], gender="male")
+    response = post(client, "transaction", entry("PUT", f"Patient?{CONDITION}", changed))
+    assert response.status_code == 409
+    assert json_of(client.get("/fhir/Patient/other"))["gender"] == "female"
+    client.delete("/fhir/Patient/other")
+    fresh = entry("PUT", f"Patient?{CONDITION}", changed | {"id": "fresh"})
+    assert statuses(post(client, "transaction", fresh)) == ["201"]
+    assert json_of(client.get("/fhir/Patient/fresh"))["gender"] == "male"
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_a_condition_does_not_unsay_if_match(client: FlaskClient, kind: str, method: str) -> None:
+    client.put("/fhir/Patient/known", json=patient(id="known", identifier=[IDENTIFIER]))
+    changed = patient(identifier=[IDENTIFIER], gender="male") if method == "PUT" else None
+    stale = entry(method, f"Patient?{CONDITION}", changed, request={"ifMatch": 'W/"7"'})
+    response = post(client, kind, stale)
+    assert "412" in (str(response.status_code), *(statuses(response) if kind == "batch" else ()))
+    assert json_of(client.get("/fhir/Patient/known"))["meta"]["versionId"] == "1"
+    fresh = entry(method, f"Patient?{CONDITION}", changed, request={"ifMatch": 'W/"1"'})
+    assert statuses(post(client, kind, fresh)) == ["200" if method == "PUT" else "204"]
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+def test_a_summary_takes_no_place_of_the_whole(client: FlaskClient, kind: str) -> None:
+    client.put("/fhir/Patient/whole", json=patient(id="whole", identifier=[IDENTIFIER]))
+    cut = json_of(client.get("/fhir/Patient/whole?_elements=gender"))
+    assert "identifier" not in cut
+    response = post(client, kind, entry("PUT", "Patient/whole", cut))
+    assert "422" in (str(response.status_code), *(statuses(response) if kind == "batch" else ()))
+    assert json_of(client.get("/fhir/Patient/whole"))["identifier"] == [IDENTIFIER]
+
+
 def test_the_same_identity_by_id_and_by_condition_is_touched_twice(client: FlaskClient) -> None:
     client.put("/fhir/Patient/known", json=patient(id="known", identifier=[IDENTIFIER]))
     response = post(
