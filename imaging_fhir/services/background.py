@@ -7,7 +7,9 @@ from functools import partial
 
 from imaging_fhir.errors import ImagingError
 from imaging_fhir.jobs.worker import Worker
+from imaging_fhir.services import study_parts
 from imaging_fhir.services.cleanup import CleanUp
+from imaging_fhir.services.held_parts import HeldParts
 from imaging_fhir.services.imports import Imports
 from imaging_fhir.services.pictures import Pictures
 from imaging_fhir.services.studies import Studies
@@ -16,6 +18,7 @@ from imaging_fhir.storage.database import Database, Transaction
 
 LAST_ATTEMPT = 8
 PERIODIC = {"clean-up": 6 * 3_600_000}  # milliseconds
+NEVER_GIVEN_UP = {*PERIODIC, "import", study_parts.JOB}
 logger = logging.getLogger(__name__)
 
 
@@ -26,6 +29,7 @@ class Background:
     studies: Studies
     cleanup: CleanUp
     imports: Imports
+    held_parts: HeldParts
     quiet_milliseconds: int
 
     def worker(self) -> Worker:
@@ -41,18 +45,18 @@ class Background:
             return False
         pk, kind, subject, attempts = due
         if self.database.write(lambda transaction: jobs.take(transaction, pk, attempts)):
-            self.do(pk, kind, subject, attempts)
+            self.do(pk, kind, subject, attempts + 1)
         return True
 
     def do(self, pk: int, kind: str, subject: str, attempts: int) -> None:
         try:
             again = self.kinds()[kind](int(subject))
         except ImagingError as error:
-            logger.warning("%s failed (attempt %d): %s", kind, attempts + 1, error)
-            if attempts < LAST_ATTEMPT or kind in (*PERIODIC, "import"):
+            logger.warning("%s failed (attempt %d): %s", kind, attempts, error)
+            if attempts <= LAST_ATTEMPT or kind in NEVER_GIVEN_UP:
                 return  # taking it has made it due again after a pause
             again = None
-        self.database.write(partial(settle, pk=pk, again=again))
+        self.database.write(partial(settle, pk=pk, attempts=attempts, again=again))
 
     def kinds(self) -> dict[str, Callable[[int], int | None]]:
         """Each says in how many milliseconds it wants to be done again, None for never."""
@@ -60,6 +64,7 @@ class Background:
             "series-picture": self.pictures.of_series,
             "document-picture": self.pictures.of_document,
             "quiet-study": self.quiet_study,
+            study_parts.JOB: self.held_parts.settle,
             "import": self.imports.run,
             "clean-up": self.clean_up,
         }
@@ -86,11 +91,11 @@ class Background:
         return None
 
 
-def settle(transaction: Transaction, pk: int, again: int | None) -> None:
+def settle(transaction: Transaction, pk: int, attempts: int, again: int | None) -> None:
     if again is None:
-        jobs.finish(transaction, pk)
+        jobs.finish(transaction, pk, attempts)
     else:
-        jobs.postpone(transaction, pk, again)
+        jobs.postpone(transaction, pk, attempts, again)
 
 
 def enqueue_periodic(transaction: Transaction) -> None:

@@ -18,6 +18,7 @@ from imaging_fhir.services.cleanup import CleanUp
 from imaging_fhir.services.docref import DocRef
 from imaging_fhir.services.document_filing import DocumentFiling
 from imaging_fhir.services.everything import Everything
+from imaging_fhir.services.held_parts import HeldParts
 from imaging_fhir.services.history import History
 from imaging_fhir.services.imports import Imports
 from imaging_fhir.services.ingest import Ingest, Outcome
@@ -166,6 +167,7 @@ def build_services(settings: Settings) -> Services:
             studies=studies,
             cleanup=CleanUp(database=database, store=blobs),
             imports=imports,
+            held_parts=HeldParts(database=database, store=blobs, relinking=relinking),
             quiet_milliseconds=quiet_milliseconds,
         ),
     )

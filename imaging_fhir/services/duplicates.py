@@ -1,7 +1,10 @@
 """A SOP Instance UID that is taken: the same image again, or another one under its UID."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
+from imaging_fhir.images.comparison import compared, data_set_sha256
+from imaging_fhir.model.blob import Blob
 from imaging_fhir.model.codec import decode_as
 from imaging_fhir.model.link import Link
 from imaging_fhir.services.arrival import ComparisonNeeded, DicomArrival, Filed, Verdict
@@ -9,6 +12,7 @@ from imaging_fhir.services.held import open_task
 from imaging_fhir.services.study_evidence import answer, facts, held_link
 from imaging_fhir.storage import dicom_index, resources
 from imaging_fhir.storage.database import AnyRow, Transaction
+from imaging_fhir.storage.ports import BlobStore
 
 ALREADY_KEPT = "The same data set is kept already."
 LOSSLESS = "The same image is kept already in another transfer syntax without loss."
@@ -62,20 +66,16 @@ def conflict(
 ) -> Filed:
     uid = arrival.image.instance.sop_instance_uid
     link = conflict_link(decode_as(Link, study.link), lossy=lossy)
-    known = dicom_index.known_conflict(transaction.connection, uid, arrival.data_set_sha256)
-    if known is not None:
-        rid = known.task
-    else:
-        about = {"SOPInstanceUID": uid, **facts(arrival.image.study, arrival.image.person)}
-        rid = open_task(transaction, new_id(), link, about)
-        dicom_index.add_conflict(
-            transaction,
-            sop_instance_uid=uid,
-            data_set_sha256=arrival.data_set_sha256,
-            blob=blob,
-            task=rid,
-            source=arrival.source.id,
-        )
+    rid = keep_beside(
+        transaction,
+        new_id,
+        link,
+        facts(arrival.image.study, arrival.image.person),
+        sop_instance_uid=uid,
+        data_set_sha256=arrival.data_set_sha256,
+        blob=blob,
+        source=arrival.source.id,
+    )
     task = resources.find_by_rid(transaction.connection, rid)
     return Filed(
         status=202,
@@ -84,6 +84,42 @@ def conflict(
         reason=link.patient_reason,
         warnings=arrival.image.warnings,
     )
+
+
+def keep_beside(
+    transaction: Transaction,
+    new_id: Callable[[], str],
+    link: Link,
+    about: Mapping[str, str | None],
+    *,
+    sop_instance_uid: str,
+    data_set_sha256: str,
+    blob: int,
+    source: str,
+) -> int:
+    """Other bytes under a UID that is taken, once; the row of the Task about them."""
+    known = dicom_index.known_conflict(transaction.connection, sop_instance_uid, data_set_sha256)
+    if known is not None:
+        return int(known.task)
+    rid = open_task(transaction, new_id(), link, {"SOPInstanceUID": sop_instance_uid, **about})
+    dicom_index.add_conflict(
+        transaction,
+        sop_instance_uid=sop_instance_uid,
+        data_set_sha256=data_set_sha256,
+        blob=blob,
+        task=rid,
+        source=source,
+    )
+    return rid
+
+
+def compare(store: BlobStore, newcomer: Path, digest: str, known: Blob) -> Verdict:
+    """How a file whose data set has that digest compares with what is kept under its UID."""
+    with store.open(known) as stream:
+        if data_set_sha256(stream) == digest:
+            return "same"
+    with store.local(known) as path:
+        return compared(newcomer, path)
 
 
 def conflict_link(link: Link, *, lossy: bool) -> Link:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from imaging_fhir.errors import ImagingError, InvalidRequest, ResourceConflict
 from imaging_fhir.images import HEAD_LENGTH, read_image
 from imaging_fhir.images.archive import Member, is_archive, members
-from imaging_fhir.images.comparison import compared, data_set_sha256
+from imaging_fhir.images.comparison import data_set_sha256
 from imaging_fhir.images.folder import is_dicomdir
 from imaging_fhir.model.blob import Blob
 from imaging_fhir.model.document import Document
@@ -25,9 +25,9 @@ from imaging_fhir.services.arrival import (
     DicomArrival,
     DocumentArrival,
     Filed,
-    Verdict,
 )
 from imaging_fhir.services.document_filing import DocumentFiling
+from imaging_fhir.services.duplicates import compare
 from imaging_fhir.services.study_filing import StudyFiling
 from imaging_fhir.settings import Source
 from imaging_fhir.storage import blobs, tombstones
@@ -240,19 +240,12 @@ class Ingest:
         with staged.open() as stream:
             digest = data_set_sha256(stream)
         known = Blob(sha256=needed.sha256, size=needed.size, generation=needed.generation)
-        verdict = self.verdict(staged, digest, known)
+        verdict = compare(self.store, staged.path(), digest, known)
         return replace(
             arrival,
             comparisons={**arrival.comparisons, needed.instance: verdict},
             data_set_sha256=digest,
         )
-
-    def verdict(self, staged: StagedBlob, digest: str, known: Blob) -> Verdict:
-        with self.store.open(known) as stream:
-            if data_set_sha256(stream) == digest:
-                return "same"
-        with self.store.local(known) as path:
-            return compared(staged.path(), path)
 
 
 class Rehearsed(Exception):

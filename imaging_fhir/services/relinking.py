@@ -7,14 +7,14 @@ from imaging_fhir.model.codec import Resource, decode_as, encode
 from imaging_fhir.model.document import Document
 from imaging_fhir.model.link import OWN_ID, Given, Link, id_of
 from imaging_fhir.model.merge import Merged
-from imaging_fhir.services import review
+from imaging_fhir.services import review, study_parts
 from imaging_fhir.services.arrival import DocumentArrival
 from imaging_fhir.services.document_filing import DocumentFiling, evidence_of
 from imaging_fhir.services.held import complete_task
 from imaging_fhir.services.linking import awaiting, same_subject
 from imaging_fhir.services.provisional import retire_provisional
 from imaging_fhir.services.studies import Studies
-from imaging_fhir.services.study_evidence import evidence_of_study, known_patient
+from imaging_fhir.services.study_evidence import evidence_of_study
 from imaging_fhir.services.study_filing import StudyFiling
 from imaging_fhir.services.visit_news import touched
 from imaging_fhir.storage import dicom_index, documents, resources
@@ -65,39 +65,29 @@ class Relinking:
         self, transaction: Transaction, row: AnyRow, merged: Merged, link: Link
     ) -> None:
         """A held study that is now filed: to the known Patient it matches, never to a new one."""
-        if link.state == "held" or link.patient is None:
+        fate, filed = study_parts.fate(transaction.connection, row, link)
+        if fate == "stays" or study_parts.must_be_compared(transaction, row, fate, filed):
             return
-        filed = dicom_index.filed_study(transaction.connection, row.study_instance_uid)
-        if filed is not None and filed.pk != row.pk:
-            self.join_study(transaction, row, filed, link)
-            return
+        if filed is None:
+            self.file_study(transaction, row, merged, link)
+        elif fate == "disputes":
+            self.studies.dispute(transaction, filed)
+        elif fate == "takes":
+            self.take_study(transaction, row, filed, link)
+        else:
+            self.join_study(transaction, row, filed)
+
+    def file_study(self, transaction: Transaction, row: AnyRow, merged: Merged, link: Link) -> None:
         complete_task(transaction, row.rid)
         rid = self.studies.imaging_study(transaction, row.study_instance_uid)
         dicom_index.change_study(transaction, row.pk, state="filed", rid=rid)
         self.studies.watch(transaction, row.pk)
         self.store(transaction, row.pk, merged, link)
 
-    def join_study(self, transaction: Transaction, row: AnyRow, filed: AnyRow, link: Link) -> None:
-        """The held part of a study goes where the rest of it is, if that is the same person.
-
-        From a provisional Patient a known one takes the study; from a known one, nobody does.
-        """
-        holder = resolve_patient(transaction.connection, filed.patient)
-        newcomer = known_patient(transaction, link)
-        if holder is None or (newcomer is None and id_of(link.patient) != holder["id"]):
-            return
-        if id_of(link.patient) != holder["id"]:
-            if is_provisional(holder):
-                self.take_study(transaction, row, filed, link)
-            else:
-                self.studies.dispute(transaction, filed)
-            return
-        if not dicom_index.move_series(transaction, row.pk, filed.pk):
-            return
+    def join_study(self, transaction: Transaction, row: AnyRow, filed: AnyRow) -> None:
+        """The held part of a study goes where the rest of it is: it is the same person."""
+        merged = study_parts.join(transaction, self.studies, row, filed)
         complete_task(transaction, row.rid)
-        merged = decode_as(Merged, filed.attributes)
-        merged.join(decode_as(Merged, row.attributes))
-        dicom_index.change_study(transaction, filed.pk, attributes=encode(merged))
         self.link_study(transaction, filed.pk)
         self.show(transaction, filed.pk, merged)
 

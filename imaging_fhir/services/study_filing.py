@@ -5,6 +5,7 @@ Its cost does not depend on how many instances the study has.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from imaging_fhir.fhir import canonical
 from imaging_fhir.fhir.imaging_study import (
@@ -18,7 +19,7 @@ from imaging_fhir.model.codec import Resource, decode, decode_as, encode
 from imaging_fhir.model.link import Link, id_of
 from imaging_fhir.model.merge import Change, Merged, Rank, rank
 from imaging_fhir.model.person import Person
-from imaging_fhir.model.study import SeriesAttributes, StudyAttributes
+from imaging_fhir.model.study import DicomInstance, SeriesAttributes, StudyAttributes
 from imaging_fhir.services import demographics, review
 from imaging_fhir.services.arrival import DicomArrival, Filed
 from imaging_fhir.services.duplicates import kept, taken
@@ -255,11 +256,7 @@ class StudyFiling:
         self, transaction: Transaction, study: AnyRow, arrival: DicomArrival, blob: int
     ) -> Filed:
         image = arrival.image
-        position = rank(
-            image.series.series_number,
-            image.instance.instance_number,
-            image.instance.sop_instance_uid,
-        )
+        position = rank_of(image)
         merged = decode_as(Merged, study.attributes)
         change = merged.add(image.study, position)
         of_visit = merged.add(image.visit, position)
@@ -321,17 +318,7 @@ class StudyFiling:
         change = merged.add(attributes, position)
         if known is not None and not change.stored:
             return int(known.pk), change
-        agreed = merged.as_type(SeriesAttributes)
-        values = {
-            "series_number": agreed.series_number,
-            "modality": agreed.modality,
-            "attributes": encode(merged),
-            "head": encode(
-                imaging_study_series_head(
-                    agreed, zone=zone_of(study.zone), system_of=self.linking.system_of
-                )
-            ),
-        }
+        values = self.series_values(study, merged)
         if known is not None:
             dicom_index.change_series(transaction, known.pk, **values)
             return int(known.pk), change
@@ -343,6 +330,19 @@ class StudyFiling:
         )
         jobs.enqueue(transaction, "series-picture", str(pk), after=PICTURE_DELAY)
         return pk, None
+
+    def series_values(self, study: AnyRow, merged: Merged) -> dict[str, Any]:
+        """The columns that follow from what all instances of a series together say."""
+        agreed = merged.as_type(SeriesAttributes)
+        head = imaging_study_series_head(
+            agreed, zone=zone_of(study.zone), system_of=self.linking.system_of
+        )
+        return {
+            "series_number": agreed.series_number,
+            "modality": agreed.modality,
+            "attributes": encode(merged),
+            "head": encode(head),
+        }
 
     def link_again(self, transaction: Transaction, study: AnyRow, merged: Merged) -> AnyRow:
         """A later instance brought a visit number, an order or a time: the visit may change."""
@@ -426,6 +426,15 @@ class StudyFiling:
     def watch(self, transaction: Transaction, study_pk: int) -> None:
         """Keep a version when the study has gone quiet."""
         jobs.enqueue(transaction, "quiet-study", str(study_pk), after=self.quiet_milliseconds)
+
+
+def rank_of(image: DicomInstance) -> Rank:
+    """Whose values count, where two instances disagree."""
+    return rank(
+        image.series.series_number,
+        image.instance.instance_number,
+        image.instance.sop_instance_uid,
+    )
 
 
 PICTURE_DELAY = 2_000  # milliseconds; most of a series is there by then

@@ -9,7 +9,6 @@ from sqlalchemy import (
     Connection,
     bindparam,
     delete,
-    func,
     insert,
     select,
     update,
@@ -110,17 +109,6 @@ ASSEMBLY = (
         instance.c.instance_number,
         instance.c.sop_instance_uid,
     )
-)
-
-OTHER_SERIES = series.alias("other_series")
-OTHER_INSTANCE = instance.alias("other_instance")
-CLASHES = (
-    select(instance.c.pk)
-    .join(series, series.c.pk == instance.c.series)
-    .join(OTHER_INSTANCE, OTHER_INSTANCE.c.sop_instance_uid == instance.c.sop_instance_uid)
-    .join(OTHER_SERIES, OTHER_SERIES.c.pk == OTHER_INSTANCE.c.series)
-    .where(series.c.study == bindparam("study"), OTHER_SERIES.c.study == bindparam("into"))
-    .limit(1)
 )
 
 
@@ -347,48 +335,3 @@ def waiting_for(
                 row.study if row.document is None else row.document
             )
     return studies, documents
-
-
-def move_series(transaction: Transaction, study_pk: int, into: int) -> bool:
-    """All series of one study row into another, which takes its place.
-
-    False, and nothing moved, where both have an instance under the same UID.
-    """
-    if transaction.execute(CLASHES, {"study": study_pk, "into": into}).first() is not None:
-        return False
-    for row in series_of_study(transaction.connection, study_pk):
-        same = find_series(transaction.connection, into, row.series_instance_uid)
-        if same is None:
-            change_series(transaction, row.pk, study=into)
-            continue
-        transaction.execute(
-            update(instance).where(instance.c.series == row.pk).values(series=same.pk)
-        )
-        transaction.execute(delete(series).where(series.c.pk == row.pk))
-    transaction.execute(
-        update(study_identity).where(study_identity.c.study == study_pk).values(study=into)
-    )
-    transaction.execute(delete(awaited).where(awaited.c.study == study_pk))
-    transaction.execute(delete(study).where(study.c.pk == study_pk))
-    count(transaction, into)
-    return True
-
-
-def count(transaction: Transaction, study_pk: int) -> None:
-    """Count the series and instances of a study row anew."""
-    of_series = select(func.count()).where(instance.c.series == series.c.pk).scalar_subquery()
-    transaction.execute(
-        update(series).where(series.c.study == study_pk).values(number_of_instances=of_series)
-    )
-    totals = transaction.execute(
-        select(func.count(), func.sum(series.c.number_of_instances)).where(
-            series.c.study == study_pk
-        )
-    ).one()
-    change_study(
-        transaction,
-        study_pk,
-        number_of_series=totals[0],
-        number_of_instances=totals[1] or 0,
-        updated=transaction.now,
-    )

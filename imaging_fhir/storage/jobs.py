@@ -1,20 +1,36 @@
 """Work that waits, a row each: a lost message or a killed worker loses nothing."""
 
+from typing import Any
+
 from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from imaging_fhir.storage.database import Transaction
 from imaging_fhir.storage.schema import job
 
+
+def insert_or_renew(insert: Any) -> Any:
+    """What is being done at the moment is to be done once more: it may have seen no news yet."""
+    statement = insert(job)
+    return statement.on_conflict_do_update(
+        index_elements=["kind", "subject"],
+        set_={"due": statement.excluded.due, "attempts": 0},
+        where=job.c.attempts > 0,
+    )
+
+
 INSERT = {
-    "sqlite": sqlite.insert(job).on_conflict_do_nothing(index_elements=["kind", "subject"]),
-    "postgresql": postgresql.insert(job).on_conflict_do_nothing(index_elements=["kind", "subject"]),
+    "sqlite": insert_or_renew(sqlite.insert),
+    "postgresql": insert_or_renew(postgresql.insert),
 }
 PAUSE = 30_000  # milliseconds until another may try what a worker took and never finished
 
 
 def enqueue(transaction: Transaction, kind: str, subject: str, *, after: int = 0) -> None:
-    """Have it done, `after` milliseconds from now at the earliest; once, however often asked."""
+    """Have it done, `after` milliseconds from now at the earliest; once, however often asked.
+
+    Who is doing it already may have looked before this transaction: then it is done again.
+    """
     transaction.execute(
         INSERT[transaction.connection.dialect.name],
         {"kind": kind, "subject": subject, "due": transaction.now + after, "attempts": 0},
@@ -42,12 +58,15 @@ def take(transaction: Transaction, pk: int, attempts: int) -> bool:
     return bool(taken.rowcount)
 
 
-def postpone(transaction: Transaction, pk: int, milliseconds: int) -> None:
+def postpone(transaction: Transaction, pk: int, attempts: int, milliseconds: int) -> None:
     """Not yet: the same again later, not counted as an attempt."""
     transaction.execute(
-        update(job).where(job.c.pk == pk).values(due=transaction.now + milliseconds, attempts=0)
+        update(job)
+        .where(job.c.pk == pk, job.c.attempts == attempts)
+        .values(due=transaction.now + milliseconds, attempts=0)
     )
 
 
-def finish(transaction: Transaction, pk: int) -> None:
-    transaction.execute(delete(job).where(job.c.pk == pk))
+def finish(transaction: Transaction, pk: int, attempts: int) -> None:
+    """Unless it was asked for again since it was taken, `attempts` included that time."""
+    transaction.execute(delete(job).where(job.c.pk == pk, job.c.attempts == attempts))
