@@ -45,6 +45,12 @@ class Settings:
     reference_integrity: Annotated[
         str, "strict: what a resource refers to must be here, and cannot be deleted; or lenient"
     ] = "lenient"
+    profiles: Annotated[
+        str, "us-core, ipa or both: what is built here says which of these it conforms to"
+    ] = ""
+    declared_profiles: Annotated[
+        str, "strict: what claims a profile known here must conform to it; or lenient"
+    ] = "lenient"
     search_seconds: Annotated[int, "A search that runs longer is answered 503"] = 20
     redis_url: Annotated[str, "redis://…: where all processes share cached look-ups"] = ""
     ehr_url: Annotated[str, "FHIR R4 base of the EHR, the master of patients and visits"] = ""
@@ -92,6 +98,12 @@ class Settings:
             raise InvalidSetting(
                 f"{PREFIX}REFERENCE_INTEGRITY is {self.reference_integrity!r}: lenient or strict."
             )
+        if self.declared_profiles not in ("lenient", "strict"):
+            raise InvalidSetting(
+                f"{PREFIX}DECLARED_PROFILES is {self.declared_profiles!r}: lenient or strict."
+            )
+        if not self.profile_packs <= {"us-core", "ipa"}:
+            raise InvalidSetting(f"{PREFIX}PROFILES is {self.profiles!r}: us-core, ipa or both.")
         zone(self.time_zone)
         require_ehr(self)
 
@@ -102,6 +114,10 @@ class Settings:
     @property
     def blob_address(self) -> str:
         return self.blob_url or f"file://{self.data_dir.absolute()}/blobs"
+
+    @property
+    def profile_packs(self) -> frozenset[str]:
+        return frozenset(filter(None, (name.strip() for name in self.profiles.split(","))))
 
     @property
     def public_address(self) -> str:

@@ -1,14 +1,19 @@
 """What the server can do, by the tables it does it by (capabilitystatement.html)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from imaging_fhir.fhir import canonical
 from imaging_fhir.fhir.datatypes import without_empty
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES, ResourceType
 from imaging_fhir.fhir.search_criterion import target_types
+from imaging_fhir.fhir.subscription_topic import TOPICS
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.search import SearchParameter
 
+BACKPORT = f"{canonical.BACKPORT}/StructureDefinition/backport-subscription"
+TOPIC = f"{canonical.BACKPORT}/StructureDefinition/capabilitystatement-subscriptiontopic-canonical"
+NO_PROFILES: Mapping[str, Sequence[str]] = {}
 SYSTEM_INTERACTIONS = ("batch", "transaction", "history-system", "search-system")
 
 
@@ -30,15 +35,19 @@ def capability_statement(
     operations: Sequence[Operation] = (),
     system_interactions: Iterable[str] = SYSTEM_INTERACTIONS,
     security: Resource | None = None,
+    profiles: Mapping[str, Sequence[str]] = NO_PROFILES,
 ) -> Resource:
-    """`date` is when what is stated here last changed, a FHIR dateTime."""
+    """`date` is when what is stated here last changed, a FHIR dateTime; `profiles` by type."""
     at_base = [operation for operation in operations if operation.type is None]
     rest = {
         "mode": "server",
         "documentation": "Every clinical image, linked to its Patient and Encounter.",
         "security": security,
         "resource": [
-            *(rest_resource(type_, operations) for type_ in RESOURCE_TYPES.values()),
+            *(
+                rest_resource(type_, operations, profiles.get(type_.name, ()))
+                for type_ in RESOURCE_TYPES.values()
+            ),
             {"type": "OperationDefinition", "interaction": [{"code": "read"}]},
             {"type": "SearchParameter", "interaction": [{"code": "read"}]},
         ],
@@ -68,12 +77,20 @@ def capability_statement(
     }
 
 
-def rest_resource(type_: ResourceType, operations: Sequence[Operation]) -> Resource:
+def rest_resource(
+    type_: ResourceType, operations: Sequence[Operation], profiles: Sequence[str]
+) -> Resource:
     own = [operation for operation in operations if operation.type == type_.name]
     creates, updates = ("create" in type_.interactions, "update" in type_.interactions)
     return without_empty(
         {
+            "extension": [
+                {"url": TOPIC, "valueCanonical": topic.url}
+                for topic in TOPICS
+                if type_.name == "Subscription"
+            ],
             "type": type_.name,
+            "supportedProfile": [BACKPORT] if type_.name == "Subscription" else list(profiles),
             "interaction": [{"code": code} for code in sorted(type_.interactions)],
             "versioning": "versioned",
             "readHistory": "vread" in type_.interactions,

@@ -103,7 +103,7 @@ def build_services(settings: Settings) -> Services:
     blobs = open_blob_store(settings)
     site = Site.from_file(settings.site_file)
     quiet_milliseconds = settings.quiet_seconds * 1000
-    linking = Linking(site, zone=zone(settings.time_zone))
+    linking = Linking(site, zone=zone(settings.time_zone), profiles=settings.profile_packs)
     filing = StudyFiling(
         linking=linking,
         archive_endpoint=ARCHIVE_ENDPOINT,
@@ -126,6 +126,7 @@ def build_services(settings: Settings) -> Services:
         new_id=new_id,
         after_write=relinking.resource_written,
         integrity=Integrity(strict=settings.reference_integrity == "strict"),
+        requires_declared=settings.declared_profiles == "strict",
     )
     search = Search(resources, access, settings)
     chart = Chart(database, search, zone=zone(settings.time_zone))

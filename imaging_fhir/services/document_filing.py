@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from imaging_fhir.fhir.datatypes import without_empty
 from imaging_fhir.fhir.document_reference import document_reference
 from imaging_fhir.fhir.patient import subject_reference
+from imaging_fhir.fhir.profiles import claimed
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource, decode_as, encode
 from imaging_fhir.model.document import Document
@@ -109,6 +110,7 @@ class DocumentFiling:
                 "context": without_empty(context),
             }
         )
+        moved = claimed(moved, self.linking.profiles)
         if moved != content:
             entries = index_entries("DocumentReference", moved, zone=self.linking.zone)
             resources.put(transaction, "DocumentReference", content["id"], moved, entries)
@@ -150,7 +152,7 @@ class DocumentFiling:
         subject: Resource,
     ) -> Resource:
         given = arrival.given
-        return document_reference(
+        built = document_reference(
             arrival.document,
             identifier={
                 "system": "urn:ietf:rfc:3986",
@@ -170,6 +172,7 @@ class DocumentFiling:
             taken=given.date,
             thumbnail_url=f"{BASE_PLACEHOLDER}/Binary/{binary_id}/$thumbnail",
         )
+        return claimed(built, self.linking.profiles)
 
 
 def evidence_of(document: Document, given: Given, source: Source, zone: str) -> Evidence:

@@ -65,8 +65,11 @@ class EncounterMatch:
 
 
 class Linking:
-    def __init__(self, site: Site, *, zone: tzinfo | None = None) -> None:
+    def __init__(
+        self, site: Site, *, zone: tzinfo | None = None, profiles: frozenset[str] = frozenset()
+    ) -> None:
         self.site = site
+        self.profiles = profiles  # packs whose profiles are claimed by what conforms to them
         self.zone = zone  # of the site: whose days a date without a time is found by
 
     def system_of(self, issuer: Issuer | None) -> str | None:

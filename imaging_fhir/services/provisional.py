@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from imaging_fhir.fhir.patient import is_provisional
 from imaging_fhir.fhir.patient import patient as patient_of
+from imaging_fhir.fhir.profiles import claimed
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.model.link import Link
 from imaging_fhir.model.person import Issuer, Person
@@ -35,6 +36,7 @@ def make_provisional(
         system_of=system_of,
         with_identifiers=link.patient_rule == "provisional-identifier",
     )
+    content = claimed(content, linking.profiles)
     stored = resources.put(
         transaction,
         "Patient",

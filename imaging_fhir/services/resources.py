@@ -17,6 +17,7 @@ from imaging_fhir.errors import (
     ResourceDeleted,
     VersionConflict,
 )
+from imaging_fhir.fhir.profiles import require_conformance
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.summary import subset
 from imaging_fhir.fhir.validation import require_valid
@@ -74,6 +75,7 @@ class Resources:
         new_id: Callable[[], str],
         after_write: AfterWrite,
         integrity: Integrity = LENIENT,
+        requires_declared: bool = False,
     ) -> None:
         self.database = database
         self.store = store
@@ -85,6 +87,7 @@ class Resources:
         self.new_id = new_id
         self.after_write = after_write
         self.integrity = integrity
+        self.requires_declared = requires_declared
 
     def read(self, resource_type: str, resource_id: str) -> tuple[StoredResource, bytes]:
         """The current version and its body; raise ResourceNotFound, ResourceDeleted."""
@@ -241,7 +244,13 @@ class Resources:
         content = without_base(content, self.base)
         require_whole(content)
         require_valid(content)
+        self.require_declared(content)
         return content
+
+    def require_declared(self, content: Resource) -> None:
+        """Where the site wants that, what claims a known profile conforms; InvalidResource."""
+        if self.requires_declared:
+            require_conformance(content)
 
     def create_in(
         self,

@@ -185,6 +185,7 @@ class Transactions:
         type_ = entry.resource_type
         require_type(type_, entry.content)
         content = without_base(entry.content, self.resources.base)
+        self.resources.require_declared(content)
         require_whole(content)
         condition = None
         if entry.method == "POST":

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from imaging_fhir.errors import ImagingError
 from imaging_fhir.fhir.operation_outcome import issue, outcome_of
 from imaging_fhir.fhir.parameters import Given, refused, resource_in, text
+from imaging_fhir.fhir.profiles import PROFILES, declared, judged
 from imaging_fhir.fhir.validation import check
 from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.services.resources import Resources, require_type, require_whole
@@ -32,9 +33,14 @@ class Validating:
         content = resource_in(given, "resource")
         if content is None:
             content = self.kept(resource_type, resource_id)
-        found = list(issues(resource_type, without_base(content, self.resources.base)))
+        content = without_base(content, self.resources.base)
+        found = list(issues(resource_type, content))
         found += issues_of_mode(mode, resource_type, resource_id, content)
-        return outcome_of([*found, *issues_of_profile(profile, resource_type)])
+        right = all(one["severity"] != "error" for one in found)
+        asked = [profile] if profile else []
+        for url in (*asked, *(one for one in declared(content) if one not in asked)):
+            found += issues_of_profile(url, content, is_right=right, is_asked=url in asked)
+        return outcome_of(found)
 
     def kept(self, resource_type: str, resource_id: str | None) -> Resource:
         if resource_id is None:
@@ -81,11 +87,28 @@ def issues_of_mode(
         yield issue("required", "An update needs the id.", expression=f"{resource_type}.id")
 
 
-def issues_of_profile(profile: str | None, resource_type: str) -> Iterator[Resource]:
-    """Not to have checked what was asked for is no success."""
-    if profile not in (None, f"{BASE_PROFILE}{resource_type}"):
+def issues_of_profile(
+    url: str, content: Resource, *, is_right: bool, is_asked: bool
+) -> Iterator[Resource]:
+    """Not to have checked what was asked for is no success; what is only claimed is advised on.
+
+    A profile presumes what is right by R4.
+    """
+    profile = PROFILES.get(url)
+    if profile is not None and is_right:
+        for found in judged(content, profile):
+            yield issue(
+                found.code,
+                f"{found.expression}: {found.message} ({profile.url}|{profile.version})",
+                severity=found.severity,
+                expression=found.expression,
+            )
+    elif profile is None and url != f"{BASE_PROFILE}{content.get('resourceType')}":
         yield issue(
             "not-supported",
-            f"Not checked against {profile}: this server does not have the profile.",
-            expression="http.profile",
+            f"Not checked against {url[:500]}: this server does not have the profile.",
+            severity="error" if is_asked else "warning",
+            expression="http.profile"
+            if is_asked
+            else f"{content.get('resourceType')}.meta.profile",
         )

@@ -6,6 +6,7 @@ from imaging_fhir import __version__
 from imaging_fhir.fhir import canonical
 from imaging_fhir.fhir.capability_statement import Operation, capability_statement
 from imaging_fhir.fhir.operation_definition import declared
+from imaging_fhir.fhir.profiles import supported_profiles
 from imaging_fhir.web.context import services
 from imaging_fhir.web.negotiation import require_json_accepted
 from imaging_fhir.web.responses import fhir_response
@@ -32,5 +33,6 @@ def metadata() -> Response:
             software_version=__version__,
             date=CHANGED,
             operations=OPERATIONS,
+            profiles=supported_profiles(services().settings.profile_packs),
         )
     )
