@@ -31,9 +31,10 @@ def calls_at(operation: OperationDefinition, level: Level, method: str) -> Itera
     """An operation of every type has one address, with the type in it."""
     for resource_type in operation.types or ("",):
         owner = f"/{resource_type or '{type}'}"
+        name = f"{resource_type}-{operation.code}" if resource_type else operation.id
         path = {"system": "", "type": owner, "instance": f"{owner}/{{id}}"}[level]
         yield Call(
-            id=f"{operation.id}-{level}-{method.lower()}",
+            id="-".join((name, level, method.lower())),
             method=method.lower(),
             path=f"/fhir{path}/${operation.code}",
             tag=resource_type or "Operations",
@@ -57,8 +58,10 @@ def by_address(operation: OperationDefinition, method: str) -> Iterator[str]:
 
 
 def answer_type(operation: OperationDefinition) -> str:
-    [answered] = (one for one in operation.parameters if is_answer(one))
-    return "Parameters" if answered.type == "Meta" else answered.type
+    """A resource of the name `return` is answered as such, all else in Parameters."""
+    found = [one for one in operation.parameters if is_answer(one)]
+    is_resource = [one.name for one in found] == ["return"] and found[0].type != "Meta"
+    return found[0].type if is_resource else "Parameters"
 
 
 def is_answer(parameter: OperationParameter) -> bool:

@@ -37,13 +37,22 @@ class OperationDefinition:
     id: str
     code: str
     title: str
-    definitions: tuple[str, ...]  # canonicals of the standard ones that it implements
+    definitions: tuple[str, ...] = ()  # canonicals of the standard ones that it implements
     levels: tuple[Level, ...]
     interaction: str
     types: tuple[str, ...] = ()
     affects_state: bool = False
     only_post: bool = False
     parameters: tuple[OperationParameter, ...] = field(default=())
+
+    @property
+    def own(self) -> str:
+        """The canonical of the definition that is served here."""
+        return f"{canonical.BASE}/OperationDefinition/{self.id}"
+
+    @property
+    def canonicals(self) -> tuple[str, ...]:
+        return self.definitions or (self.own,)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -90,6 +99,13 @@ EVERYTHING = (
     answered("Bundle"),
 )
 META = given("meta", "Meta", least=1, text="Profiles, tags and security labels.")
+
+REASON = given("reason", "string", text="Why, for the Provenance.")
+CORRECTED = (
+    OperationParameter(name="outcome", use="out", type="OperationOutcome", min=1),
+    OperationParameter(name="result", use="out", type="Reference"),
+    OperationParameter(name="provenance", use="out", type="Reference"),
+)
 
 OPERATIONS = (
     OperationDefinition(
@@ -192,6 +208,91 @@ OPERATIONS = (
             answered("Bundle"),
         ),
     ),
+    OperationDefinition(
+        id="Image-link",
+        code="link",
+        title="Say whose image it is",
+        levels=("instance",),
+        types=("ImagingStudy", "DocumentReference", "Task"),
+        interaction="update",
+        affects_state=True,
+        parameters=(
+            given("patient", "Reference", least=1, text="The Patient whose image it is."),
+            given("encounter", "Reference", text="Their visit; without one the rules look for it."),
+            REASON,
+            *CORRECTED,
+        ),
+    ),
+    OperationDefinition(
+        id="Task-reject",
+        code="reject",
+        title="Say that a held image belongs in no chart here",
+        levels=("instance",),
+        types=("Task",),
+        interaction="update",
+        affects_state=True,
+        parameters=(REASON, *CORRECTED),
+    ),
+    OperationDefinition(
+        id="Provenance-undo",
+        code="undo",
+        title="Undo a correction",
+        levels=("instance",),
+        types=("Provenance",),
+        interaction="update",
+        affects_state=True,
+        parameters=(REASON, *CORRECTED),
+    ),
+    OperationDefinition(
+        id="Patient-merge",
+        code="merge",
+        title="Say that two Patients are one person",
+        definitions=(f"{HL7}Patient-merge",),
+        levels=("type",),
+        types=("Patient",),
+        interaction="update",
+        affects_state=True,
+        parameters=(
+            given("source-patient", "Reference", text="The Patient that is replaced."),
+            given("source-patient-identifier", "Identifier", most="*"),
+            given("target-patient", "Reference", text="The Patient that stays."),
+            given("target-patient-identifier", "Identifier", most="*"),
+            given("preview", "boolean", text="true: only say what would be merged."),
+            REASON,
+            *CORRECTED,
+        ),
+    ),
+    OperationDefinition(
+        id="Subscription-status",
+        code="status",
+        title="How subscriptions stand",
+        definitions=(f"{canonical.BACKPORT}/OperationDefinition/backport-subscription-status",),
+        levels=("type", "instance"),
+        types=("Subscription",),
+        interaction="read",
+        parameters=(
+            given("id", "id", most="*", text="Only of these; of the type alone."),
+            given("status", "code", most="*", text="Only in these states; of the type alone."),
+            answered("Bundle"),
+        ),
+    ),
+    OperationDefinition(
+        id="Subscription-events",
+        code="events",
+        title="Events of a subscription once more",
+        definitions=(f"{canonical.BACKPORT}/OperationDefinition/backport-subscription-events",),
+        levels=("instance",),
+        types=("Subscription",),
+        interaction="read",
+        parameters=(
+            given("eventsSinceNumber", "string", text="From this number on."),
+            given("eventsUntilNumber", "string", text="Up to this number."),
+            given(
+                "content", "code", text="empty, id-only or full-resource; as subscribed at most."
+            ),
+            answered("Bundle"),
+        ),
+    ),
 )
 BY_ID = {operation.id: operation for operation in OPERATIONS}
 CODES = frozenset(operation.code for operation in OPERATIONS)
@@ -203,7 +304,7 @@ def declared() -> Iterator[Operation]:
         at_types = operation.all_types if {"type", "instance"} & set(operation.levels) else ()
         at_base = (None,) if "system" in operation.levels else ()
         for resource_type in (*at_base, *at_types):
-            for definition in operation.definitions:
+            for definition in operation.canonicals:
                 yield Operation(name=operation.code, definition=definition, type=resource_type)
 
 
@@ -220,14 +321,14 @@ def operation_definition(operation: OperationDefinition) -> Resource:
         {
             "resourceType": "OperationDefinition",
             "id": operation.id,
-            "url": f"{canonical.BASE}/OperationDefinition/{operation.id}",
+            "url": operation.own,
             "name": "".join(part.capitalize() for part in operation.id.split("-")),
             "title": operation.title,
             "status": "active",
             "kind": "operation",
             "affectsState": operation.affects_state,
             "code": operation.code,
-            "base": operation.definitions[0],
+            "base": next(iter(operation.definitions), None),
             "resource": list(operation.types or ("Resource",)),
             "system": "system" in operation.levels,
             "type": "type" in operation.levels,

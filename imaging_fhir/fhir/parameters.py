@@ -63,6 +63,22 @@ def resource_in(given: Given, name: str) -> Resource | None:
     return found[0] if found else None
 
 
+def reference_in(given: Given, name: str, resource_type: str, base: str) -> str | None:
+    """Type/id of the one literal reference of that name, a Reference or its text.
+
+    Raise InvalidRequest for another type, or another server's.
+    """
+    found = [value for key, value in given if key == name]
+    if not found:
+        return None
+    value = found[0].get("reference") if isinstance(found[0], dict) else found[0]
+    text = value.removeprefix(f"{base}/") if isinstance(value, str) else ""
+    type_, _, id_ = text.partition("/")
+    if len(found) > 1 or type_ != resource_type or not id_ or "/" in id_:
+        raise refused(name, f"it must be one reference to {resource_type}/ID of this server")
+    return text
+
+
 def text_of(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -72,7 +72,10 @@ def without_resource(connection: Connection) -> list[str]:
 
 
 def dangling_references(connection: Connection) -> list[str]:
-    """`Type/id parameter Type/id` of references to resources that are not here, or deleted."""
+    """`Type/id parameter Type/id` of references to resources that are not here, or deleted.
+
+    A Provenance tells what was done to a resource, be it deleted since.
+    """
     target = resource.alias()
     rows = connection.execute(
         select(resource.c.type, resource.c.id, reference_index)
@@ -80,6 +83,7 @@ def dangling_references(connection: Connection) -> list[str]:
         .where(
             reference_index.c.target_id.is_not(None),
             reference_index.c.url.is_(None),
+            resource.c.type != "Provenance",
             ~exists().where(
                 target.c.type == reference_index.c.target_type,
                 target.c.id == reference_index.c.target_id,

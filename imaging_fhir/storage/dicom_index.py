@@ -44,6 +44,11 @@ STUDY_BY_PK = Prepared(
     .join(resource, resource.c.rid == study.c.rid)
     .where(study.c.pk == bindparam("study"))
 )
+STUDY_AT = (
+    select(study, resource.c.deleted)
+    .join(resource, resource.c.rid == study.c.rid)
+    .where(study.c.rid == bindparam("rid"))
+)
 STUDY_OF_RESOURCE = select(study).where(study.c.rid == bindparam("rid"), study.c.state == "filed")
 FILED_STUDY = Prepared(
     select(study, resource.c.deleted)
@@ -126,6 +131,11 @@ def study_of_resource(connection: Connection, rid: int) -> AnyRow | None:
     return connection.execute(STUDY_OF_RESOURCE, {"rid": rid}).first()
 
 
+def study_at(connection: Connection, rid: int) -> AnyRow | None:
+    """The study row whose ImagingStudy or Task is in that row of `resource`."""
+    return connection.execute(STUDY_AT, {"rid": rid}).first()
+
+
 def middle_blob(connection: Connection, series_pk: int) -> int | None:
     """The blob of the series' middle instance, by number; of one with pixels, if there is one."""
     of_series = select(instance.c.blob).where(instance.c.series == series_pk)
@@ -139,6 +149,11 @@ def middle_blob(connection: Connection, series_pk: int) -> int | None:
 def studies_of_patient(connection: Connection, patient: str) -> set[int]:
     """Keys of the filed studies."""
     return keys(connection, study.c.patient == patient)
+
+
+def studies_since(connection: Connection, patient: str, stamp: int) -> set[int]:
+    """Keys of the filed studies whose first image came after that time."""
+    return keys(connection, (study.c.patient == patient) & (study.c.created > stamp))
 
 
 def studies_made(connection: Connection, patients: Sequence[str], low: int, high: int) -> set[int]:

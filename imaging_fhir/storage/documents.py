@@ -33,6 +33,11 @@ def of_patient(connection: Connection, patient: str) -> set[int]:
     return keys(connection, document.c.patient == patient)
 
 
+def filed_since(connection: Connection, patient: str, stamp: int) -> set[int]:
+    """Keys of the filed documents that came after that time."""
+    return keys(connection, (document.c.patient == patient) & (document.c.received > stamp))
+
+
 def filed_to(connection: Connection, patient: str) -> Sequence[AnyRow]:
     """Rows of the filed documents (pk, facts, given, zone)."""
     columns = (document.c.pk, document.c.facts, document.c.given, document.c.zone)

@@ -151,7 +151,19 @@ quantity_index = index_table(
     Column("system", Text),
     Column("code", Text),
     Column("unit", Text),
+    Column("base_unit", Text),  # of UCUM, and the bounds in it
+    Column("base_low", Double),
+    Column("base_high", Double),
     by=("low", "high"),
+)
+Index(
+    "ix_quantity_index_base",
+    quantity_index.c.base_unit,
+    quantity_index.c.parameter,
+    quantity_index.c.base_low,
+    quantity_index.c.rid,
+    sqlite_where=text("base_unit IS NOT NULL"),
+    postgresql_where=text("base_unit IS NOT NULL"),
 )
 # A composite parameter's two parts: a token or a reference, and a token, text, quantity or date.
 composite_index = index_table(
@@ -163,6 +175,9 @@ composite_index = index_table(
     Column("part_unit", Text),
     Column("low", Double),
     Column("high", Double),
+    Column("base_unit", Text),
+    Column("base_low", Double),
+    Column("base_high", Double),
     by=("value", "part_value", "low"),
 )
 

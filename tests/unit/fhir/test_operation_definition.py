@@ -30,7 +30,7 @@ def test_it_is_found_at_each_of_its_levels_and_types(operation: OperationDefinit
 @each_operation
 def test_it_is_declared_for_the_types_that_have_it(operation: OperationDefinition) -> None:
     of_types = {
-        one.type for one in declared() if one.definition in operation.definitions and one.type
+        one.type for one in declared() if one.definition in operation.canonicals and one.type
     }
     assert of_types == set(operation.all_types)
 

@@ -116,7 +116,17 @@ def create_search_index() -> None:
         Column("system", Text),
         Column("code", Text),
         Column("unit", Text),
+        Column("base_unit", Text),
+        Column("base_low", Double),
+        Column("base_high", Double),
         by=("low", "high"),
+    )
+    op.create_index(
+        "ix_quantity_index_base",
+        "quantity_index",
+        ["base_unit", "parameter", "base_low", "rid"],
+        sqlite_where=text("base_unit IS NOT NULL"),
+        postgresql_where=text("base_unit IS NOT NULL"),
     )
     create_index_table(
         "composite_index",
@@ -127,6 +137,9 @@ def create_search_index() -> None:
         Column("part_unit", Text),
         Column("low", Double),
         Column("high", Double),
+        Column("base_unit", Text),
+        Column("base_low", Double),
+        Column("base_high", Double),
         by=("value", "part_value", "low"),
     )
     create_full_text()

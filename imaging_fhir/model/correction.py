@@ -1,0 +1,62 @@
+"""What a person corrected, and how it was before: enough to undo it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from imaging_fhir.model.link import Decision, Link
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relinked:
+    """A study or document that a person filed, moved or rejected; the rest is how it was."""
+
+    kind: Literal["study", "document"]
+    pk: int
+    state: str  # filed, held
+    link: Link
+    decision: Decision | None
+    task: int | None = None  # row of the Task, where it was held
+    overlay: bytes | None = None  # what users had written of the ImagingStudy
+    decided: Decision  # by this correction
+    retired: str | None = None  # id of the provisional Patient that was left without images
+    joined: bool = False  # its images are one with those of the study that was filed already
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refiled:
+    """The link of an image before its Patient was merged."""
+
+    pk: int
+    link: Link
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergedPatient:
+    """A Patient whose place another took."""
+
+    source: str  # id of the Patient
+    target: str
+    active: bool | None  # of the source, as it was
+    given: tuple[int, ...] = ()  # which of the source's identifiers the target was given
+    # Type, id and where in it (names and positions, with dots) the source was referred to
+    rewritten: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    studies: tuple[Refiled, ...] = ()
+    documents: tuple[Refiled, ...] = ()
+    stamp: int = 0  # of the merge, in milliseconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """One of the two."""
+
+    relinked: Relinked | None = None
+    merged: MergedPatient | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corrected:
+    """What became of it: the resource that it ended in, and the Provenance that says so."""
+
+    text: str
+    result: str  # Type/<id>
+    provenance: str | None = None  # Provenance/<id>; None for a preview

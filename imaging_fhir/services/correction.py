@@ -1,0 +1,423 @@
+"""A person says whose image it is: held images are filed or rejected, filed ones are moved.
+
+Each correction is one transaction, is told by a Provenance, and can be undone by its id.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import cast
+
+from imaging_fhir.errors import InvalidResource, ResourceConflict, ResourceNotFound
+from imaging_fhir.fhir.patient import is_provisional
+from imaging_fhir.fhir.provenance import provenance
+from imaging_fhir.fhir.search_index import index_entries
+from imaging_fhir.model.codec import Resource, decode, decode_as, encode
+from imaging_fhir.model.correction import Corrected, Correction, Relinked
+from imaging_fhir.model.link import Decision, Link, id_of
+from imaging_fhir.model.merge import Merged
+from imaging_fhir.services import review
+from imaging_fhir.services.access import Caller
+from imaging_fhir.services.linking import same_subject, subject_of
+from imaging_fhir.services.relinking import Relinking, without_broken_visit
+from imaging_fhir.services.resources import binaries_of, require_match
+from imaging_fhir.services.study_evidence import decision_on, evidence_of_study
+from imaging_fhir.services.study_filing import DISPUTED
+from imaging_fhir.storage import corrections, dicom_index, documents, resources
+from imaging_fhir.storage.database import AnyRow, Connection, Database, Transaction
+from imaging_fhir.storage.people import encounters_of, resolve_patient
+from imaging_fhir.storage.resources import StoredResource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """An image as a person names it: by its resource, or by the Task that holds it."""
+
+    kind: str  # study, document
+    row: AnyRow
+    stored: StoredResource
+
+
+class Corrections:
+    def __init__(
+        self, database: Database, relinking: Relinking, *, new_id: Callable[[], str]
+    ) -> None:
+        self.database = database
+        self.relinking = relinking
+        self.new_id = new_id
+
+    def link(
+        self,
+        reference: str,
+        decision: Decision,
+        *,
+        reason: str | None,
+        caller: Caller,
+        if_match: str | None = None,
+    ) -> Corrected:
+        """File a held image, or move a filed one, to that Patient and visit.
+
+        Raise InvalidResource where they do not belong together, VersionConflict where somebody
+        else was faster, ResourceConflict where the image cannot go there.
+        """
+
+        def unit(transaction: Transaction) -> Corrected:
+            found = self.find(transaction, reference, if_match)
+            decided = agreed(transaction.connection, decision)
+            before = self.decide(transaction, found, decided)
+            result = self.settled(transaction, found, before, decided)
+            return self.tell(transaction, "link", found, before, result, reason, caller)
+
+        return self.database.write(unit)
+
+    def reject(
+        self, task_id: str, *, reason: str | None, caller: Caller, if_match: str | None = None
+    ) -> Corrected:
+        """The held image belongs in no chart here; it is kept, and stays held."""
+
+        def unit(transaction: Transaction) -> Corrected:
+            found = self.find(transaction, f"Task/{task_id}", if_match)
+            before = self.remember(found, Decision(patient=None))
+            self.change(transaction, found, decision=encode(before.decided))
+            set_status(transaction, found.stored.rid, "rejected")
+            result = found.stored.reference
+            return self.tell(transaction, "reject", found, before, result, reason, caller)
+
+        return self.database.write(unit)
+
+    def find(self, transaction: Transaction, reference: str, if_match: str | None) -> Found:
+        resource_type, _, resource_id = reference.partition("/")
+        stored = resources.read(transaction.connection, resource_type, resource_id)
+        require_match(if_match, stored)
+        found = image_of(transaction.connection, stored)
+        if found is None:
+            raise ResourceConflict(f"{reference} {NO_IMAGE[resource_type]}")
+        return found
+
+    def decide(self, transaction: Transaction, found: Found, decision: Decision) -> Relinked:
+        """Let the decision count, and the image go where it says."""
+        before = self.remember(found, decision)
+        self.change(transaction, found, decision=encode(decision))
+        if found.kind == "document":
+            self.relinking.link_document(transaction, found.row.pk)
+            return before
+        cleared = self.clear(transaction, found, decision)
+        self.relinking.link_study(transaction, found.row.pk)
+        row = dicom_index.find_study(transaction.connection, found.row.pk)
+        if row is None:
+            return replace(before, joined=True)
+        if cleared and row.state == "filed":
+            self.relinking.show(transaction, row.pk, decode_as(Merged, row.attributes))
+        return replace(before, retired=self.retired(transaction, found.row.patient))
+
+    def remember(self, found: Found, decision: Decision) -> Relinked:
+        row, held = found.row, found.row.state == "held"
+        return Relinked(
+            kind="study" if found.kind == "study" else "document",
+            pk=row.pk,
+            state=row.state,
+            link=decode_as(Link, row.link),
+            decision=decision_on(row),
+            task=row.rid if held else None,
+            overlay=row.overlay if found.kind == "study" else None,
+            decided=decision,
+        )
+
+    def change(self, transaction: Transaction, found: Found, **values: object) -> None:
+        table = dicom_index.change_study if found.kind == "study" else documents.change
+        table(transaction, found.row.pk, **values)
+
+    def clear(self, transaction: Transaction, found: Found, decision: Decision) -> bool:
+        """Nothing of a former patient stays in what users wrote, nor the mark of a dispute.
+
+        Say whether something was taken away.
+        """
+        if not found.row.overlay:
+            return False
+        patient = resolve_patient(transaction.connection, id_of(decision.patient) or "")
+        kept = encode(overlay_for(transaction.connection, decode(found.row.overlay), patient))
+        if kept == found.row.overlay:
+            return False
+        self.change(transaction, found, overlay=None if kept == b"{}" else kept)
+        return True
+
+    def retired(self, transaction: Transaction, patient_id: str | None) -> str | None:
+        """The provisional Patient whose last image has just gone."""
+        before = patient_id and resources.find_content(
+            transaction.connection, "Patient", patient_id
+        )
+        if before and is_provisional(before) and before.get("active") is False:
+            return patient_id
+        return None
+
+    def settled(
+        self, transaction: Transaction, found: Found, before: Relinked, decision: Decision
+    ) -> str:
+        """The resource that the image is in now; raise ResourceConflict where it did not go."""
+        connection = transaction.connection
+        if before.joined:
+            filed = dicom_index.filed_study(connection, found.row.study_instance_uid)
+            row = cast(AnyRow, filed)
+        elif found.kind == "study":
+            row = dicom_index.study_by_pk(connection, found.row.pk)
+        else:
+            row = documents.by_pk(connection, found.row.pk)
+        patient = resolve_patient(connection, row.patient or "")
+        if row.state != "filed" or patient is None or patient["id"] != id_of(decision.patient):
+            raise ResourceConflict(TAKEN)
+        return resources.find_by_rid(connection, row.rid).reference
+
+    def tell(
+        self,
+        transaction: Transaction,
+        activity: str,
+        found: Found,
+        before: Relinked,
+        result: str,
+        reason: str | None,
+        caller: Caller,
+    ) -> Corrected:
+        targets = list(dict.fromkeys((result, found.stored.reference)))
+        told = record(
+            transaction,
+            self.new_id(),
+            activity,
+            targets=targets,
+            revised=(f"{found.stored.reference}/_history/{found.stored.version}",),
+            reason=reason,
+            caller=caller,
+        )
+        corrections.add(transaction, told.rid, Correction(relinked=before))
+        return Corrected(text=DONE[activity], result=result, provenance=told.reference)
+
+    def undo(
+        self, transaction: Transaction, provenance_id: str, reason: str | None, caller: Caller
+    ) -> Corrected:
+        """As it was before; raise ResourceConflict where it was corrected again since."""
+        pk, correction = undoable(transaction.connection, provenance_id)
+        before = correction.relinked
+        if before is None:
+            raise ResourceConflict(NOT_OURS)
+        if before.joined:
+            raise ResourceConflict(JOINED)
+        found = self.still(transaction.connection, before)
+        self.restore(transaction, found, before)
+        corrections.mark_undone(transaction, pk)
+        table = dicom_index.study_by_pk if found.kind == "study" else documents.by_pk
+        row = table(transaction.connection, found.row.pk)
+        result = resources.find_by_rid(transaction.connection, row.rid).reference
+        told = record(
+            transaction,
+            self.new_id(),
+            "undo",
+            targets=tuple(dict.fromkeys((result, found.stored.reference))),
+            revised=(f"Provenance/{provenance_id}",),
+            reason=reason,
+            caller=caller,
+        )
+        return Corrected(text=DONE["undo"], result=result, provenance=told.reference)
+
+    def still(self, connection: Connection, before: Relinked) -> Found:
+        """The image where the correction put it; raise ResourceConflict."""
+        of_study = before.kind == "study"
+        row = (dicom_index.find_study if of_study else documents.find)(connection, before.pk)
+        if row is None:
+            raise ResourceConflict("The image is not there any more.")
+        if row.deleted and row.state == "filed":
+            raise ResourceConflict("The image was deleted.")
+        if decision_on(row) != before.decided:
+            raise ResourceConflict(SINCE)
+        stored = resources.find_by_rid(connection, row.rid)
+        return Found(kind=before.kind, row=row, stored=stored)
+
+    def restore(self, transaction: Transaction, found: Found, before: Relinked) -> None:
+        decision = encode(before.decision) if before.decision else None
+        self.change(transaction, found, decision=decision)
+        self.revive(transaction, before.retired)
+        if before.state == "held":
+            self.hold_again(transaction, found, before)
+        elif found.kind == "study":
+            self.change(transaction, found, overlay=before.overlay)
+            self.put_back_study(transaction, found, before)
+        else:
+            self.put_back_document(transaction, found, before)
+
+    def revive(self, transaction: Transaction, patient_id: str | None) -> None:
+        """A provisional Patient that was replaced because its images had gone is one again."""
+        content = patient_id and resources.find_content(
+            transaction.connection, "Patient", patient_id
+        )
+        if content:
+            content["active"] = True
+            content.pop("link", None)
+            entries = index_entries("Patient", content, zone=self.relinking.studies.linking.zone)
+            resources.put(transaction, "Patient", content["id"], content, entries)
+
+    def put_back_study(self, transaction: Transaction, found: Found, before: Relinked) -> None:
+        row = dicom_index.study_by_pk(transaction.connection, found.row.pk)
+        merged = decode_as(Merged, row.attributes)
+        evidence = evidence_of_study(row, merged, self.relinking.studies.linking)
+        decided = self.relinking.studies.linking.link_kept(transaction.connection, evidence)
+        link = former(transaction, before.link, decided)
+        self.relinking.store(transaction, row.pk, merged, link)
+        self.relinking.show(transaction, row.pk, merged)
+        new_id = self.relinking.studies.new_id
+        review.of_study(transaction, new_id, row.pk, decided=decided, old=link)
+
+    def put_back_document(self, transaction: Transaction, found: Found, before: Relinked) -> None:
+        arrival, decided = self.relinking.document_link(transaction.connection, found.row.pk)
+        row = documents.by_pk(transaction.connection, found.row.pk)
+        link = former(transaction, before.link, decided)
+        self.relinking.documents.link_again(transaction, row, arrival, link)
+        found_now = review.concerns(
+            transaction, id_of(link.patient), link, decided=decided, old=link
+        )
+        review.reconcile(transaction, self.new_id, row.rid, found_now)
+
+    def hold_again(self, transaction: Transaction, found: Found, before: Relinked) -> None:
+        """Its resource is gone, as after a DELETE, and its Task asks again."""
+        if before.task is None:
+            raise ResourceConflict(SINCE)
+        if found.row.state == "filed":
+            if found.kind == "study":
+                self.relinking.keep_version(transaction, found.row)
+            for reference in with_binaries(found.stored):
+                resources.delete(transaction, *reference)
+        self.change(
+            transaction,
+            found,
+            state="held",
+            rid=before.task,
+            patient=None,
+            encounter=None,
+            link=encode(before.link),
+        )
+        set_status(transaction, before.task, "requested")
+        key = {f"{found.kind}_pk": found.row.pk}
+        dicom_index.await_identifiers(transaction, before.link.awaited, **key)
+
+
+def image_of(connection: Connection, stored: StoredResource) -> Found | None:
+    """The study or document whose resource, or whose Task while it is held, this is."""
+    study = dicom_index.study_at(connection, stored.rid)
+    if study is not None:
+        return Found(kind="study", row=study, stored=stored)
+    document = documents.by_resource(connection, stored.rid)
+    return None if document is None else Found(kind="document", row=document, stored=stored)
+
+
+def agreed(connection: Connection, decision: Decision) -> Decision:
+    """The Patient of today, and a visit of theirs; raise InvalidResource."""
+    patient = resolve_patient(connection, id_of(decision.patient) or "")
+    if patient is None:
+        raise InvalidResource("The patient is not known here.", expression="http.patient")
+    if decision.encounter is not None:
+        visits = encounters_of(connection, ids=(id_of(decision.encounter) or "",))
+        if not visits:
+            raise InvalidResource("The encounter is not known here.", expression="http.encounter")
+        if not same_subject(connection, visits[0], patient):
+            raise InvalidResource(
+                "The encounter is of another patient.", expression="http.encounter"
+            )
+    return replace(decision, patient=f"Patient/{patient['id']}")
+
+
+def of_another(connection: Connection, reference: Resource, patient: Resource | None) -> bool:
+    """Does it lead to a resource here whose subject is somebody else?"""
+    type_, _, rest = str(reference.get("reference", "")).partition("/")
+    found = resources.find_content(connection, type_, rest.partition("/")[0]) if rest else None
+    subject = subject_of(connection, found) if found else None
+    return subject is not None and (patient is None or subject["id"] != patient["id"])
+
+
+def overlay_for(connection: Connection, overlay: Resource, patient: Resource | None) -> Resource:
+    """The overlay without what is another patient's, and without the mark of a dispute."""
+    kept: Resource = {}
+    for name, value in overlay.items():
+        if name == "meta":
+            tags = [tag for tag in value.get("tag", ()) if tag != DISPUTED]
+            value = {**{key: one for key, one in value.items() if key != "tag"}}
+            kept[name] = {**value, "tag": tags} if tags else value
+        elif isinstance(value, list):
+            kept[name] = [one for one in value if not of_another(connection, one, patient)]
+        elif not (isinstance(value, dict) and of_another(connection, value, patient)):
+            kept[name] = value
+    return {name: value for name, value in kept.items() if value not in ({}, [])}
+
+
+def former(transaction: Transaction, link: Link, decided: Link) -> Link:
+    """The link that the image had, as far as it holds today."""
+    patient = resolve_patient(transaction.connection, id_of(link.patient) or "")
+    if patient is None:
+        raise ResourceConflict("The Patient that it was filed to is not there any more.")
+    if decided.state == "filed" and id_of(decided.patient) == patient["id"]:
+        return decided
+    return without_broken_visit(
+        transaction, patient, replace(link, patient=f"Patient/{patient['id']}")
+    )
+
+
+def with_binaries(stored: StoredResource) -> list[tuple[str, str]]:
+    """What goes when the image is held again, as (type, id)."""
+    return [
+        (stored.type, stored.id),
+        *(("Binary", binary_id) for binary_id in binaries_of(stored)),
+    ]
+
+
+def set_status(transaction: Transaction, task_rid: int, status: str) -> None:
+    if resources.find_by_rid(transaction.connection, task_rid).deleted:
+        raise ResourceConflict("Its Task was deleted.")
+    task = resources.content_of(transaction.connection, task_rid)
+    task["status"] = status
+    resources.put(transaction, "Task", task["id"], task, index_entries("Task", task))
+
+
+def undoable(connection: Connection, provenance_id: str) -> tuple[int, Correction]:
+    """Raise ResourceNotFound, ResourceConflict."""
+    resources.read(connection, "Provenance", provenance_id)
+    known = corrections.of_provenance(connection, provenance_id)
+    if known is None:
+        raise ResourceNotFound(f"Provenance/{provenance_id} is of no correction.")
+    pk, correction, undone = known
+    if undone:
+        raise ResourceConflict("The correction was undone already.")
+    return pk, correction
+
+
+def record(
+    transaction: Transaction,
+    provenance_id: str,
+    activity: str,
+    *,
+    targets: Sequence[str],
+    revised: Sequence[str],
+    reason: str | None,
+    caller: Caller,
+) -> StoredResource:
+    content = provenance(
+        activity,
+        targets=targets,
+        recorded=datetime.fromtimestamp(transaction.now / 1000, UTC),
+        agent=f"Caller at {caller.address}",
+        reason=reason,
+        revised=revised,
+    )
+    entries = index_entries("Provenance", content)
+    return resources.put(transaction, "Provenance", provenance_id, content, entries)
+
+
+DONE = {
+    "link": "The image is filed as you said.",
+    "reject": "The image stays held, and is in no chart.",
+    "undo": "The correction was undone.",
+}
+NO_IMAGE = {
+    "ImagingStudy": "has no images of this server.",
+    "DocumentReference": "was written by a client: update its subject.",
+    "Task": "holds no image any more, or one that is kept only beside another.",
+}
+TAKEN = "The image could not be filed there: images of its study are filed to somebody else."
+SINCE = "It was corrected again since: undo that first."
+JOINED = "Its images are one with those of the study that was there: they cannot be held again."
+NOT_OURS = "It is no correction of an image."

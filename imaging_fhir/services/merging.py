@@ -1,0 +1,405 @@
+"""Two Patients are one person (Patient/$merge), and how that is undone.
+
+The parameters and the outcome are those of FHIR R6's draft operation
+(https://hl7.org/fhir/6.0.0-ballot3/patient-operation-merge.html): the source is inactive and
+replaced by the target, which is given the source's identifiers; whatever refers to the source
+refers to the target then.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from imaging_fhir.errors import InvalidRequest, InvalidResource, ResourceConflict
+from imaging_fhir.fhir.search_index import index_entries
+from imaging_fhir.model.codec import Resource, decode, decode_as, encode
+from imaging_fhir.model.correction import Corrected, Correction, MergedPatient, Refiled
+from imaging_fhir.model.link import Link, id_of
+from imaging_fhir.model.merge import Merged
+from imaging_fhir.services.access import Caller
+from imaging_fhir.services.correction import DONE, record, undoable
+from imaging_fhir.services.relinking import (
+    Relinking,
+    concerned,
+    waiting,
+    without_broken_visit,
+)
+from imaging_fhir.services.resources import require_match
+from imaging_fhir.storage import corrections, dicom_index, documents, jobs, referring, resources
+from imaging_fhir.storage.database import AnyRow, Database, Transaction
+from imaging_fhir.storage.people import resolve_patient, resources_with
+
+AT_ONCE = 20  # images matched again in one transaction: others write in between
+MATCH_AGAIN = "match-again"
+MERGED = "The source is replaced by the target, and so is what referred to it."
+SAID_THEN = frozenset({"Patient", "Provenance", "AuditEvent", "ImagingStudy"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    source: Resource
+    target: Resource
+
+
+class Merging:
+    def __init__(
+        self, database: Database, relinking: Relinking, *, new_id: Callable[[], str]
+    ) -> None:
+        self.database = database
+        self.relinking = relinking
+        self.new_id = new_id
+
+    def merge(
+        self,
+        source_id: str,
+        target_id: str,
+        *,
+        reason: str | None,
+        caller: Caller,
+        if_match: str | None = None,
+        preview: bool = False,
+    ) -> Corrected:
+        """One transaction; `if_match` is of the target. Raise InvalidResource, ResourceConflict."""
+        source, target = f"Patient/{source_id}", f"Patient/{target_id}"
+
+        def unit(transaction: Transaction) -> Corrected:
+            pair = self.pair(transaction, source_id, target_id, if_match)
+            if preview:
+                return Corrected(text=self.foreseen(transaction, source_id), result=target)
+            merged = self.merge_in(transaction, pair)
+            told = record(
+                transaction,
+                self.new_id(),
+                "merge",
+                targets=(target, source),
+                revised=tuple(
+                    f"Patient/{one['id']}/_history/{one['meta']['versionId']}"
+                    for one in (pair.target, pair.source)
+                ),
+                reason=reason,
+                caller=caller,
+            )
+            corrections.add(transaction, told.rid, Correction(merged=merged))
+            return Corrected(text=MERGED, result=target, provenance=told.reference)
+
+        return self.database.write(unit)
+
+    def foreseen(self, transaction: Transaction, source_id: str) -> str:
+        connection = transaction.connection
+        count = len(referring.to_patient(connection, source_id))
+        return f"{count} resources refer to the source, and would refer to the target."
+
+    def named(self, name: str, reference: str | None, identifiers: Sequence[Resource]) -> str:
+        """The id of the one Patient with these identifiers, and that reference if there is one.
+
+        Raise InvalidRequest, InvalidResource.
+        """
+        if reference is None and not identifiers:
+            raise InvalidRequest(f"The {name} is missing.", expression=f"http.{name}")
+        with self.database.read() as connection:
+            found = {
+                patient["id"]
+                for one in identifiers
+                for patient in resources_with(
+                    connection, "Patient", [(one.get("system", ""), one.get("value", ""))]
+                )
+            }
+        ids = found | {id_of(reference) or ""} if reference else found
+        if len(ids) != 1 or (identifiers and not found):
+            raise InvalidResource(
+                f"What is said of the {name} leads to {len(ids) or 'no'} Patients, not to one.",
+                expression=f"http.{name}",
+            )
+        return str(ids.pop())
+
+    def pair(
+        self, transaction: Transaction, source_id: str, target_id: str, if_match: str | None
+    ) -> Pair:
+        found = []
+        for resource_id, name in ((source_id, "source-patient"), (target_id, "target-patient")):
+            content = resources.find_content(transaction.connection, "Patient", resource_id)
+            today = resolve_patient(transaction.connection, resource_id)
+            if content is None or today is None:
+                raise InvalidResource(f"{name} is not known here.", expression=f"http.{name}")
+            if today["id"] != resource_id:
+                raise ResourceConflict(f"The {name} has been merged into another Patient already.")
+            found.append(content)
+        source, target = found
+        if source["id"] == target["id"]:
+            raise InvalidResource("Source and target are one Patient.", expression="http.target")
+        require_match(if_match, resources.find(transaction.connection, "Patient", target_id))
+        return Pair(source=source, target=target)
+
+    def merge_in(self, transaction: Transaction, pair: Pair) -> MergedPatient:
+        source, target = pair.source, pair.target
+        given = tuple(new_identifiers(source, target))
+        merged = MergedPatient(
+            source=source["id"],
+            target=target["id"],
+            active=source.get("active"),
+            given=given,
+            rewritten=tuple(self.rewrite(transaction, source["id"], target["id"])),
+            stamp=transaction.now,
+        )
+        self.put(transaction, replaced(source, target["id"]))
+        self.put(transaction, replacing(target, source, given))
+        merged = replace(
+            merged,
+            studies=tuple(self.move_studies(transaction, source["id"], target["id"])),
+            documents=tuple(self.move_documents(transaction, source["id"], target["id"])),
+        )
+        self.look_again(transaction, target["id"])
+        return merged
+
+    def put(self, transaction: Transaction, content: Resource) -> None:
+        type_ = content["resourceType"]
+        entries = index_entries(type_, content, zone=self.relinking.studies.linking.zone)
+        resources.put(transaction, type_, content["id"], content, entries)
+
+    def rewrite(
+        self, transaction: Transaction, old: str, new: str
+    ) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+        """References to the one, in whatever is found by them, become references to the other."""
+        for type_, id_ in referring.to_patient(transaction.connection, old):
+            if type_ in SAID_THEN:
+                continue
+            content = resources.find_content(transaction.connection, type_, id_)
+            if content is None:
+                continue
+            places = tuple(redirect(content, f"Patient/{old}", f"Patient/{new}"))
+            if places:
+                self.put(transaction, content)
+                yield type_, id_, places
+
+    def move_studies(self, transaction: Transaction, old: str, new: str) -> Iterator[Refiled]:
+        for pk in sorted(dicom_index.studies_of_patient(transaction.connection, old)):
+            row = dicom_index.study_by_pk(transaction.connection, pk)
+            link = decode_as(Link, row.link)
+            yield Refiled(pk=pk, link=link)
+            self.file_study(transaction, row, replace(link, patient=f"Patient/{new}"))
+
+    def file_study(self, transaction: Transaction, row: AnyRow, link: Link) -> None:
+        self.relinking.store(transaction, row.pk, decode_as(Merged, row.attributes), link)
+
+    def move_documents(self, transaction: Transaction, old: str, new: str) -> Iterator[Refiled]:
+        """Their DocumentReferences have been rewritten as all else."""
+        for pk in sorted(documents.of_patient(transaction.connection, old)):
+            link = decode_as(Link, documents.by_pk(transaction.connection, pk).link)
+            yield Refiled(pk=pk, link=link)
+            moved = encode(replace(link, patient=f"Patient/{new}"))
+            documents.change(transaction, pk, patient=new, link=moved)
+
+    def look_again(self, transaction: Transaction, patient_id: str) -> None:
+        """What the news means for visits, held images and reviews is found in the background."""
+        stored = resources.find(transaction.connection, "Patient", patient_id)
+        if stored is not None:
+            jobs.enqueue(transaction, MATCH_AGAIN, str(stored.rid))
+
+    def undo(
+        self, transaction: Transaction, provenance_id: str, reason: str | None, caller: Caller
+    ) -> Corrected:
+        """What the merge changed is as it was, where nobody has changed it since.
+
+        What came for the source meanwhile goes back by its own evidence.
+        """
+        pk, correction = undoable(transaction.connection, provenance_id)
+        merged = correction.merged
+        if merged is None:
+            raise ResourceConflict("It is no merge.")
+        pair = self.merged_pair(transaction, merged)
+        for type_, id_, places in merged.rewritten:
+            self.put_back(transaction, type_, id_, places, merged)
+        self.put(transaction, restored(pair.source, merged))
+        self.put(transaction, without_source(pair.target, pair.source, merged.given))
+        for study in merged.studies:
+            row = dicom_index.find_study(transaction.connection, study.pk)
+            if row is not None and is_at(row, merged.target):
+                link = back(decode_as(Link, row.link), study.link)
+                link = without_broken_visit(transaction, pair.source, link)
+                self.file_study(transaction, row, link)
+        for document in merged.documents:
+            of_document = documents.find(transaction.connection, document.pk)
+            if of_document is not None and is_at(of_document, merged.target):
+                link = back(decode_as(Link, of_document.link), document.link)
+                patient = id_of(link.patient)
+                documents.change(transaction, document.pk, patient=patient, link=encode(link))
+        self.leave(transaction, [id_ for type_, id_, _ in merged.rewritten if type_ == "Encounter"])
+        for patient_id in (merged.source, merged.target):
+            self.newcomers(transaction, patient_id, merged.stamp)
+            self.look_again(transaction, patient_id)
+        corrections.mark_undone(transaction, pk)
+        references = (f"Patient/{merged.source}", f"Patient/{merged.target}")
+        told = record(
+            transaction,
+            self.new_id(),
+            "undo",
+            targets=references,
+            revised=(f"Provenance/{provenance_id}",),
+            reason=reason,
+            caller=caller,
+        )
+        return Corrected(text=DONE["undo"], result=references[0], provenance=told.reference)
+
+    def merged_pair(self, transaction: Transaction, merged: MergedPatient) -> Pair:
+        connection = transaction.connection
+        source = resources.find_content(connection, "Patient", merged.source)
+        target = resources.find_content(connection, "Patient", merged.target)
+        if source is None or target is None:
+            raise ResourceConflict("One of the two Patients is not there any more.")
+        if not is_replaced_by(source, merged.target):
+            raise ResourceConflict("The source is not replaced by the target any more.")
+        return Pair(source=source, target=target)
+
+    def put_back(
+        self,
+        transaction: Transaction,
+        type_: str,
+        id_: str,
+        places: tuple[str, ...],
+        merged: MergedPatient,
+    ) -> None:
+        content = resources.find_content(transaction.connection, type_, id_)
+        source, target = f"Patient/{merged.source}", f"Patient/{merged.target}"
+        if content is None:
+            return
+        changed = [at for at in places if put_at(content, at, target, source)]
+        if changed:
+            self.put(transaction, content)
+
+    def leave(self, transaction: Transaction, visits: list[str]) -> None:
+        """What the target has at a visit that is the source's again is matched again at once."""
+        for pk in sorted(dicom_index.studies_at(transaction.connection, visits)):
+            self.relinking.link_study(transaction, pk)
+        for pk in sorted(documents.at(transaction.connection, visits)):
+            self.relinking.link_document(transaction, pk)
+
+    def match_again(self, patient_rid: int) -> None:
+        """All that is filed to the Patient, or waits for them, a few in each transaction."""
+        studies, of_documents = self.database.write(lambda one: self.concerned(one, patient_rid))
+        for some in chunks(studies):
+            self.database.write(partial(self.match_studies, keys=some))
+        for some in chunks(of_documents):
+            self.database.write(partial(self.match_documents, keys=some))
+
+    def concerned(self, transaction: Transaction, patient_rid: int) -> tuple[set[int], set[int]]:
+        stored = resources.find_by_rid(transaction.connection, patient_rid)
+        if stored.body is None:
+            return set(), set()
+        content: Resource = decode(stored.body)
+        waits = waiting(transaction, "Patient", stored.id, content)
+        filed = concerned(transaction, "Patient", stored.id, content)
+        return waits[0] | filed[0], waits[1] | filed[1]
+
+    def match_studies(self, transaction: Transaction, keys: list[int]) -> None:
+        for pk in keys:
+            self.relinking.link_study(transaction, pk)
+
+    def match_documents(self, transaction: Transaction, keys: list[int]) -> None:
+        for pk in keys:
+            self.relinking.link_document(transaction, pk)
+
+    def newcomers(self, transaction: Transaction, patient_id: str, stamp: int) -> None:
+        """What was filed since the merge is matched again at once."""
+        for pk in sorted(dicom_index.studies_since(transaction.connection, patient_id, stamp)):
+            self.relinking.link_study(transaction, pk)
+        for pk in sorted(documents.filed_since(transaction.connection, patient_id, stamp)):
+            self.relinking.link_document(transaction, pk)
+
+
+def chunks(keys: set[int]) -> Iterator[list[int]]:
+    ordered = sorted(keys)
+    for start in range(0, len(ordered), AT_ONCE):
+        yield ordered[start : start + AT_ONCE]
+
+
+def new_identifiers(source: Resource, target: Resource) -> Iterator[int]:
+    """Positions of the source's identifiers that the target does not have."""
+    known = {(one.get("system"), one.get("value")) for one in target.get("identifier", ())}
+    for position, one in enumerate(source.get("identifier", ())):
+        if (one.get("system"), one.get("value")) not in known:
+            yield position
+
+
+def replaced(source: Resource, target_id: str) -> Resource:
+    link = {"other": {"reference": f"Patient/{target_id}"}, "type": "replaced-by"}
+    return {**source, "active": False, "link": [*source.get("link", ()), link]}
+
+
+def replacing(target: Resource, source: Resource, given: tuple[int, ...]) -> Resource:
+    link = {"other": {"reference": f"Patient/{source['id']}"}, "type": "replaces"}
+    old = [{**source["identifier"][position], "use": "old"} for position in given]
+    identifiers = [*target.get("identifier", ()), *old]
+    content = {**target, "link": [*target.get("link", ()), link]}
+    return {**content, "identifier": identifiers} if identifiers else content
+
+
+def restored(source: Resource, merged: MergedPatient) -> Resource:
+    content = without_link(source, "replaced-by", merged.target)
+    content.pop("active", None)
+    return content if merged.active is None else {**content, "active": merged.active}
+
+
+def without_source(target: Resource, source: Resource, given: tuple[int, ...]) -> Resource:
+    """The target without the identifiers that it was given."""
+    content = without_link(target, "replaces", source["id"])
+    numbers = source.get("identifier", ())
+    former = [{**numbers[at], "use": "old"} for at in given if at < len(numbers)]
+    kept = [one for one in target.get("identifier", ()) if one not in former]
+    content.pop("identifier", None)
+    return {**content, "identifier": kept} if kept else content
+
+
+def without_link(patient: Resource, type_: str, other: str) -> Resource:
+    links = [
+        link
+        for link in patient.get("link", ())
+        if (link.get("type"), link.get("other", {}).get("reference")) != (type_, f"Patient/{other}")
+    ]
+    rest = {name: value for name, value in patient.items() if name != "link"}
+    return {**rest, "link": links} if links else rest
+
+
+def is_replaced_by(source: Resource, target_id: str) -> bool:
+    link = ("replaced-by", f"Patient/{target_id}")
+    return link in (
+        (one.get("type"), one.get("other", {}).get("reference")) for one in source.get("link", ())
+    )
+
+
+def is_at(row: AnyRow, patient_id: str) -> bool:
+    return bool(row.state == "filed" and not row.deleted and row.patient == patient_id)
+
+
+def back(link: Link, former: Link) -> Link:
+    """The Patient that it had before; the visit as it is now, unless that went with the Patient."""
+    return replace(link, patient=former.patient)
+
+
+def redirect(value: Any, old: str, new: str, at: str = "") -> Iterator[str]:
+    """Change each reference to the one in place; say where."""
+    if isinstance(value, dict):
+        if value.get("reference") == old:
+            value["reference"] = new
+            yield at
+        items: Iterator[tuple[Any, Any]] = iter(value.items())
+    elif isinstance(value, list):
+        items = iter(enumerate(value))
+    else:
+        return
+    for name, inner in items:
+        yield from redirect(inner, old, new, f"{at}.{name}" if at else str(name))
+
+
+def put_at(content: Resource, at: str, old: str, new: str) -> bool:
+    """Change that reference back; False where it is another by now."""
+    value: Any = content
+    for name in at.split("."):
+        try:
+            value = value[int(name)] if isinstance(value, list) else value[name]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return False
+    if not isinstance(value, dict) or value.get("reference") != old:
+        return False
+    value["reference"] = new
+    return True

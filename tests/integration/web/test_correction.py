@@ -1,0 +1,149 @@
+"""$link, $reject, $undo and Patient/$merge over HTTP."""
+
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from tests.integration.web.answers import json_of
+from tests.samples import SAMPLES
+
+SYSTEM = "urn:oid:1.2.3"
+
+
+@pytest.fixture
+def patients(client: FlaskClient) -> FlaskClient:
+    for name in ("jane", "john"):
+        identifier = [{"system": SYSTEM, "value": name}]
+        content = {"resourceType": "Patient", "id": name, "identifier": identifier}
+        assert client.put(f"/fhir/Patient/{name}", json=content).status_code == 201
+    return client
+
+
+def held(client: FlaskClient) -> str:
+    sent = client.post(
+        "/fhir/$import-image",
+        data=SAMPLES["image/jpeg"](),
+        content_type="application/octet-stream",
+    )
+    assert sent.status_code == 202 or json_of(sent)["entry"][0]["response"]["status"][:3] == "202"
+    found = json_of(client.get("/fhir/Task?status=requested"))
+    return f"Task/{found['entry'][0]['resource']['id']}"
+
+
+def call(client: FlaskClient, path: str, given: dict[str, Any], **headers: str) -> TestResponse:
+    parameters = [
+        {
+            "name": name,
+            **(
+                value
+                if isinstance(value, dict)
+                else {"valueReference": {"reference": value}}
+                if "/" in value
+                else {"valueString": value}
+            ),
+        }
+        for name, value in given.items()
+    ]
+    body = {"resourceType": "Parameters", "parameter": parameters}
+    return client.post(f"/fhir/{path}", json=body, headers=headers)
+
+
+def value(answer: TestResponse, name: str) -> str:
+    found = json_of(answer)
+    assert answer.status_code == 200, found
+    [one] = [one for one in found["parameter"] if one["name"] == name]
+    return str(one["valueReference"]["reference"])
+
+
+def subject(client: FlaskClient, reference: str) -> str:
+    return str(json_of(client.get(f"/fhir/{reference}"))["subject"]["reference"])
+
+
+def test_a_held_image_is_filed_moved_and_held_again(patients: FlaskClient) -> None:
+    task = held(patients)
+    filed = call(patients, f"{task}/$link", {"patient": "Patient/jane", "reason": "Her wound"})
+    document = value(filed, "result")
+    assert subject(patients, document) == "Patient/jane"
+    moved = call(patients, f"{document}/$link", {"patient": "Patient/john"})
+    assert subject(patients, document) == "Patient/john"
+    told = json_of(patients.get(f"/fhir/Provenance?target={document}"))
+    assert {one["resource"]["activity"]["coding"][0]["code"] for one in told["entry"]} == {"link"}
+    assert value(call(patients, f"{value(moved, 'provenance')}/$undo", {}), "result") == document
+    assert subject(patients, document) == "Patient/jane"
+    assert value(call(patients, f"{value(filed, 'provenance')}/$undo", {}), "result") == task
+    assert patients.get(f"/fhir/{document}").status_code == 410
+
+
+def test_of_two_who_decide_at_once_one_is_told(patients: FlaskClient) -> None:
+    task = held(patients)
+    etag = patients.get(f"/fhir/{task}").headers["ETag"]
+    given = {"patient": "Patient/jane"}
+    assert call(patients, f"{task}/$link", given, **{"If-Match": etag}).status_code == 200
+    assert call(patients, f"{task}/$reject", {}, **{"If-Match": etag}).status_code == 412
+    assert call(patients, f"{task}/$link", given).status_code == 409
+
+
+def test_a_rejected_image_stays_held(patients: FlaskClient) -> None:
+    task = held(patients)
+    assert value(call(patients, f"{task}/$reject", {"reason": "A finger"}), "result") == task
+    assert json_of(patients.get(f"/fhir/{task}"))["status"] == "rejected"
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ({}, 400),
+        ({"patient": "Patient/nobody"}, 422),
+        ({"patient": "Encounter/1"}, 400),
+        ({"patient": "https://elsewhere.example/fhir/Patient/jane"}, 400),
+        ({"patient": "Patient/jane", "encounter": "Encounter/none"}, 422),
+        ({"patient": "Patient/jane", "pateint": "Patient/john"}, 400),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    patients: FlaskClient, given: dict[str, Any], status: int
+) -> None:
+    task = held(patients)
+    assert call(patients, f"{task}/$link", given).status_code == status
+    assert json_of(patients.get(f"/fhir/{task}"))["status"] == "requested"
+
+
+def test_two_patients_become_one_and_are_two_again(patients: FlaskClient) -> None:
+    visit = {
+        "resourceType": "Encounter",
+        "id": "visit",
+        "status": "finished",
+        "class": {"code": "AMB"},
+        "subject": {"reference": "Patient/jane"},
+    }
+    assert patients.put("/fhir/Encounter/visit", json=visit).status_code == 201
+    number = {"valueIdentifier": {"system": SYSTEM, "value": "jane"}}
+    given = {"source-patient-identifier": number, "target-patient": "Patient/john"}
+    preview = call(patients, "Patient/$merge", {**given, "preview": {"valueBoolean": True}})
+    assert value(preview, "result") == "Patient/john"
+    assert subject(patients, "Encounter/visit") == "Patient/jane"
+    merged = call(patients, "Patient/$merge", given)
+    assert subject(patients, "Encounter/visit") == "Patient/john"
+    assert json_of(patients.get("/fhir/Patient/jane"))["active"] is False
+    call(patients, f"{value(merged, 'provenance')}/$undo", {})
+    assert subject(patients, "Encounter/visit") == "Patient/jane"
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ({"source-patient": "Patient/jane"}, 400),
+        ({"source-patient": "Patient/jane", "target-patient": "Patient/jane"}, 422),
+        ({"source-patient": "Patient/jane", "target-patient": "Patient/none"}, 422),
+    ],
+)
+def test_a_merge_that_cannot_be_is_refused(
+    patients: FlaskClient, given: dict[str, Any], status: int
+) -> None:
+    assert call(patients, "Patient/$merge", given).status_code == status
+
+
+def test_a_provenance_of_no_correction_cannot_be_undone(patients: FlaskClient) -> None:
+    assert call(patients, "Provenance/none/$undo", {}).status_code == 404
