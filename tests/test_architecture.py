@@ -12,7 +12,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (  # each may import from those above it; neighbours on a line do not know one another
     ("errors", "settings", "logs"),
     ("model",),
-    ("images", "fhir", "dicomweb", "hl7v2", "smart", "storage", "jobs", "ehr"),
+    ("images", "fhir", "dicomweb", "hl7v2", "smart", "storage", "jobs", "ehr", "channel"),
     ("services",),
     ("web", "feeds"),
     ("app", "cli", "cli_operations", "cli_progress", "cli_services", "serve", "demo"),
@@ -35,6 +35,7 @@ HOMES = {
     "joserfc": {"smart", "ehr"},
     "click": {"cli", "cli_operations", "demo"},
     "granian": {"serve"},
+    "ucumvert": {"fhir"},
     "pynetdicom": {"feeds"},
 }
 

@@ -13,6 +13,7 @@ from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.fhir.search_dates import interval_of
 from imaging_fhir.fhir.search_text import text_entries
 from imaging_fhir.fhir.soundex import soundex
+from imaging_fhir.fhir.ucum import scale
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.search import (
     DICOM_PARAMETERS,
@@ -282,13 +283,27 @@ def quantity_entries(
 def quantity_entry(parameter: SearchParameter, value: Resource) -> QuantityEntry:
     number = float(value["value"])
     comparator = value.get("comparator", "")
+    low = -UNBOUNDED if "<" in comparator else number
+    high = UNBOUNDED if ">" in comparator else number
+    return measured(parameter, low, high, value)
+
+
+def measured(
+    parameter: SearchParameter, low: float, high: float, quantity: Resource
+) -> QuantityEntry:
+    """In the unit that it has, and in UCUM's base unit where that is known."""
+    system, code = quantity.get("system"), quantity.get("code")
+    known = scale(system, code)
     return QuantityEntry(
         parameter=parameter.name,
-        low=-UNBOUNDED if "<" in comparator else number,
-        high=UNBOUNDED if ">" in comparator else number,
-        system=value.get("system"),
-        code=value.get("code"),
-        unit=value.get("unit"),
+        low=low,
+        high=high,
+        system=system,
+        code=code,
+        unit=quantity.get("unit"),
+        base_unit=known and known.unit,
+        base_low=known and known.of(low),
+        base_high=known and known.of(high),
     )
 
 
@@ -300,14 +315,7 @@ def sampled_entries(parameter: SearchParameter, sampled: Resource) -> Iterator[Q
         float(origin.get("value", 0)) + factor * float(text) for text in texts if is_point(text)
     ]
     if points:
-        yield QuantityEntry(
-            parameter=parameter.name,
-            low=min(points),
-            high=max(points),
-            system=origin.get("system"),
-            code=origin.get("code"),
-            unit=origin.get("unit"),
-        )
+        yield measured(parameter, min(points), max(points), origin)
 
 
 def is_point(text: str) -> bool:

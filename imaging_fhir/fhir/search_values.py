@@ -6,7 +6,7 @@ Every reader raises ValueError for what is no value of its type.
 import math
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from decimal import Decimal, InvalidOperation
 
@@ -15,6 +15,7 @@ from imaging_fhir.fhir.primitives import is_id
 from imaging_fhir.fhir.search_dates import interval_of_text, micros
 from imaging_fhir.fhir.search_text import words_value
 from imaging_fhir.fhir.soundex import soundex
+from imaging_fhir.fhir.ucum import scale
 from imaging_fhir.model.search import (
     DICOM_PARAMETERS,
     CompositeValue,
@@ -207,13 +208,32 @@ def quantity_value(text: str) -> QuantityValue:
         raise ValueError("No number of any measure.")
     margin = margin_of(value, prefix)  # of many digits less than what a float can tell
     system, code = unit or ("", "")
-    return QuantityValue(
+    given = QuantityValue(
         prefix=prefix,
         value=float(value),
         low=float(value - margin),
-        high=max(float(value + margin), math.nextafter(float(value), math.inf)),
+        high=above(float(value), float(value + margin)),
         system=system or None,
         code=code or None,
+    )
+    return replace(given, base=in_base_unit(given))
+
+
+def above(value: float, high: float) -> float:
+    return max(high, math.nextafter(value, math.inf))
+
+
+def in_base_unit(given: QuantityValue) -> QuantityValue | None:
+    known = scale(given.system, given.code)
+    if known is None:
+        return None
+    value = known.of(given.value)
+    return QuantityValue(
+        prefix=given.prefix,
+        value=value,
+        low=min(value, known.of(given.low)),
+        high=above(value, known.of(given.high)),
+        code=known.unit,
     )
 
 

@@ -104,6 +104,9 @@ class QuantityEntry:
     system: str | None = None
     code: str | None = None
     unit: str | None = None
+    base_unit: str | None = None  # of UCUM, where the unit is known
+    base_low: float | None = None
+    base_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +158,10 @@ class DateValue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantityValue:
-    """Implicit precision: `eq100` is 99.5 <= value < 100.5; the other prefixes take `value`."""
+    """Implicit precision: `eq100` is 99.5 <= value < 100.5; the other prefixes take `value`.
+
+    `base` is the same in UCUM's base unit, its code, where the unit is known.
+    """
 
     prefix: str
     value: float
@@ -163,6 +169,7 @@ class QuantityValue:
     high: float
     system: str | None = None
     code: str | None = None
+    base: "QuantityValue | None" = None
 
 
 SimpleValue = (

@@ -61,14 +61,15 @@ def key_of(entry: SimpleEntry) -> tuple[str | None, str | None]:
             return None, None
 
 
-def part_of(entry: SimpleEntry) -> tuple[str | None, str | None, str | None, float | None, Any]:
-    """System, value, unit, and the bounds of a quantity or a date."""
+def part_of(entry: SimpleEntry) -> tuple[Any, ...]:
+    """System, value, unit, the bounds of a quantity or a date, and those in the base unit."""
     match entry:
         case QuantityEntry():
-            return (*key_of(entry), entry.unit, entry.low, entry.high)
+            base = (entry.base_unit, entry.base_low, entry.base_high)
+            return (*key_of(entry), entry.unit, entry.low, entry.high, *base)
         case DateEntry():
-            return (*key_of(entry), None, float(entry.low), float(entry.high))
-    return (*key_of(entry), None, None, None)
+            return (*key_of(entry), None, float(entry.low), float(entry.high), None, None, None)
+    return (*key_of(entry), None, None, None, None, None, None)
 
 
 def composite_condition(table: FromClause, criterion: Criterion, dialect: str) -> Condition:
@@ -116,5 +117,8 @@ def second_part(table: FromClause) -> Any:
             unit=table.c.part_unit,
             low=table.c.low,
             high=table.c.high,
+            base_unit=table.c.base_unit,
+            base_low=table.c.base_low,
+            base_high=table.c.base_high,
         )
     )

@@ -62,8 +62,9 @@ def row_of(resource_type: str, entry: IndexEntry) -> tuple[Table, Row]:
         case UriEntry():
             return uri_index, (parameter, index_key(entry.value))
         case QuantityEntry():
-            bounds = (entry.low, entry.high)
-            return quantity_index, (parameter, *bounds, entry.system, entry.code, entry.unit)
+            bounds, unit = (entry.low, entry.high), (entry.system, entry.code, entry.unit)
+            base = (entry.base_unit, entry.base_low, entry.base_high)
+            return quantity_index, (parameter, *bounds, *unit, *base)
         case CompositeEntry():
             return composite_index, (parameter, *composite_row(entry))
         case TextEntry():

@@ -215,6 +215,9 @@ def quantity_condition(table: FromClause, criterion: Criterion, dialect: str) ->
 
 
 def one_quantity(table: FromClause, value: QuantityValue) -> Condition:
+    if value.base is not None:
+        bounds = (table.c.base_low, table.c.base_high)
+        return and_(table.c.base_unit == value.base.code, number_condition(*bounds, value.base))
     return and_(number_condition(table.c.low, table.c.high, value), *unit_conditions(table, value))
 
 

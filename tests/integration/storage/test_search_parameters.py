@@ -124,6 +124,43 @@ def test_a_number_of_more_digits_than_a_float_has_is_found(database: Database) -
             assert found(connection, "Observation", "value-quantity", text) == set(), text
 
 
+UCUM = "http://unitsofmeasure.org"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_found"),
+    [
+        (f"5.4|{UCUM}|mg", True),
+        (f"0.0054|{UCUM}|g", True),
+        (f"5400|{UCUM}|ug", True),
+        (f"5|{UCUM}|mg", True),  # 4.5 to 5.5
+        (f"5.40|{UCUM}|mg", True),
+        (f"5.41|{UCUM}|mg", False),
+        (f"ge5.4|{UCUM}|mg", True),
+        (f"gt5.4|{UCUM}|mg", False),
+        (f"lt6000|{UCUM}|ug", True),
+        (f"ne5.4|{UCUM}|mg", False),
+        (f"ap5|{UCUM}|mg", True),
+        (f"5.4|{UCUM}|mL", False),
+        ("0.0054", True),
+        ("0.0054||g", True),
+        ("5.4||mg", False),  # without a system the unit is compared as it is written
+        ("5.4", False),
+    ],
+)
+def test_a_quantity_of_ucum_is_found_in_any_of_its_units(
+    database: Database, text: str, is_found: bool
+) -> None:
+    code = {"coding": [{"code": "dose"}]}
+    value = {"value": 0.0054, "system": UCUM, "code": "g", "unit": "gram"}
+    content = {"resourceType": "Observation", "id": "o", "code": code, "valueQuantity": value}
+    database.write(lambda transaction: put(transaction, content))
+    expected = {"o"} if is_found else set()
+    with database.read() as connection:
+        assert found(connection, "Observation", "value-quantity", text) == expected
+        assert found(connection, "Observation", "code-value-quantity", f"dose${text}") == expected
+
+
 def test_a_sampled_curve_is_found_by_the_range_of_its_points(database: Database) -> None:
     curve = {"origin": {"value": 100, "code": "mV"}, "factor": 2, "period": 1, "dimensions": 1}
     content = {"resourceType": "Observation", "id": "ecg"}
