@@ -5,8 +5,17 @@ from datetime import datetime, tzinfo
 
 from imaging_fhir.fhir import canonical
 from imaging_fhir.fhir.body_part import laterality as laterality_qualifier
-from imaging_fhir.fhir.datatypes import date_time, instant, present, string, without_empty
+from imaging_fhir.fhir.datatypes import (
+    SystemOf,
+    date_time,
+    dicom_uid,
+    instant,
+    present,
+    string,
+    without_empty,
+)
 from imaging_fhir.fhir.device import device_reference
+from imaging_fhir.fhir.imaging_study import accessions
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.document import Document
 from imaging_fhir.model.study import StudyAttributes
@@ -98,9 +107,13 @@ def encapsulated_document_reference(
     binary_url: str,
     size: int,
     sha1_base64: str,
+    system_of: SystemOf,
     title: str | None = None,
 ) -> Resource:
-    """The file inside an encapsulated DICOM object (PDF, CDA, STL), related to its ImagingStudy."""
+    """The file inside an encapsulated DICOM object (PDF, CDA, STL), related to its ImagingStudy.
+
+    The study's UID and accession numbers stand in `context.related`, where IHE MADO looks for them.
+    """
     return document_reference(
         document,
         identifier=identifier,
@@ -113,7 +126,10 @@ def encapsulated_document_reference(
         sha1_base64=sha1_base64,
         description=title or study.study_description,
         taken=date_time(document.taken or study.started, zone),
-        related=[{"reference": imaging_study}],
+        related=[
+            {"reference": imaging_study, "identifier": dicom_uid(study.study_instance_uid)},
+            *({"identifier": number} for number in accessions(study, system_of)),
+        ],
     )
 
 

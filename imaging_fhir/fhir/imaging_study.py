@@ -34,7 +34,6 @@ from imaging_fhir.fhir.device import device_reference
 from imaging_fhir.fhir.endpoint import viewer_endpoint
 from imaging_fhir.fhir.practitioner import contained_practitioner
 from imaging_fhir.model.codec import Resource, encode
-from imaging_fhir.model.person import IssuedId
 from imaging_fhir.model.study import (
     InstanceAttributes,
     PersonReference,
@@ -115,16 +114,16 @@ def _overlaid(derived: Resource, overlay: Mapping[str, Any]) -> Resource:
 
 def identifiers(study: StudyAttributes, system_of: SystemOf) -> list[Resource]:
     """The UID, the accession numbers, and the Study ID where it is none of them."""
-    accessions = [_accession(number, system_of) for number in study.accession_numbers]
     numbers = {number.value for number in study.accession_numbers}
     study_id = None if study.study_id in numbers else identifier(study.study_id)
-    return _distinct([dicom_uid(study.study_instance_uid), *present([*accessions, study_id])])
+    known = [dicom_uid(study.study_instance_uid), *accessions(study, system_of)]
+    return _distinct([*known, *present([study_id])])
 
 
 def orders(study: StudyAttributes, system_of: SystemOf) -> list[Resource]:
     """Logical references to the ServiceRequest, by each number that an order has."""
     numbers = [
-        *(_accession(number, system_of) for number in study.accession_numbers),
+        *accessions(study, system_of),
         *(issued_identifier(n, system_of, type_code="PLAC") for n in study.placer_order_numbers),
         *(issued_identifier(n, system_of, type_code="FILL") for n in study.filler_order_numbers),
     ]
@@ -132,8 +131,9 @@ def orders(study: StudyAttributes, system_of: SystemOf) -> list[Resource]:
     return present(reference(type_="ServiceRequest", identifier=number) for number in known)
 
 
-def _accession(number: IssuedId, system_of: SystemOf) -> Resource | None:
-    return issued_identifier(number, system_of, type_code="ACSN")
+def accessions(study: StudyAttributes, system_of: SystemOf) -> list[Resource]:
+    numbers = study.accession_numbers
+    return present(issued_identifier(one, system_of, type_code="ACSN") for one in numbers)
 
 
 def _distinct(resources: Iterable[Resource]) -> list[Resource]:

@@ -3,12 +3,15 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from imaging_fhir.fhir.datatypes import universal_system
 from imaging_fhir.fhir.document_reference import (
     document_reference,
     encapsulated_document_reference,
 )
+from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.document import Document
+from imaging_fhir.model.search import ReferenceEntry, TokenEntry
 from tests.unit.fhir.facts import PHOTO, STUDY
 
 GIVEN: dict[str, Any] = {
@@ -75,14 +78,45 @@ def test_body_site_and_side_are_extensions() -> None:
     assert extensions[1]["valueCodeableConcept"]["coding"][0]["code"] == "7771000"
 
 
+def test_an_encapsulated_document_is_found_by_its_study_and_its_order() -> None:
+    found = encapsulated_document_reference(
+        STUDY,
+        Document(media_type="application/pdf"),
+        imaging_study="ImagingStudy/1",
+        system_of=universal_system,
+        **GIVEN,
+    )
+    values = {
+        (entry.parameter, entry.value)
+        for entry in index_entries("DocumentReference", found)
+        if isinstance(entry, TokenEntry)
+    }
+    uid = f"urn:oid:{STUDY.study_instance_uid}"
+    assert {("study-instance-uid", uid), ("accession-number", "A1")} <= values
+    assert ReferenceEntry(
+        parameter="related",
+        target_type="ImagingStudy",
+        target_id="1",
+        identifier_system="urn:dicom:uid",
+        identifier_value=uid,
+    ) in index_entries("DocumentReference", found)
+
+
 def test_an_encapsulated_document_is_related_to_its_study() -> None:
     found = encapsulated_document_reference(
         STUDY,
         Document(media_type="application/pdf"),
         imaging_study="ImagingStudy/1",
         title="Report",
+        system_of=universal_system,
         **GIVEN,
     )
-    assert found["context"]["related"] == [{"reference": "ImagingStudy/1"}]
+    study, *orders = found["context"]["related"]
+    uid = f"urn:oid:{STUDY.study_instance_uid}"
+    assert study == {
+        "reference": "ImagingStudy/1",
+        "identifier": {"system": "urn:dicom:uid", "value": uid},
+    }
+    assert [order["identifier"]["value"] for order in orders] == ["A1", "A2"]
     assert found["description"] == "Report"
     assert found["content"][0]["attachment"]["creation"] == "2024-05-01T13:45:07.25+02:00"
