@@ -25,6 +25,7 @@ FHIR = "http://hl7.org/fhir"
 MAX_ELEMENTS = (
     2_000_000  # a tree in memory is many times its text: small elements are the dear ones
 )
+MOST_ATTRIBUTES = 50  # lxml reads them in the square of their number; XHTML knows as many
 PIECE = 64 * 1024
 _FHIR = f"{{{FHIR}}}"
 _DIV = f"{{{XHTML}}}div"
@@ -254,6 +255,8 @@ class _Reader:
 
     def attributes(self, element: etree._Element, type_name: str, path: str) -> Resource:
         found: Resource = {}
+        if self.has_too_many_attributes(element, path):
+            return found
         for key, text in element.attrib.items():
             name = str(key)
             if name in _attributes(type_name):
@@ -261,6 +264,12 @@ class _Reader:
             elif name != _SCHEMA_LOCATION and not (name == "value" and type_name == "Element"):
                 self.fault(element, path, "has an attribute that R4 does not have")
         return found
+
+    def has_too_many_attributes(self, element: etree._Element, path: str) -> bool:
+        if len(element.attrib) <= MOST_ATTRIBUTES:
+            return False
+        self.fault(element, path, f"has more than {MOST_ATTRIBUTES} attributes")
+        return True
 
     def children(self, element: etree._Element, path: str) -> Iterator[etree._Element]:
         """The elements in it: comments are skipped, text is a fault."""
@@ -328,6 +337,8 @@ class _Reader:
         """A narrative as the text that JSON has, whatever prefix the document gave XHTML."""
         if child.tag != _DIV:
             self.fault(child, path, f"must be a div of the namespace {XHTML}")
+            return None
+        if self.has_too_many_attributes(child, path):
             return None
         bare = etree.Element(_DIV, {**child.attrib}, nsmap={None: XHTML})  # type: ignore[dict-item, misc]
         bare.text = child.text

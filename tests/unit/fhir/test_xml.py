@@ -199,6 +199,20 @@ def test_depth_and_number_of_elements_are_limited(monkeypatch: pytest.MonkeyPatc
         from_xml(patient("<name/>" * 1001))
 
 
+@pytest.mark.parametrize("tag", ["Patient", "extension", "birthDate", "div"])
+def test_nobody_waits_for_an_element_of_many_attributes(tag: str) -> None:
+    many = " ".join(f'a{number}="1"' for number in range(10_000))
+    inner = {
+        "Patient": "",
+        "div": f"<text><div xmlns='http://www.w3.org/1999/xhtml' {many}>x</div></text>",
+    }.get(tag, f"<{tag} {many}/>")
+    document = patient(inner)
+    if tag == "Patient":
+        document = f"<Patient {NAMESPACE} {many}/>".encode()
+    with pytest.raises(InvalidResource, match="more than 50 attributes"):
+        from_xml(document)
+
+
 def test_an_attachment_of_more_than_ten_megabytes_is_read() -> None:
     data = "QUJD" * 3_000_000
     binary = {"resourceType": "Binary", "contentType": "text/plain", "data": data}
