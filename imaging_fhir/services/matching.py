@@ -22,6 +22,7 @@ from imaging_fhir.storage.people import successor_of
 
 FULL_DATE = len("2001-02-03")
 CANDIDATES = 200  # of each way to find some
+MOST_NUMBERS = 50  # each is a search of its own
 POINTS = {"birthDate": 0.35, "family": 0.3, "given": 0.2, "gender": 0.1}
 CERTAIN, PROBABLE, POSSIBLE = "certain", "probable", "possible"
 PROBABLE_FROM, POSSIBLE_FROM = 0.8, 0.5
@@ -128,7 +129,12 @@ def patient_in(given: Given) -> Resource:
     if patient is None:
         raise InvalidRequest("The parameter resource is missing.", expression="Parameters")
     require_type("Patient", patient)
-    if not list(ways_to_find(facts_of(patient))):
+    facts = facts_of(patient)
+    if len(facts.numbers) > MOST_NUMBERS:
+        raise InvalidRequest(
+            f"A match takes at most {MOST_NUMBERS} identifiers.", expression="Patient.identifier"
+        )
+    if not list(ways_to_find(facts)):
         raise InvalidRequest(
             "A match needs an identifier with its system, or two of family name, given name and "
             "full birth date.",
@@ -173,14 +179,15 @@ def judged(sought: Facts, known: Facts) -> tuple[float, str | None]:
 
 
 def graded(matches: Iterable[Match]) -> list[Match]:
-    """The best first. What agrees with several by demographics alone is certain of none."""
+    """The best first, and one at most certain: of several, one alone by its identifier."""
     found = sorted(matches, key=lambda match: (-match.score, match.reference))
-    by_demographics = [
-        match for match in found if match.grade == CERTAIN and match.score < BY_IDENTIFIER
+    certain = [match for match in found if match.grade == CERTAIN]
+    by_identifier = [match for match in certain if match.score == BY_IDENTIFIER]
+    kept = by_identifier if len(by_identifier) == 1 else certain if len(certain) == 1 else []
+    return [
+        uncertain(match) if match.grade == CERTAIN and match not in kept else match
+        for match in found
     ]
-    if len([match for match in found if match.grade == CERTAIN]) < 2:
-        return found
-    return [uncertain(match) if match in by_demographics else match for match in found]
 
 
 def uncertain(match: Match) -> Match:

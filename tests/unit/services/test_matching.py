@@ -105,6 +105,11 @@ def test_who_is_certain_by_demographics_alone_is_not_beside_another() -> None:
     ]
 
 
+def test_of_two_with_the_same_identifier_neither_is_certain() -> None:
+    found = [Match(reference=f"Patient/{one}", body=b"", score=1.0, grade=CERTAIN) for one in "ab"]
+    assert [one.grade for one in graded(found)] == [PROBABLE] * 2
+
+
 def test_an_odd_patient_is_no_fault() -> None:
     odd = {"name": ["text", {"family": 5, "given": "x"}], "identifier": {"system": 1}}
     assert list(ways_to_find(facts_of(odd | {"birthDate": ["1970-05-17"], "gender": None}))) == []
