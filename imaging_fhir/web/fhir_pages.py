@@ -116,7 +116,7 @@ def without_empty_fields(environ: Environ) -> Environ:
     """A form without scripts sends its empty fields too, and nothing is meant by them."""
     length = int(environ.get("CONTENT_LENGTH") or 0)
     name, _ = parse_options_header(environ.get("CONTENT_TYPE", ""))
-    if length > MOST_FORM_BYTES or name != "application/x-www-form-urlencoded":
+    if not 0 < length <= MOST_FORM_BYTES or name != "application/x-www-form-urlencoded":
         return environ
     sent = environ["wsgi.input"].read(length).decode(errors="replace")
     body = urlencode(parse_qsl(sent)).encode()

@@ -40,7 +40,8 @@ class Addresses:
         if RELATIVE.fullmatch(address):
             return f"{self.path}/{address}"
         if address == self.root or address.startswith((f"{self.root}/", f"{self.base}?")):
-            return urlsplit(self.root).path + address.removeprefix(self.root)
+            path = urlsplit(self.root).path + address.removeprefix(self.root)
+            return "" if path.startswith("//") else path  # it would lead to another host
         return address if address.startswith(("https://", "http://")) else ""
 
     def is_ours(self, address: str) -> bool:

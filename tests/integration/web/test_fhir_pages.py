@@ -2,6 +2,7 @@
 
 import json
 import re
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -171,6 +172,20 @@ def test_the_form_s_empty_fields_mean_nothing(client: FlaskClient, patient_id: s
     assert (page.status_code, page.mimetype) == (200, "text/html")
     assert "Patient/p" in links(page)
     assert links(page)["Address of this page"].startswith("/fhir/Patient?family=VIRT")
+
+
+def test_a_form_that_does_not_tell_its_length_is_read_whole(
+    client: FlaskClient, patient_id: str
+) -> None:
+    """Not as an empty one, which would find everybody."""
+    page = client.post(
+        "/fhir/Patient/_search",
+        input_stream=BytesIO(b"family=Nobody"),
+        content_type="application/x-www-form-urlencoded",
+        headers={"Accept": BROWSER},
+        environ_overrides={"CONTENT_LENGTH": "", "wsgi.input_terminated": True},
+    )
+    assert "Nothing was found" in page.text
 
 
 def test_a_history_leads_to_each_version(client: FlaskClient, patient_id: str) -> None:

@@ -33,6 +33,12 @@ def test_an_address_leads_where_it_should(address: str, href: str) -> None:
     assert ADDRESSES.link(address) == href
 
 
+def test_no_address_of_ours_leads_to_another_host() -> None:
+    assert (
+        Addresses("https://images.example/fhir").link("https://images.example//evil.example") == ""
+    )
+
+
 def test_a_reference_can_be_followed() -> None:
     assert '"<a href="/site/fhir/Patient/p">Patient/p</a>"' in shown({"reference": "Patient/p"})
 
