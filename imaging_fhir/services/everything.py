@@ -75,7 +75,7 @@ class Everything:
                 connection,
                 matches,
                 owner,
-                [type_ for type_ in shared_types(owner_type) if wanted.is_type(type_)],
+                self.seen(shared_types(owner_type), wanted, caller),
                 limit=self.settings.max_page_size,
                 restrictions=restrictions,
             )
@@ -106,11 +106,8 @@ class Everything:
     def query(
         self, owner: StoredResource, wanted: Wanted, caller: Caller, *, count: int
     ) -> CompartmentQuery:
-        members = {
-            type_: name
-            for type_, name in members_of(owner.type).items()
-            if wanted.is_type(type_) and self.may_see(type_, caller)
-        }
+        by_name = members_of(owner.type)
+        members = {type_: by_name[type_] for type_ in self.seen(by_name, wanted, caller)}
         return CompartmentQuery(
             owner_type=owner.type,
             owner_id=owner.id,
@@ -121,6 +118,9 @@ class Everything:
             period=wanted.period,
             dates={type_: care_dates(type_) for type_ in members},
         )
+
+    def seen(self, types: Iterable[str], wanted: Wanted, caller: Caller) -> list[str]:
+        return [one for one in types if wanted.is_type(one) and self.may_see(one, caller)]
 
     def may_see(self, resource_type: str, caller: Caller) -> bool:
         try:

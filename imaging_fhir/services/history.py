@@ -42,12 +42,12 @@ class History:
         *,
         strict: bool = False,
     ) -> bytes:
-        """Raise ResourceNotFound for what was never there."""
+        """Raise ResourceNotFound for what was never there, and for what the caller may not see."""
         query = self.parsed(parameters, strict=strict)
         address = f"{resource_type}/{resource_id}/_history"
         with self.resources.database.read() as connection:
             current = find(connection, resource_type, resource_id)
-            if current is None:
+            if current is None or self.is_hidden(connection, current.rid, caller):
                 raise ResourceNotFound(f"{resource_type}/{resource_id} is not known.")
             own = replace(query, resource_type=resource_type, rid=current.rid)
             return self.bundle(connection, own, caller, address, parameters)
@@ -77,6 +77,11 @@ class History:
         except AccessDenied:
             return False
         return True
+
+    def is_hidden(self, connection: Connection, rid: int, caller: Caller) -> bool:
+        restrictions = self.access.restrictions(caller)
+        versions = HistoryQuery(count=0, rid=rid)
+        return bool(restrictions) and not stored_history.count(connection, versions, restrictions)
 
     def parsed(self, parameters: Parameters, *, strict: bool) -> HistoryQuery:
         return history_query(

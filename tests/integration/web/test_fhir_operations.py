@@ -178,7 +178,7 @@ def test_everything_of_a_visit_is_its_own_with_its_patient(chart: FlaskClient) -
 
 class NoDocuments(AccessPolicy):
     def require(self, caller: Caller, interaction: str, resource_type: str) -> None:
-        if resource_type == "DocumentReference":
+        if resource_type in ("DocumentReference", "Location"):
             raise AccessDenied("Not these.")
 
 
@@ -189,8 +189,9 @@ def test_an_operation_does_no_more_than_the_caller_may(
     policy = NoDocuments(settings)
     object.__setattr__(services, "access", policy)
     services.everything.access = policy
-    seen = references(get(chart, "Patient/doe/$everything"))
-    assert seen == ["Patient/doe", "Encounter/v1", "Encounter/v2"]
+    found = get(chart, "Patient/doe/$everything")
+    assert references(found) == ["Patient/doe", "Encounter/v1", "Encounter/v2"]
+    assert "Location/ward" not in references(found, "include")
     for path in ("DocumentReference/$docref?patient=doe", "DocumentReference/d1/$meta"):
         assert chart.get(f"/fhir/{path}").status_code == 403
 
@@ -351,6 +352,12 @@ def test_of_several_who_agree_none_is_certain(client: FlaskClient) -> None:
     assert match(client, sought, onlyCertainMatches_boolean=True) == []
     assert match(client, sought, count_integer=1) == [("doe", "probable")]
     assert match(client, without(), onlyCertainMatches_boolean=True) == [("doe", "certain")]
+
+
+def test_a_match_by_very_many_identifiers_is_refused(client: FlaskClient) -> None:
+    numbers = [{"system": "urn:other", "value": str(number)} for number in range(51)]
+    sent = {"resourceType": "Patient", "identifier": numbers}
+    assert client.post("/fhir/Patient/$match", json=sent).status_code == 400
 
 
 def test_who_was_merged_into_another_is_not_matched(client: FlaskClient) -> None:

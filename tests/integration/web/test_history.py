@@ -234,7 +234,10 @@ def test_a_resource_that_the_caller_may_not_see_now_is_in_no_history(settings: S
     put(client, "b", gender="male")
     assert versions(bundle(client, "Patient/_history")) == ["a1"]
     assert "b1" not in versions(bundle(client, "_history"))
-    assert versions(bundle(client, "Patient/b/_history")) == []
+    hidden, unknown = (client.get(f"/fhir/Patient/{one}/_history") for one in "bx")
+    assert (hidden.status_code, unknown.status_code) == (404, 404)
+    assert hidden.text == unknown.text.replace("Patient/x", "Patient/b")
+    assert versions(bundle(client, "Patient/a/_history?_since=2999-01-01T00:00:00Z")) == []
     services.close()
 
 
