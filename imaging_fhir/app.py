@@ -53,7 +53,7 @@ BLUEPRINTS = (
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """The WSGI application, and a thread for background work beside it.
+    """The WSGI application, and threads for background work beside it.
 
     With no settings given, those of the environment count.
     """
@@ -61,7 +61,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     configure_logging(settings.log_format, settings.log_level)
     services = build_services(settings)
     start_decoding()
-    services.background.worker().start()
+    for worker in services.workers():
+        worker.start()
     app = app_of(services)
     spare_the_collector()
     return app

@@ -3,12 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from imaging_fhir.fhir import canonical
 from imaging_fhir.fhir.datatypes import without_empty
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES, ResourceType
 from imaging_fhir.fhir.search_criterion import target_types
+from imaging_fhir.fhir.subscription_topic import TOPICS
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.search import SearchParameter
 
+BACKPORT = f"{canonical.BACKPORT}/StructureDefinition/backport-subscription"
+TOPIC = f"{canonical.BACKPORT}/StructureDefinition/capabilitystatement-subscriptiontopic-canonical"
 NO_PROFILES: Mapping[str, Sequence[str]] = {}
 SYSTEM_INTERACTIONS = ("batch", "transaction", "history-system", "search-system")
 
@@ -80,8 +84,13 @@ def rest_resource(
     creates, updates = ("create" in type_.interactions, "update" in type_.interactions)
     return without_empty(
         {
+            "extension": [
+                {"url": TOPIC, "valueCanonical": topic.url}
+                for topic in TOPICS
+                if type_.name == "Subscription"
+            ],
             "type": type_.name,
-            "supportedProfile": list(profiles),
+            "supportedProfile": [BACKPORT] if type_.name == "Subscription" else list(profiles),
             "interaction": [{"code": code} for code in sorted(type_.interactions)],
             "versioning": "versioned",
             "readHistory": "vread" in type_.interactions,

@@ -65,6 +65,7 @@ RESOURCE_TYPES: dict[str, ResourceType] = {
         resource_type("List", EVERYTHING),
         resource_type("DocumentManifest", EVERYTHING),
         resource_type("Group", EVERYTHING),
+        resource_type("Subscription", EVERYTHING),
         resource_type("AuditEvent", (*READING, *SEARCHING)),
     )
 }

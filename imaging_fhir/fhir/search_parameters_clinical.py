@@ -244,6 +244,14 @@ CLINICAL: dict[str, tuple[SearchParameter, ...]] = {
         token("type"),
         token("value", "characteristic.valueCodeableConcept", "characteristic.valueBoolean"),
     ),
+    "Subscription": (
+        token("contact"),
+        string("criteria"),
+        token("payload", "channel.payload"),
+        token("status"),
+        token("type", "channel.type"),
+        uri("url", "channel.endpoint"),
+    ),
     "AuditEvent": (
         token("action"),
         string("address", "agent.network.address"),

@@ -5,6 +5,7 @@ defend against is a web page in a browser on this machine: a page of another sit
 reach us under a name of its own (DNS rebinding) nor have the browser write for it.
 """
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
@@ -26,6 +27,7 @@ class Caller:
 
 
 LOCAL = Caller()  # the command line, and the service itself
+CALLER: ContextVar[Caller] = ContextVar("caller", default=LOCAL)  # of the request at hand
 
 
 class AccessPolicy:

@@ -5,12 +5,13 @@ import binascii
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from imaging_fhir.errors import InvalidResource
 from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource
 from imaging_fhir.storage import blobs as blob_rows
+from imaging_fhir.services.access import CALLER, Caller
 from imaging_fhir.storage.database import Database, Transaction
 from imaging_fhir.storage.ports import BlobStore, StagedBlob
 
@@ -30,13 +31,17 @@ class Detached:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A resource as it may be stored, with the bytes that came inside it."""
+    """A resource as it may be stored, with the bytes that came inside it, and whose it is.
+
+    The transaction that stores it may be run by another thread than the caller's.
+    """
 
     resource_type: str
     resource_id: str
     content: Resource
     detached: tuple[Detached, ...] = ()
 
+    caller: Caller = field(default_factory=CALLER.get)
 
 def prepare(
     resource_type: str, resource_id: str, content: Resource, new_id: Callable[[], str]

@@ -9,6 +9,7 @@ from imaging_fhir.errors import ImagingError
 from imaging_fhir.jobs.worker import Worker
 from imaging_fhir.services import study_parts
 from imaging_fhir.services.cleanup import CleanUp
+from imaging_fhir.services.delivery import Delivery
 from imaging_fhir.services.held_parts import HeldParts
 from imaging_fhir.services.imports import Imports
 from imaging_fhir.services.pictures import Pictures
@@ -30,6 +31,7 @@ class Background:
     cleanup: CleanUp
     imports: Imports
     held_parts: HeldParts
+    delivery: Delivery
     quiet_milliseconds: int
 
     def worker(self) -> Worker:
@@ -74,6 +76,7 @@ class Background:
         self.cleanup.run()
         return PERIODIC["clean-up"]
 
+        self.delivery.forget_outdated()
     def quiet_study(self, study: int) -> int | None:
         return self.database.write(partial(self.keep_version, study=study))
 

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from imaging_fhir.channel.address import Guard
+from imaging_fhir.channel.rest_hook import RestHook
 from imaging_fhir.errors import ImagingError, InvalidSetting
 from imaging_fhir.fhir.endpoint import archive_endpoint
 from imaging_fhir.fhir.search_index import index_entries
+from imaging_fhir.jobs.worker import Worker
 from imaging_fhir.model.codec import ROOT_PLACEHOLDER
 from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.services.background import Background
@@ -16,6 +19,7 @@ from imaging_fhir.services.chart import Chart
 from imaging_fhir.services.chart_image import ImagePages
 from imaging_fhir.services.cleanup import CleanUp
 from imaging_fhir.services.docref import DocRef
+from imaging_fhir.services.delivery import Delivery
 from imaging_fhir.services.document_filing import DocumentFiling
 from imaging_fhir.services.everything import Everything
 from imaging_fhir.services.held_parts import HeldParts
@@ -30,6 +34,7 @@ from imaging_fhir.services.metrics import INGESTED
 from imaging_fhir.services.patching import Patching
 from imaging_fhir.services.pictures import Pictures
 from imaging_fhir.services.relinking import Relinking
+from imaging_fhir.services.notifying import Notifying
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.services.search import Search
 from imaging_fhir.services.studies import Studies
@@ -38,6 +43,8 @@ from imaging_fhir.services.study_filing import StudyFiling
 from imaging_fhir.services.transaction import Transactions
 from imaging_fhir.services.validating import Validating
 from imaging_fhir.settings import Settings, Site, zone
+from imaging_fhir.services.subscription_status import SubscriptionStatus
+from imaging_fhir.services.subscriptions import Subscriptions
 from imaging_fhir.storage.database import Database, Transaction
 from imaging_fhir.storage.folder import FolderBlobStore
 from imaging_fhir.storage.migrations import upgrade
@@ -47,6 +54,7 @@ from imaging_fhir.storage.resources import find_content, put
 ARCHIVE_ENDPOINT = "Endpoint/dicomweb"
 
 
+DELIVERY_THREADS = 2  # a subscriber that does not answer holds one up for its time-out
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     settings: Settings
@@ -75,7 +83,15 @@ class Services:
     @property
     def base(self) -> str:
         """The public address of the FHIR base."""
+    notifying: Notifying
+    delivery: Delivery
+    subscription_status: SubscriptionStatus
         return self.settings.public_address + "/fhir"
+
+    def workers(self) -> list[Worker]:
+        """Threads, not yet started, that do what is due."""
+        deliveries = [Worker(self.delivery.work) for _ in range(DELIVERY_THREADS)]
+        return [self.background.worker(), Worker(self.notifying.work), *deliveries]
 
     def readiness(self) -> dict[str, str]:
         """`ok` or what is wrong, for each part that every request needs."""
@@ -131,11 +147,16 @@ def build_services(settings: Settings) -> Services:
     search = Search(resources, access, settings)
     chart = Chart(database, search, zone=zone(settings.time_zone))
     ingest = Ingest(
+    guard = Guard.of(settings.subscription_hosts, allow_http=settings.subscription_http)
+    subscriptions = Subscriptions(
+        guard=guard, base=settings.public_address + "/fhir", zone=zone(settings.time_zone)
+    )
         database,
         blobs,
         filing,
         document_filing,
         max_bytes=settings.max_upload_bytes,
+        subscriptions,
         time_zone=settings.time_zone,
         counted=count,
     )
@@ -144,6 +165,22 @@ def build_services(settings: Settings) -> Services:
         settings=settings,
         database=database,
         blobs=blobs,
+    notifying = Notifying(
+        database=database,
+        subscriptions=subscriptions,
+        access=access,
+        settle_milliseconds=settings.subscription_settle_seconds * 1000,
+        search_seconds=settings.search_seconds,
+    )
+    delivery = Delivery(
+        database=database,
+        resources=resources,
+        subscriptions=subscriptions,
+        access=access,
+        hook=RestHook(guard),
+        base=settings.public_address + "/fhir",
+        last_attempt=settings.subscription_attempts,
+    )
         site=site,
         access=access,
         resources=resources,
@@ -180,12 +217,16 @@ def put_archive_endpoint(transaction: Transaction) -> None:
     resource_type, _, resource_id = ARCHIVE_ENDPOINT.partition("/")
     known = find_content(transaction.connection, resource_type, resource_id) or {}
     if {name: known.get(name) for name in content} != content:
+        notifying=notifying,
+        delivery=delivery,
+        subscription_status=SubscriptionStatus(resources, delivery),
         entries = index_entries(resource_type, content)
         put(transaction, resource_type, resource_id, content, entries)
 
 
 def count(outcome: Outcome) -> None:
     INGESTED.labels(outcome.status).inc()
+            delivery=delivery,
 
 
 def new_id() -> str:

@@ -19,7 +19,7 @@ from imaging_fhir.services.linking import Evidence, Linking
 from imaging_fhir.services.moments import zone_of
 from imaging_fhir.services.study_evidence import encounter_reference
 from imaging_fhir.settings import Source
-from imaging_fhir.storage import binaries, dicom_index, documents, jobs, resources
+from imaging_fhir.storage import binaries, dicom_index, documents, jobs, outbox, resources
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.people import resolve_patient
 
@@ -126,6 +126,7 @@ class DocumentFiling:
         }
         return open_task(transaction, self.new_id(), link, about)
 
+            outbox.note_moved(transaction, rid, "DocumentReference")
     def publish(
         self, transaction: Transaction, link: Link, arrival: DocumentArrival, blob: int
     ) -> int:

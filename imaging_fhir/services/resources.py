@@ -22,19 +22,22 @@ from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.summary import subset
 from imaging_fhir.fhir.validation import require_valid
 from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource, decode, encode, encode_sorted
+from imaging_fhir.model.change import is_moved
 from imaging_fhir.model.search import Query
 from imaging_fhir.services.attachment import Detached, Prepared, keep, prepare
+from imaging_fhir.services.access import Caller
 from imaging_fhir.services.filed_document import BINARY, require_own_bytes, require_right_chart
 from imaging_fhir.services.integrity import Integrity
 from imaging_fhir.services.rewriting import without_base
 from imaging_fhir.services.superseding import DOCUMENT, supersede
-from imaging_fhir.storage import binaries, filing, resources, search
+from imaging_fhir.storage import binaries, filing, outbox, resources, search
 from imaging_fhir.storage.database import Connection, Database, Transaction
 from imaging_fhir.storage.point_read import PointReads
 from imaging_fhir.storage.ports import BlobStore
 from imaging_fhir.storage.resources import StoredResource, with_meta
 
 AfterWrite = Callable[[Transaction, str, str, Resource | None], None]
+SUBSCRIPTION = "Subscription"
 SUBSETTED = "SUBSETTED"
 LENIENT = Integrity()
 
@@ -56,6 +59,16 @@ class Editor(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Subscriber(Protocol):
+    """Takes a Subscription, and lets it go."""
+
+    def put(
+        self, transaction: Transaction, resource_id: str, content: Resource, caller: Caller
+    ) -> StoredResource: ...
+
+    def deleted(self, transaction: Transaction, rid: int) -> None: ...
+
+
 class Written:
     stored: StoredResource
     created: bool
@@ -70,6 +83,7 @@ class Resources:
         assembler: Assembler,
         editor: Editor,
         *,
+        subscriber: Subscriber,
         base: str,
         zone: ZoneInfo | None,
         new_id: Callable[[], str],
@@ -83,6 +97,7 @@ class Resources:
         self.assembler = assembler
         self.editor = editor
         self.base = base
+        self.subscriber = subscriber
         self.zone = zone
         self.new_id = new_id
         self.after_write = after_write
@@ -288,9 +303,18 @@ class Resources:
         require_writable(connection, current, prepared)
         stored = self.put(transaction, prepared)
         self.put_binaries(transaction, stored, kept)
+        self.note_move(transaction, current, stored)
         return Written(stored=stored, created=current is None or current.deleted)
 
     def edit(
+    def note_move(
+        self, transaction: Transaction, former: StoredResource | None, stored: StoredResource
+    ) -> None:
+        if not transaction.watching or former is None or not (former.body and stored.body):
+            return
+        if is_moved(decode(former.body), decode(stored.body)):
+            outbox.note_moved(transaction, stored.rid, stored.type)
+
         self, transaction: Transaction, current: StoredResource | None, prepared: Prepared
     ) -> Written:
         """Of what is put together from images, users write parts; raise NotSupported."""
@@ -321,6 +345,8 @@ class Resources:
     def put(self, transaction: Transaction, prepared: Prepared) -> StoredResource:
         type_, id_, content = prepared.resource_type, prepared.resource_id, prepared.content
         entries = index_entries(type_, {**content, "id": id_}, zone=self.zone)
+        if type_ == SUBSCRIPTION:
+            return self.subscriber.put(transaction, id_, content, prepared.caller)
         stored = resources.put(transaction, type_, id_, content, entries)
         if type_ == DOCUMENT:
             supersede(transaction, {**content, "id": id_}, zone=self.zone)
@@ -349,6 +375,8 @@ class Resources:
             self.after_write(transaction, resource_type, resource_id, None)
             for binary_id in binaries_of(current):
                 if not filing.is_attached(connection, binary_id):
+        if deleted is not None and resource_type == SUBSCRIPTION:
+            self.subscriber.deleted(transaction, deleted.rid)
                     self.delete_in(transaction, "Binary", binary_id)
         return deleted
 

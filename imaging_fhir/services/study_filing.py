@@ -15,6 +15,7 @@ from imaging_fhir.fhir.imaging_study import (
     study_resource_id,
 )
 from imaging_fhir.fhir.patient import is_provisional, subject_reference
+from imaging_fhir.model.change import is_moved
 from imaging_fhir.model.codec import Resource, decode, decode_as, encode
 from imaging_fhir.model.link import Link, id_of
 from imaging_fhir.model.merge import Change, Merged, Rank, rank
@@ -40,7 +41,7 @@ from imaging_fhir.services.study_evidence import (
     viewer_address,
 )
 from imaging_fhir.services.study_overlay import sound_overlay, visit_id
-from imaging_fhir.storage import dicom_index, jobs, resources, search_index
+from imaging_fhir.storage import dicom_index, jobs, outbox, resources, search_index
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.people import resolve_patient
 
@@ -233,6 +234,7 @@ class StudyFiling:
         about = facts(merged.as_type(StudyAttributes), decode_as(Person, existing.person))
         dicom_index.change_study(
             transaction,
+        outbox.note_moved(transaction, existing.rid, "ImagingStudy")
             existing.pk,
             state="held",
             rid=open_task(transaction, self.new_id(), link, about),
@@ -384,6 +386,9 @@ class StudyFiling:
         overlay: Resource,
         *,
         merged: Merged | None = None,
+        is_shown = study.state == "filed" and study.head
+        if transaction.watching and is_shown and is_moved(decode(study.head), content):
+            outbox.note_moved(transaction, study.rid, "ImagingStudy")
     ) -> Resource:
         """The ImagingStudy's head: what the images say, under what users wrote."""
         merged = merged or decode_as(Merged, study.attributes)

@@ -39,7 +39,7 @@ LATER = commit_clock.c.stamp + 1
 NEXT_STAMP = Prepared(
     update(commit_clock)
     .values(stamp=case((bindparam("now") < LATER, LATER), else_=bindparam("now")))
-    .returning(commit_clock.c.stamp)
+    .returning(commit_clock.c.stamp, commit_clock.c.watching)
 )
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ class Transaction:
 
     connection: Connection
     now: int
+    watching: bool = False  # is there a subscription that may want to hear of changes?
     after_commit: list[Callable[[], object]] = field(default_factory=list)
 
     def execute(self, statement: Any, parameters: Any = None) -> Any:
@@ -188,13 +189,14 @@ class Database:
         """Committed at its end."""
         with translated(), write_lock(self.url), self.engine.connect() as connection:
             begin_writing(connection)
-            transaction = Transaction(connection, self.next_stamp(connection))
+            clock = self.next_stamp(connection)
+            transaction = Transaction(connection, clock.stamp, clock.watching)
             yield transaction
             connection.commit()
 
-    def next_stamp(self, connection: Connection) -> int:
+    def next_stamp(self, connection: Connection) -> AnyRow:
         """The commit's time, later than that of every commit before it."""
-        return NEXT_STAMP.number(connection, now=self.clock())
+        return NEXT_STAMP.one(connection, now=self.clock())
 
 
 @lru_cache(maxsize=16)

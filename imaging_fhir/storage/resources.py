@@ -8,14 +8,15 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from imaging_fhir.errors import ResourceDeleted, ResourceNotFound
+from imaging_fhir.model.change import Change
 from imaging_fhir.model.codec import Resource, decode, encode
 from imaging_fhir.model.search import IndexEntry
-from imaging_fhir.storage import search_index
+from imaging_fhir.storage import outbox, search_index
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.prepared import Prepared
 from imaging_fhir.storage.schema import resource, version
 
-ASSEMBLED = frozenset({"ImagingStudy"})  # their current body is put together from fragments
+ASSEMBLED = outbox.ASSEMBLED  # their current body is put together from fragments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +179,7 @@ def insert_resource(
             version=1,
             last_updated=transaction.now,
             deleted=False,
+    outbox.note(transaction, row.rid, resource_type, Change.CREATED)
             body=body,
         )
         .returning(*COLUMNS)
@@ -197,6 +199,9 @@ def next_version(
             version=current.version + 1,
             last_updated=transaction.now,
             deleted=deleted,
+    if not deleted:
+        change = Change.CREATED if current.deleted else Change.UPDATED
+        outbox.note(transaction, current.rid, current.type, change)
             body=body,
         )
         .returning(*COLUMNS)
@@ -217,7 +222,10 @@ NEXT_ASSEMBLED = Prepared(
 
 def next_assembled(transaction: Transaction, rid: int) -> bool:
     """The next version of an assembled resource; False where the current one is kept whole."""
-    return bool(NEXT_ASSEMBLED.run(transaction.connection, row=rid, now=transaction.now))
+    found = bool(NEXT_ASSEMBLED.run(transaction.connection, row=rid, now=transaction.now))
+    if found:
+        outbox.note(transaction, rid, "ImagingStudy", Change.UPDATED)
+    return found
 
 
 def keep_assembled(transaction: Transaction, rid: int, body: bytes) -> None:

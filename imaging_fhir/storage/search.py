@@ -113,6 +113,20 @@ def find_ids(
     return list(connection.execute(found.limit(limit)).scalars())
 
 
+def matching(
+    connection: Connection,
+    query: Query,
+    rids: Sequence[int],
+    *,
+    restrictions: Restrictions = OPEN,
+) -> set[int]:
+    """Those of the resources that fulfil the query; each is looked at by itself."""
+    conditions = Conditions(connection.dialect.name, restrictions)
+    fulfilled = conditions.of(resource, query.resource_type, query.criteria, driven=False)
+    found = select(resource.c.rid).where(resource.c.rid.in_(rids), fulfilled)
+    return set(connection.execute(found).scalars())
+
+
 def count(connection: Connection, query: Query, conditions: Conditions) -> int:
     fulfilled = conditions.of(resource, query.resource_type, query.criteria)
     found = select(func.count()).select_from(resource).where(fulfilled)

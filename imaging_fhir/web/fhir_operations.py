@@ -150,3 +150,13 @@ HANDLERS: dict[str, Callable[[Call], bytes | Resource]] = {
     "meta-delete": meta_delete,
     "match": match,
 }
+def subscription_status(call: Call) -> Resource:
+    return services().subscription_status.status(call.resource_id, call.given, caller())
+
+
+def subscription_events(call: Call) -> Resource:
+    return services().subscription_status.events(call.id, call.given, caller())
+
+
+    "status": subscription_status,
+    "events": subscription_events,

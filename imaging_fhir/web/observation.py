@@ -14,8 +14,9 @@ from flask import Flask, Response, g, request
 from prometheus_client import Histogram
 
 from imaging_fhir.logs import request_id
+from imaging_fhir.services.access import CALLER
 from imaging_fhir.services.metrics import REQUESTS
-from imaging_fhir.web.context import services
+from imaging_fhir.web.context import caller, services
 
 logger = logging.getLogger("imaging_fhir.request")
 
@@ -32,6 +33,7 @@ def observe_requests(app: Flask) -> None:
 def begin() -> None:
     g.started = perf_counter()
     begin_request(request.headers.get(HEADER, ""))
+    CALLER.set(caller())
     services().access.admit(request.method, request.host, request.headers.get("Origin"))
 
 
