@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from imaging_fhir.errors import InvalidResource
+from imaging_fhir.fhir.attachment import has_inline_data, with_attachments
 from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource
 from imaging_fhir.storage import blobs as blob_rows
 from imaging_fhir.services.access import CALLER, Caller
@@ -47,31 +48,29 @@ def prepare(
     resource_type: str, resource_id: str, content: Resource, new_id: Callable[[], str]
 ) -> Prepared:
     """Raise InvalidResource where the bytes are not what is said of them."""
-    match resource_type:
-        case "DocumentReference":
-            content, detached = detached_from_document(content, new_id)
-            return Prepared(resource_type, resource_id, content, tuple(detached))
-        case "Binary":
-            one = detached_from_binary(content, resource_id)
-            return Prepared(resource_type, resource_id, one.content, (one,))
-        case _:
-            return Prepared(resource_type, resource_id, content)
+    if resource_type == "Binary":
+        one = detached_from_binary(content, resource_id)
+        return Prepared(resource_type, resource_id, one.content, (one,))
+    if not has_inline_data(content):
+        return Prepared(resource_type, resource_id, content)
+    content, detached = detached_from_resource(content, new_id)
+    return Prepared(resource_type, resource_id, content, tuple(detached))
 
 
-def detached_from_document(
-    document: Resource, new_id: Callable[[], str]
+def detached_from_resource(
+    resource: Resource, new_id: Callable[[], str]
 ) -> tuple[Resource, list[Detached]]:
-    """A DocumentReference whose inline attachments became addresses; raise InvalidResource."""
+    """A resource whose inline attachments became addresses; raise InvalidResource."""
     binaries: list[Detached] = []
-    contents = []
-    for index, content in enumerate(document.get("content", ())):
-        attachment = content["attachment"]
-        if "data" in attachment:
-            where = f"DocumentReference.content[{index}].attachment"
-            attachment, one = detached_attachment(attachment, where, new_id())
-            binaries.append(one)
-        contents.append({**content, "attachment": attachment})
-    return {**document, "content": contents}, binaries
+
+    def detach(where: str, attachment: Resource) -> Resource:
+        if "data" not in attachment:
+            return attachment
+        kept, one = detached_attachment(attachment, where, new_id())
+        binaries.append(one)
+        return kept
+
+    return with_attachments(resource, detach), binaries
 
 
 def detached_attachment(

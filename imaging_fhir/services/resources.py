@@ -17,6 +17,7 @@ from imaging_fhir.errors import (
     ResourceDeleted,
     VersionConflict,
 )
+from imaging_fhir.fhir.attachment import attachments
 from imaging_fhir.fhir.profiles import require_conformance
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.summary import subset
@@ -361,7 +362,10 @@ class Resources:
         *,
         if_match: str | None = None,
     ) -> StoredResource | None:
-        """A document takes with it the Binary that only it refers to; raise ResourceConflict."""
+        """With it go the Binaries that its attachments are and no document refers to.
+
+        Raise ResourceConflict.
+        """
         connection = transaction.connection
         current = resources.find(connection, resource_type, resource_id)
         require_match(if_match, current)
@@ -374,7 +378,7 @@ class Resources:
         if current is not None and deleted is not None:
             self.after_write(transaction, resource_type, resource_id, None)
             for binary_id in binaries_of(current):
-                if not filing.is_attached(connection, binary_id):
+                if goes_along(connection, binary_id, current):
         if deleted is not None and resource_type == SUBSCRIPTION:
             self.subscriber.deleted(transaction, deleted.rid)
                     self.delete_in(transaction, "Binary", binary_id)
@@ -462,12 +466,21 @@ def is_same(
 
 
 def binaries_of(stored: StoredResource) -> list[str]:
-    """Ids of the Binaries of ours that a DocumentReference's attachments are."""
-    if stored.type != "DocumentReference" or stored.body is None:
-        return []
-    urls = [content["attachment"].get("url", "") for content in decode(stored.body)["content"]]
+    """Ids of the Binaries of ours that a resource's attachments are."""
     prefix = f"{BASE_PLACEHOLDER}/Binary/"
+    if stored.body is None or prefix.encode() not in stored.body:
+        return []
+    urls = [one.get("url", "") for one in attachments(decode(stored.body))]
     return [url.removeprefix(prefix) for url in urls if url.startswith(prefix)]
+
+
+def goes_along(connection: Connection, binary_id: str, owner: StoredResource) -> bool:
+    """Is the Binary of no use without its owner? Another document may refer to it."""
+    if filing.is_attached(connection, binary_id):
+        return False
+    binary = resources.find_content(connection, "Binary", binary_id) or {}
+    context = binary.get("securityContext", {}).get("reference")
+    return owner.type == DOCUMENT or context == owner.reference
 
 
 def is_cut(summary: str | None, elements: Sequence[str]) -> bool:

@@ -1,5 +1,7 @@
 """The specification's examples go in over HTTP, come out equal, and are found by what they say."""
 
+import base64
+import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +10,7 @@ from urllib.parse import urlencode
 
 from flask.testing import FlaskClient
 
+from imaging_fhir.fhir.attachment import attachments, with_attachments
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.model.codec import Resource, decode, encode
@@ -24,6 +27,8 @@ from imaging_fhir.model.search import (
 )
 from tests.integration.web.answers import json_of
 from tests.search_population import synthea
+from tests.seeded_defects import RIGHT
+from tests.unit.fhir.test_xml import canonical
 
 APART = ("Binary", "ImagingStudy")  # bytes, and what is made from images: each has its own tests
 NOWHERE = "nowhere-at-all"
@@ -56,32 +61,117 @@ def put(client: FlaskClient, content: Resource) -> None:
     assert answer.status_code in (200, 201), f"{address}: {answer.text}"
 
 
+OF_ATTACHMENTS = ("data", "url", "size", "hash")
+
+
 def without_what_the_server_owns(content: Resource) -> Resource:
-    """meta, and of a document the bytes inside it, which become a Binary."""
-    found = {key: value for key, value in content.items() if key != "meta"}
-    if found["resourceType"] == "DocumentReference":
-        owned = ("data", "url", "size", "hash")
-        contents = [
-            {**one, "attachment": without(one["attachment"], owned)} for one in found["content"]
-        ]
-        found["content"] = contents
-    return found
+    """meta, and of an attachment the bytes inside it, which become a Binary."""
+
+    def change(_: str, attachment: Resource) -> Resource:
+        return without(attachment, OF_ATTACHMENTS)
+
+    return with_attachments({key: value for key, value in content.items() if key != "meta"}, change)
+
+
+def is_kept(stored: Resource, given: Resource) -> bool:
+    """Does it come out as it went in? Bytes of attachments by what is said of them."""
+    pairs = zip(attachments(stored), attachments(given), strict=True)
+    meta = without(given.get("meta", {}), ("versionId", "lastUpdated"))
+    return (
+        without_what_the_server_owns(stored) == without_what_the_server_owns(given)
+        and stored["meta"].items() >= meta.items()
+        and all(is_same_content(after, before) for after, before in pairs)
+    )
+
+
+def is_same_content(after: Resource, before: Resource) -> bool:
+    if "data" not in before:
+        return after == before
+    octets = base64.b64decode(before["data"])
+    digest = hashlib.sha1(octets, usedforsecurity=False).digest()
+    said = base64.b64encode(digest).decode(), len(octets)
+    return "data" not in after and (after["hash"], after["size"]) == said
 
 
 def without(content: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     return {key: value for key, value in content.items() if key not in names}
 
 
+def everything(shared_data: Path) -> dict[str, Resource]:
+    """The examples, some of Synthea's, and a resource of every type that has none of either."""
+    made = [
+        {**one, "id": "made"}
+        for type_, one in RIGHT.items()
+        if type_ in RESOURCE_TYPES
+        and type_ not in APART
+        and "create" in RESOURCE_TYPES[type_].interactions
+    ]
+    known = [*examples(shared_data), *few_of_synthea(shared_data), *made]
+    return {f"{one['resourceType']}/{one['id']}": one for one in known}
+
+
 def test_every_example_comes_out_as_it_went_in(client: FlaskClient, shared_data: Path) -> None:
-    given = {f"{one['resourceType']}/{one['id']}": one for one in examples(shared_data)}
+    given = everything(shared_data)
     for one in given.values():
         put(client, one)
     for reference, one in given.items():
-        stored = decode(client.get(f"/fhir/{reference}").data)
-        assert without_what_the_server_owns(stored) == without_what_the_server_owns(one)
-        given_meta = without(one.get("meta", {}), ("versionId", "lastUpdated"))
-        assert stored["meta"].items() >= given_meta.items()
-    assert len(given) > 30
+        assert is_kept(decode(client.get(f"/fhir/{reference}").data), one), reference
+    writable = {name for name, one in RESOURCE_TYPES.items() if "create" in one.interactions}
+    assert {one["resourceType"] for one in given.values()} == writable - set(APART)
+    assert len(list(examples(shared_data))) > 30
+
+
+def test_every_example_can_be_posted(client: FlaskClient, shared_data: Path) -> None:
+    """Its id is the server's then."""
+    for reference, one in everything(shared_data).items():
+        answer = client.post(
+            f"/fhir/{one['resourceType']}",
+            data=encode(one),
+            content_type="application/fhir+json",
+        )
+        assert answer.status_code == 201, f"{reference}: {answer.text}"
+        stored = decode(answer.data)
+        assert stored["id"] != one["id"]
+        assert is_kept({**stored, "id": one["id"]}, one), reference
+
+
+def test_all_examples_go_in_by_one_transaction(client: FlaskClient, shared_data: Path) -> None:
+    given = everything(shared_data)
+    entries = [
+        {"resource": one, "request": {"method": "PUT", "url": reference}}
+        for reference, one in given.items()
+    ]
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+    answer = client.post("/fhir", data=encode(bundle), content_type="application/fhir+json")
+    assert answer.status_code == 200, answer.text
+    for reference, one in given.items():
+        assert is_kept(decode(client.get(f"/fhir/{reference}").data), one), reference
+
+
+def test_every_example_goes_round_by_xml(client: FlaskClient, shared_data: Path) -> None:
+    """Read as XML and written back; narratives are compared as canonical XML."""
+    for reference, one in everything(shared_data).items():
+        put(client, one)
+        as_json = client.get(f"/fhir/{reference}")
+        as_xml = client.get(f"/fhir/{reference}", headers={"Accept": "application/fhir+xml"})
+        again = client.put(
+            f"/fhir/{reference}", data=as_xml.data, content_type="application/fhir+xml"
+        )
+        assert again.status_code == 200, f"{reference}: {again.text}"
+        before, after = (decode(answer.data) for answer in (as_json, again))
+        assert canonical({**after, "meta": before["meta"]}) == canonical(before), reference
+
+
+def test_what_is_read_and_written_back_is_no_new_version(
+    client: FlaskClient, shared_data: Path
+) -> None:
+    for reference, one in everything(shared_data).items():
+        put(client, one)
+        as_json = client.get(f"/fhir/{reference}")
+        again = client.put(
+            f"/fhir/{reference}", data=as_json.data, content_type="application/fhir+json"
+        )
+        assert (again.status_code, again.data) == (200, as_json.data), reference
 
 
 def test_every_example_is_found_by_all_that_it_says(client: FlaskClient, shared_data: Path) -> None:
