@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from imaging_fhir.errors import InvalidRequest
+from imaging_fhir.fhir import search_terminology
 from imaging_fhir.fhir.primitives import is_id
 from imaging_fhir.fhir.resource_names import RESOURCE_NAMES
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
@@ -16,17 +17,11 @@ from imaging_fhir.model.search import (
 )
 
 MODIFIERS: dict[str, frozenset[str]] = {
-    "token": frozenset({"missing", "not", "text", "of-type"}),
+    "token": frozenset({"missing", "not", "text", "of-type"}) | search_terminology.MODIFIERS,
     "reference": frozenset({"missing", "text", "identifier"}),
     "string": frozenset({"missing", "exact", "contains"}),
     "uri": frozenset({"missing", "above", "below"}),
     "composite": frozenset(),
-}
-NOT_KNOWN = {  # of modifiers that take terminology
-    "in": "the value set is not known here.",
-    "not-in": "the value set is not known here.",
-    "above": "the hierarchy of its codes is not known here.",
-    "below": "the hierarchy of its codes is not known here.",
 }
 DEEPEST_CHAIN = 5
 LONGEST_NAME = 80  # of a parameter, in a message
@@ -61,6 +56,8 @@ def criterion_of(
         return chained(parameter, key, modifier or None, rest, text, setting, depth)
     if colon:
         require_modifier(resource_type, parameter, modifier, key)
+    if parameter.type == "token" and modifier in search_terminology.MODIFIERS:
+        return terminology_criterion(resource_type, parameter, key, modifier, text)
     return plain_criterion(parameter, key, modifier or None, text, setting)
 
 
@@ -82,7 +79,7 @@ def require_modifier(
         known = frozenset({"missing"})
     is_type = parameter.type == "reference" and modifier in RESOURCE_NAMES
     if modifier not in known and not is_type:
-        raise invalid(key, NOT_KNOWN.get(modifier, "there is no such modifier here."))
+        raise invalid(key, "there is no such modifier here.")
 
 
 def is_dicom(resource_type: str, parameter: SearchParameter) -> bool:
@@ -107,6 +104,22 @@ def plain_criterion(
         modifier=None if modifier in RESOURCE_NAMES else modifier,
         values=values,
     )
+
+
+def terminology_criterion(
+    resource_type: str, parameter: SearchParameter, key: str, modifier: str, text: str
+) -> Criterion:
+    """A search for the codes themselves; `:not-in` is a `:not` of them."""
+    try:
+        values = search_terminology.tokens(resource_type, parameter, modifier, text)
+    except search_terminology.NotKnown as error:
+        raise invalid(key, str(error)) from error
+    except ValueError as error:
+        raise invalid(key, "its value is no code with its system.") from error
+    if not values:
+        raise invalid(key, "it has no value.")
+    negated = "not" if modifier == "not-in" else None
+    return Criterion(parameter=parameter.name, type="token", modifier=negated, values=values)
 
 
 def is_listed(parameter: SearchParameter, modifier: str | None) -> bool:

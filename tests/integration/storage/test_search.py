@@ -552,10 +552,55 @@ def test_a_list_finds_its_items(database: Database) -> None:
         query_of("Patient?_list=$current-problems")
 
 
-@pytest.mark.parametrize("modifier", ["in", "not-in", "above", "below"])
-def test_what_takes_terminology_is_refused_and_says_so(modifier: str) -> None:
-    with pytest.raises(InvalidRequest, match="not known here"):
-        query_of(f"Patient?gender:{modifier}=http://vs", now=datetime.now(UTC))
+ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+VALUE_SET = "http://hl7.org/fhir/ValueSet"
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("Patient?gender:in=http://vs", "value set is not known here"),
+        (f"Patient?gender:not-in={VALUE_SET}/administrative-gender|5.0.0", "not known here"),
+        ("Encounter?class:below=http://loinc.org|1-8", "hierarchy of its codes is not known here"),
+        ("Encounter?class:above=AMB", "no code with its system"),
+        (f"Encounter?class:below={ACT_CODE}|", "no code with its system"),
+        ("Encounter?class:in=", "not understood|no value"),
+        ("Encounter?_id:in=http://vs", "no such modifier"),
+        ("Encounter?patient:in=http://vs", "no such modifier"),
+    ],
+)
+def test_terminology_that_is_not_known_is_refused_and_says_so(address: str, why: str) -> None:
+    with pytest.raises(InvalidRequest, match=why):
+        query_of(address, now=datetime.now(UTC))
+
+
+def test_codes_are_found_by_their_value_set_and_hierarchy(database: Database) -> None:
+    for id_, code in (("acute", "ACUTE"), ("inpatient", "IMP"), ("walk-in", "AMB")):
+        class_ = {"system": ACT_CODE, "code": code}
+        put(database, {"resourceType": "Encounter", "id": id_, "class": class_})
+    put(database, {"resourceType": "Encounter", "id": "ours", "class": {"code": "IMP"}})
+    put(database, {"resourceType": "Encounter", "id": "none"})
+    put(database, patient(1, gender="female"))
+    put(database, patient(2))
+    with database.read() as connection:
+
+        def asked(address: str) -> set[str]:
+            return set(found(connection, address))
+
+        assert asked(f"Encounter?class:below={ACT_CODE}|IMP") == {"acute", "inpatient"}
+        assert asked(f"Encounter?class:above={ACT_CODE}|ACUTE") == {"acute", "inpatient"}
+        assert asked(f"Encounter?class:below={ACT_CODE}|ACUTE,{ACT_CODE}|AMB") == {
+            "acute",
+            "walk-in",
+        }
+        in_set = f"{VALUE_SET}/v3-ActEncounterCode".replace("hl7.org/fhir", "terminology.hl7.org")
+        assert asked(f"Encounter?class:in={in_set}") == {"acute", "inpatient", "walk-in"}
+        assert asked(f"Encounter?class:not-in={in_set}") == {"ours", "none"}
+        gender = f"{VALUE_SET}/administrative-gender"
+        assert asked(f"Patient?gender:in={gender}") == {"p1"}
+        assert asked(f"Patient?gender:in={gender}|4.0.1") == {"p1"}
+        assert asked(f"Patient?gender:not-in={gender}") == {"p2"}
+        assert asked(f"Encounter?class:in={VALUE_SET}/observation-codes") == set()
 
 
 def chart(database: Database) -> None:
