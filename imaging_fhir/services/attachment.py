@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from imaging_fhir.errors import InvalidResource
 from imaging_fhir.fhir.attachment import has_inline_data, with_attachments
 from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource
-from imaging_fhir.storage import blobs as blob_rows
 from imaging_fhir.services.access import CALLER, Caller
+from imaging_fhir.storage import blobs as blob_rows
 from imaging_fhir.storage.database import Database, Transaction
 from imaging_fhir.storage.ports import BlobStore, StagedBlob
 
@@ -41,8 +41,8 @@ class Prepared:
     resource_id: str
     content: Resource
     detached: tuple[Detached, ...] = ()
-
     caller: Caller = field(default_factory=CALLER.get)
+
 
 def prepare(
     resource_type: str, resource_id: str, content: Resource, new_id: Callable[[], str]

@@ -30,8 +30,8 @@ class Background:
     studies: Studies
     cleanup: CleanUp
     imports: Imports
-    held_parts: HeldParts
     delivery: Delivery
+    held_parts: HeldParts
     quiet_milliseconds: int
 
     def worker(self) -> Worker:
@@ -73,10 +73,10 @@ class Background:
 
     def clean_up(self, _subject: int) -> int:
         self.imports.forget_outdated()
+        self.delivery.forget_outdated()
         self.cleanup.run()
         return PERIODIC["clean-up"]
 
-        self.delivery.forget_outdated()
     def quiet_study(self, study: int) -> int | None:
         return self.database.write(partial(self.keep_version, study=study))
 

@@ -18,8 +18,8 @@ from imaging_fhir.services.binary import Binaries
 from imaging_fhir.services.chart import Chart
 from imaging_fhir.services.chart_image import ImagePages
 from imaging_fhir.services.cleanup import CleanUp
-from imaging_fhir.services.docref import DocRef
 from imaging_fhir.services.delivery import Delivery
+from imaging_fhir.services.docref import DocRef
 from imaging_fhir.services.document_filing import DocumentFiling
 from imaging_fhir.services.everything import Everything
 from imaging_fhir.services.held_parts import HeldParts
@@ -31,30 +31,30 @@ from imaging_fhir.services.linking import Linking
 from imaging_fhir.services.matching import Matching
 from imaging_fhir.services.meta_operations import MetaOperations
 from imaging_fhir.services.metrics import INGESTED
+from imaging_fhir.services.notifying import Notifying
 from imaging_fhir.services.patching import Patching
 from imaging_fhir.services.pictures import Pictures
 from imaging_fhir.services.relinking import Relinking
-from imaging_fhir.services.notifying import Notifying
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.services.search import Search
 from imaging_fhir.services.studies import Studies
 from imaging_fhir.services.study_edit import StudyEdit
 from imaging_fhir.services.study_filing import StudyFiling
+from imaging_fhir.services.subscription_status import SubscriptionStatus
+from imaging_fhir.services.subscriptions import Subscriptions
 from imaging_fhir.services.transaction import Transactions
 from imaging_fhir.services.validating import Validating
 from imaging_fhir.settings import Settings, Site, zone
-from imaging_fhir.services.subscription_status import SubscriptionStatus
-from imaging_fhir.services.subscriptions import Subscriptions
 from imaging_fhir.storage.database import Database, Transaction
 from imaging_fhir.storage.folder import FolderBlobStore
 from imaging_fhir.storage.migrations import upgrade
 from imaging_fhir.storage.ports import BlobStore
 from imaging_fhir.storage.resources import find_content, put
 
+DELIVERY_THREADS = 2  # a subscriber that does not answer holds one up for its time-out
 ARCHIVE_ENDPOINT = "Endpoint/dicomweb"
 
 
-DELIVERY_THREADS = 2  # a subscriber that does not answer holds one up for its time-out
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     settings: Settings
@@ -78,20 +78,20 @@ class Services:
     pictures: Pictures
     chart: Chart
     image_pages: ImagePages
-    background: Background
-
-    @property
-    def base(self) -> str:
-        """The public address of the FHIR base."""
     notifying: Notifying
     delivery: Delivery
     subscription_status: SubscriptionStatus
-        return self.settings.public_address + "/fhir"
+    background: Background
 
     def workers(self) -> list[Worker]:
         """Threads, not yet started, that do what is due."""
         deliveries = [Worker(self.delivery.work) for _ in range(DELIVERY_THREADS)]
         return [self.background.worker(), Worker(self.notifying.work), *deliveries]
+
+    @property
+    def base(self) -> str:
+        """The public address of the FHIR base."""
+        return self.settings.public_address + "/fhir"
 
     def readiness(self) -> dict[str, str]:
         """`ok` or what is wrong, for each part that every request needs."""
@@ -132,11 +132,16 @@ def build_services(settings: Settings) -> Services:
     pictures = Pictures(database=database, store=blobs)
     database.write(put_archive_endpoint)
     access = AccessPolicy(settings)
+    guard = Guard.of(settings.subscription_hosts, allow_http=settings.subscription_http)
+    subscriptions = Subscriptions(
+        guard=guard, base=settings.public_address + "/fhir", zone=zone(settings.time_zone)
+    )
     resources = Resources(
         database,
         blobs,
         studies,
         StudyEdit(filing=filing, assembler=studies),
+        subscriptions,
         base=settings.public_address + "/fhir",
         zone=zone(settings.time_zone),
         new_id=new_id,
@@ -145,26 +150,6 @@ def build_services(settings: Settings) -> Services:
         requires_declared=settings.declared_profiles == "strict",
     )
     search = Search(resources, access, settings)
-    chart = Chart(database, search, zone=zone(settings.time_zone))
-    ingest = Ingest(
-    guard = Guard.of(settings.subscription_hosts, allow_http=settings.subscription_http)
-    subscriptions = Subscriptions(
-        guard=guard, base=settings.public_address + "/fhir", zone=zone(settings.time_zone)
-    )
-        database,
-        blobs,
-        filing,
-        document_filing,
-        max_bytes=settings.max_upload_bytes,
-        subscriptions,
-        time_zone=settings.time_zone,
-        counted=count,
-    )
-    imports = Imports(database=database, store=blobs, ingest=ingest, site=site, new_id=new_id)
-    return Services(
-        settings=settings,
-        database=database,
-        blobs=blobs,
     notifying = Notifying(
         database=database,
         subscriptions=subscriptions,
@@ -181,6 +166,21 @@ def build_services(settings: Settings) -> Services:
         base=settings.public_address + "/fhir",
         last_attempt=settings.subscription_attempts,
     )
+    chart = Chart(database, search, zone=zone(settings.time_zone))
+    ingest = Ingest(
+        database,
+        blobs,
+        filing,
+        document_filing,
+        max_bytes=settings.max_upload_bytes,
+        time_zone=settings.time_zone,
+        counted=count,
+    )
+    imports = Imports(database=database, store=blobs, ingest=ingest, site=site, new_id=new_id)
+    return Services(
+        settings=settings,
+        database=database,
+        blobs=blobs,
         site=site,
         access=access,
         resources=resources,
@@ -199,12 +199,16 @@ def build_services(settings: Settings) -> Services:
         pictures=pictures,
         chart=chart,
         image_pages=ImagePages(chart=chart, pictures=pictures),
+        notifying=notifying,
+        delivery=delivery,
+        subscription_status=SubscriptionStatus(resources, delivery),
         background=Background(
             database=database,
             pictures=pictures,
             studies=studies,
             cleanup=CleanUp(database=database, store=blobs),
             imports=imports,
+            delivery=delivery,
             held_parts=HeldParts(database=database, store=blobs, relinking=relinking),
             quiet_milliseconds=quiet_milliseconds,
         ),
@@ -217,16 +221,12 @@ def put_archive_endpoint(transaction: Transaction) -> None:
     resource_type, _, resource_id = ARCHIVE_ENDPOINT.partition("/")
     known = find_content(transaction.connection, resource_type, resource_id) or {}
     if {name: known.get(name) for name in content} != content:
-        notifying=notifying,
-        delivery=delivery,
-        subscription_status=SubscriptionStatus(resources, delivery),
         entries = index_entries(resource_type, content)
         put(transaction, resource_type, resource_id, content, entries)
 
 
 def count(outcome: Outcome) -> None:
     INGESTED.labels(outcome.status).inc()
-            delivery=delivery,
 
 
 def new_id() -> str:

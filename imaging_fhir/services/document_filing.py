@@ -114,6 +114,7 @@ class DocumentFiling:
         if moved != content:
             entries = index_entries("DocumentReference", moved, zone=self.linking.zone)
             resources.put(transaction, "DocumentReference", content["id"], moved, entries)
+            outbox.note_moved(transaction, rid, "DocumentReference")
 
     def subject(self, transaction: Transaction, link: Link) -> Resource:
         patient = resolve_patient(transaction.connection, id_of(link.patient) or "")
@@ -126,7 +127,6 @@ class DocumentFiling:
         }
         return open_task(transaction, self.new_id(), link, about)
 
-            outbox.note_moved(transaction, rid, "DocumentReference")
     def publish(
         self, transaction: Transaction, link: Link, arrival: DocumentArrival, blob: int
     ) -> int:

@@ -22,11 +22,11 @@ from imaging_fhir.fhir.profiles import require_conformance
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.summary import subset
 from imaging_fhir.fhir.validation import require_valid
-from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource, decode, encode, encode_sorted
 from imaging_fhir.model.change import is_moved
+from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource, decode, encode, encode_sorted
 from imaging_fhir.model.search import Query
-from imaging_fhir.services.attachment import Detached, Prepared, keep, prepare
 from imaging_fhir.services.access import Caller
+from imaging_fhir.services.attachment import Detached, Prepared, keep, prepare
 from imaging_fhir.services.filed_document import BINARY, require_own_bytes, require_right_chart
 from imaging_fhir.services.integrity import Integrity
 from imaging_fhir.services.rewriting import without_base
@@ -37,8 +37,8 @@ from imaging_fhir.storage.point_read import PointReads
 from imaging_fhir.storage.ports import BlobStore
 from imaging_fhir.storage.resources import StoredResource, with_meta
 
-AfterWrite = Callable[[Transaction, str, str, Resource | None], None]
 SUBSCRIPTION = "Subscription"
+AfterWrite = Callable[[Transaction, str, str, Resource | None], None]
 SUBSETTED = "SUBSETTED"
 LENIENT = Integrity()
 
@@ -59,7 +59,6 @@ class Editor(Protocol):
     ) -> "Written": ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Subscriber(Protocol):
     """Takes a Subscription, and lets it go."""
 
@@ -70,6 +69,7 @@ class Subscriber(Protocol):
     def deleted(self, transaction: Transaction, rid: int) -> None: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
     stored: StoredResource
     created: bool
@@ -83,8 +83,8 @@ class Resources:
         store: BlobStore,
         assembler: Assembler,
         editor: Editor,
-        *,
         subscriber: Subscriber,
+        *,
         base: str,
         zone: ZoneInfo | None,
         new_id: Callable[[], str],
@@ -97,8 +97,8 @@ class Resources:
         self.current = PointReads(database)
         self.assembler = assembler
         self.editor = editor
-        self.base = base
         self.subscriber = subscriber
+        self.base = base
         self.zone = zone
         self.new_id = new_id
         self.after_write = after_write
@@ -303,11 +303,10 @@ class Resources:
             return Written(stored=current, created=False, changed=False)
         require_writable(connection, current, prepared)
         stored = self.put(transaction, prepared)
-        self.put_binaries(transaction, stored, kept)
         self.note_move(transaction, current, stored)
+        self.put_binaries(transaction, stored, kept)
         return Written(stored=stored, created=current is None or current.deleted)
 
-    def edit(
     def note_move(
         self, transaction: Transaction, former: StoredResource | None, stored: StoredResource
     ) -> None:
@@ -316,6 +315,7 @@ class Resources:
         if is_moved(decode(former.body), decode(stored.body)):
             outbox.note_moved(transaction, stored.rid, stored.type)
 
+    def edit(
         self, transaction: Transaction, current: StoredResource | None, prepared: Prepared
     ) -> Written:
         """Of what is put together from images, users write parts; raise NotSupported."""
@@ -345,9 +345,9 @@ class Resources:
 
     def put(self, transaction: Transaction, prepared: Prepared) -> StoredResource:
         type_, id_, content = prepared.resource_type, prepared.resource_id, prepared.content
-        entries = index_entries(type_, {**content, "id": id_}, zone=self.zone)
         if type_ == SUBSCRIPTION:
             return self.subscriber.put(transaction, id_, content, prepared.caller)
+        entries = index_entries(type_, {**content, "id": id_}, zone=self.zone)
         stored = resources.put(transaction, type_, id_, content, entries)
         if type_ == DOCUMENT:
             supersede(transaction, {**content, "id": id_}, zone=self.zone)
@@ -375,12 +375,12 @@ class Resources:
             require_own_bytes(connection, current)
         self.keep_whole(transaction, current)
         deleted = resources.delete(transaction, resource_type, resource_id)
+        if deleted is not None and resource_type == SUBSCRIPTION:
+            self.subscriber.deleted(transaction, deleted.rid)
         if current is not None and deleted is not None:
             self.after_write(transaction, resource_type, resource_id, None)
             for binary_id in binaries_of(current):
                 if goes_along(connection, binary_id, current):
-        if deleted is not None and resource_type == SUBSCRIPTION:
-            self.subscriber.deleted(transaction, deleted.rid)
                     self.delete_in(transaction, "Binary", binary_id)
         return deleted
 

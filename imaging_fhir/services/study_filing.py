@@ -227,6 +227,7 @@ class StudyFiling:
 
     def give_way(self, transaction: Transaction, existing: AnyRow) -> None:
         """The images of a provisional Patient leave the study to a known one, and are held."""
+        outbox.note_moved(transaction, existing.rid, "ImagingStudy")
         link = held_link(
             decode_as(Link, existing.link), "study-of-another-patient", ANOTHER_PATIENT
         )
@@ -234,7 +235,6 @@ class StudyFiling:
         about = facts(merged.as_type(StudyAttributes), decode_as(Person, existing.person))
         dicom_index.change_study(
             transaction,
-        outbox.note_moved(transaction, existing.rid, "ImagingStudy")
             existing.pk,
             state="held",
             rid=open_task(transaction, self.new_id(), link, about),
@@ -377,6 +377,9 @@ class StudyFiling:
         head, visit = encode(content), visit_id(content.get("encounter"))
         if head != study.head or visit != study.encounter:
             dicom_index.change_study(transaction, study.pk, head=head, encounter=visit)
+        is_shown = study.state == "filed" and study.head
+        if transaction.watching and is_shown and is_moved(decode(study.head), content):
+            outbox.note_moved(transaction, study.rid, "ImagingStudy")
         return bool(head != study.head)
 
     def head(
@@ -386,9 +389,6 @@ class StudyFiling:
         overlay: Resource,
         *,
         merged: Merged | None = None,
-        is_shown = study.state == "filed" and study.head
-        if transaction.watching and is_shown and is_moved(decode(study.head), content):
-            outbox.note_moved(transaction, study.rid, "ImagingStudy")
     ) -> Resource:
         """The ImagingStudy's head: what the images say, under what users wrote."""
         merged = merged or decode_as(Merged, study.attributes)

@@ -179,11 +179,11 @@ def insert_resource(
             version=1,
             last_updated=transaction.now,
             deleted=False,
-    outbox.note(transaction, row.rid, resource_type, Change.CREATED)
             body=body,
         )
         .returning(*COLUMNS)
     ).one()
+    outbox.note(transaction, row.rid, resource_type, Change.CREATED)
     return stored(row)
 
 
@@ -199,13 +199,13 @@ def next_version(
             version=current.version + 1,
             last_updated=transaction.now,
             deleted=deleted,
-    if not deleted:
-        change = Change.CREATED if current.deleted else Change.UPDATED
-        outbox.note(transaction, current.rid, current.type, change)
             body=body,
         )
         .returning(*COLUMNS)
     ).one()
+    if not deleted:
+        change = Change.CREATED if current.deleted else Change.UPDATED
+        outbox.note(transaction, current.rid, current.type, change)
     return stored(row)
 
 

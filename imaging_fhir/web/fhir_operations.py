@@ -141,15 +141,6 @@ def match(call: Call) -> bytes:
     return services().matching.match(call.given, caller())
 
 
-HANDLERS: dict[str, Callable[[Call], bytes | Resource]] = {
-    "everything": everything,
-    "docref": docref,
-    "validate": validate,
-    "meta": meta,
-    "meta-add": meta_add,
-    "meta-delete": meta_delete,
-    "match": match,
-}
 def subscription_status(call: Call) -> Resource:
     return services().subscription_status.status(call.resource_id, call.given, caller())
 
@@ -158,5 +149,14 @@ def subscription_events(call: Call) -> Resource:
     return services().subscription_status.events(call.id, call.given, caller())
 
 
+HANDLERS: dict[str, Callable[[Call], bytes | Resource]] = {
+    "everything": everything,
+    "docref": docref,
+    "validate": validate,
+    "meta": meta,
+    "meta-add": meta_add,
+    "meta-delete": meta_delete,
+    "match": match,
     "status": subscription_status,
     "events": subscription_events,
+}
