@@ -43,6 +43,7 @@ class FileStart:
     little_endian: bool
     transfer_syntax_uid: str
     is_transfer_syntax_guessed: bool
+    offset: int  # of the data set in the file, be it deflated there
     meta: dict[int, str] = field(default_factory=dict)
 
 
@@ -86,12 +87,15 @@ def start_of_file(stream: BinaryIO) -> FileStart:
     meta = _file_meta(stream)
     declared = meta.get(0x00020010)
     _skip_command_set(stream)
+    offset = stream.tell()
     if declared == DeflatedExplicitVRLittleEndian:
-        return _file_start(InflatedStream(stream), meta, declared)
-    return _file_start(stream, meta, declared)
+        return _file_start(InflatedStream(stream), meta, declared, offset)
+    return _file_start(stream, meta, declared, offset)
 
 
-def _file_start(stream: SeekableBytes, meta: dict[int, str], declared: str | None) -> FileStart:
+def _file_start(
+    stream: SeekableBytes, meta: dict[int, str], declared: str | None, offset: int
+) -> FileStart:
     implicit, little = _encoding_found(stream)
     return FileStart(
         stream=stream,
@@ -99,6 +103,7 @@ def _file_start(stream: SeekableBytes, meta: dict[int, str], declared: str | Non
         little_endian=little,
         transfer_syntax_uid=declared or _syntax_of(implicit, little),
         is_transfer_syntax_guessed=declared is None,
+        offset=offset,
         meta=meta,
     )
 

@@ -19,6 +19,7 @@ class Relinked:
     overlay: bytes | None = None  # what users had written of the ImagingStudy
     decided: Decision  # by this correction
     retired: str | None = None  # id of the provisional Patient that was left without images
+    corrected: bool = False  # the study was one whose files name somebody else
     joined: bool = False  # its images are one with those of the study that was filed already
 
 
@@ -28,6 +29,7 @@ class Refiled:
 
     pk: int
     link: Link
+    corrected: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -102,6 +102,7 @@ class Corrections:
             self.relinking.link_document(transaction, found.row.pk)
             return before
         cleared = self.clear(transaction, found, decision)
+        self.change(transaction, found, corrected=True)
         self.relinking.link_study(transaction, found.row.pk)
         row = dicom_index.find_study(transaction.connection, found.row.pk)
         if row is None:
@@ -120,6 +121,7 @@ class Corrections:
             decision=decision_on(row),
             task=row.rid if held else None,
             overlay=row.overlay if found.kind == "study" else None,
+            corrected=bool(row.corrected) if found.kind == "study" else False,
             decided=decision,
         )
 
@@ -233,6 +235,8 @@ class Corrections:
     def restore(self, transaction: Transaction, found: Found, before: Relinked) -> None:
         decision = encode(before.decision) if before.decision else None
         self.change(transaction, found, decision=decision)
+        if found.kind == "study":
+            self.change(transaction, found, corrected=before.corrected)
         self.revive(transaction, before.retired)
         if before.state == "held":
             self.hold_again(transaction, found, before)

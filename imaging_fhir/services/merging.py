@@ -176,7 +176,8 @@ class Merging:
         for pk in sorted(dicom_index.studies_of_patient(transaction.connection, old)):
             row = dicom_index.study_by_pk(transaction.connection, pk)
             link = decode_as(Link, row.link)
-            yield Refiled(pk=pk, link=link)
+            yield Refiled(pk=pk, link=link, corrected=bool(row.corrected))
+            dicom_index.change_study(transaction, pk, corrected=True)
             self.file_study(transaction, row, replace(link, patient=f"Patient/{new}"))
 
     def file_study(self, transaction: Transaction, row: AnyRow, link: Link) -> None:
@@ -217,6 +218,7 @@ class Merging:
             if row is not None and is_at(row, merged.target):
                 link = back(decode_as(Link, row.link), study.link)
                 link = without_broken_visit(transaction, pair.source, link)
+                dicom_index.change_study(transaction, study.pk, corrected=study.corrected)
                 self.file_study(transaction, row, link)
         for document in merged.documents:
             of_document = documents.find(transaction.connection, document.pk)

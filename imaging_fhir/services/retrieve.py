@@ -9,8 +9,10 @@ from imaging_fhir.dicomweb.part10 import file_head, preamble
 from imaging_fhir.errors import ResourceNotFound
 from imaging_fhir.images.bulk_data import BulkValue, bulk_value
 from imaging_fhir.images.dicom import has_preamble
+from imaging_fhir.images.dicom_identity import Piece, coerced, is_of_identity
 from imaging_fhir.images.dicom_stream import start_of_file
 from imaging_fhir.model.blob import Blob
+from imaging_fhir.services.coercion import Identity, identity_of
 from imaging_fhir.storage.database import Database
 from imaging_fhir.storage.dicom_retrieval import dicom_json_of, visible_instances
 from imaging_fhir.storage.ports import BlobStore
@@ -32,25 +34,35 @@ class StoredInstance:
     number_of_frames: int | None
     has_warnings: bool  # of its reading: a file without a head of its own has one
     blob: Blob
+    identity: Identity | None = None  # of a corrected study: its bytes name somebody else
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DicomFile:
-    """A file of PS3.10: `head` is empty unless the bytes arrived without one of their own."""
+    """A file of PS3.10, in pieces: new bytes, and ranges of the stored ones."""
 
     stream: BinaryIO
-    head: bytes
-    start: int  # of what of the stored bytes follows the head
-    size: int  # of the whole
+    pieces: tuple[Piece, ...]
+
+    @property
+    def size(self) -> int:
+        return sum(
+            len(piece) if isinstance(piece, bytes) else piece[1] - piece[0] for piece in self.pieces
+        )
 
     def chunks(self) -> Iterator[bytes]:
         """All of it; the stream is closed at the end, however it comes."""
         with self.stream:
-            if self.head:
-                yield self.head
-            self.stream.seek(self.start)
-            while chunk := self.stream.read(CHUNK):
-                yield chunk
+            for piece in self.pieces:
+                if isinstance(piece, bytes):
+                    if piece:
+                        yield piece
+                    continue
+                self.stream.seek(piece[0])
+                left = piece[1] - piece[0]
+                while left and (chunk := self.stream.read(min(CHUNK, left))):
+                    left -= len(chunk)
+                    yield chunk
 
 
 class Retrieve:
@@ -59,13 +71,22 @@ class Retrieve:
         self.store = store
 
     def instances(
-        self, study: str, series: str | None = None, instance: str | None = None
+        self,
+        study: str,
+        series: str | None = None,
+        instance: str | None = None,
+        *,
+        original: bool = False,
     ) -> list[StoredInstance]:
-        """Those of a study, of a series of it, or the one, in order; raise ResourceNotFound."""
+        """Those of a study, of a series of it, or the one, in order; raise ResourceNotFound.
+
+        Those of a corrected study have the identity of its Patient, unless the original is wanted.
+        """
         with self.database.read() as connection:
             rows = visible_instances(connection, study, series, instance)
-        if not rows:
-            raise ResourceNotFound("There is no such study, series or instance here.")
+            if not rows:
+                raise ResourceNotFound("There is no such study, series or instance here.")
+            identity = None if original else identity_of(connection, rows[0])
         return [
             StoredInstance(
                 pk=row.pk,
@@ -77,24 +98,30 @@ class Retrieve:
                 number_of_frames=row.number_of_frames,
                 has_warnings=bool(row.has_warnings),
                 blob=Blob(sha256=row.sha256, size=row.size, generation=row.generation),
+                identity=identity,
             )
             for row in rows
         ]
 
     def file(self, instance: StoredInstance) -> DicomFile:
-        """The instance as stored; raise ResourceNotFound, StorageUnavailable."""
+        """The instance as it is served; raise ResourceNotFound, StorageUnavailable.
+
+        One of a corrected study that cannot be given its new identity is an UnreadableImage.
+        """
         stream = self.store.open(instance.blob)
         try:
             head, start = missing_head(stream, instance)
+            size = instance.blob.size
+            if instance.identity is None:
+                return DicomFile(stream=stream, pieces=(head, (start, size)))
+            return with_identity(stream, head, start, size, instance.identity)
         except BaseException:
             stream.close()
             raise
-        size = len(head) + instance.blob.size - start
-        return DicomFile(stream=stream, head=head, start=start, size=size)
 
     def size(self, instance: StoredInstance) -> int:
-        """Of the file, which is opened only where it may need a head."""
-        if not instance.has_warnings:
+        """Of the file, which is opened only where it may be another than the stored one."""
+        if not instance.has_warnings and instance.identity is None:
             return instance.blob.size
         file = self.file(instance)
         file.stream.close()
@@ -110,16 +137,35 @@ class Retrieve:
                 found = dicom_json_of(connection, [one.pk for one in some])
             for one in some:
                 if one.pk in found:
-                    yield one, zlib.decompress(found[one.pk])
+                    json = zlib.decompress(found[one.pk])
+                    yield one, one.identity.put_in(json) if one.identity else json
 
     def bulk_data(self, instance: StoredInstance, path: str) -> tuple[BinaryIO, BulkValue]:
-        """The value at a path of BulkDataURI, and the stream to close; raise ResourceNotFound."""
+        """The value at a path of BulkDataURI, and the stream to close; raise ResourceNotFound.
+
+        What the file said of whose it is, is not there in a corrected study.
+        """
+        if instance.identity is not None and is_of_identity(int(path[:8], 16)):
+            raise ResourceNotFound("The corrected instance has no such value.")
         stream = self.store.open(instance.blob)
         try:
             return stream, bulk_value(stream, path)
         except BaseException:
             stream.close()
             raise
+
+
+def with_identity(
+    stream: BinaryIO, head: bytes, start: int, size: int, identity: Identity
+) -> DicomFile:
+    found = coerced(stream, size, identity.elements)
+    if found.stream is stream:
+        before: Piece = (start, found.offset) if start < found.offset else b""
+        return DicomFile(stream=stream, pieces=(head, before, *found.pieces))
+    with stream:
+        stream.seek(start)
+        meta = stream.read(found.offset - start)
+    return DicomFile(stream=found.stream, pieces=(head, meta, *found.pieces))
 
 
 def missing_head(stream: BinaryIO, instance: StoredInstance) -> tuple[bytes, int]:

@@ -234,6 +234,7 @@ def add_study(transaction: Transaction, **values: Any) -> int:
             {
                 "number_of_series": 0,
                 "number_of_instances": 0,
+                "corrected": False,
                 "created": transaction.now,
                 "updated": transaction.now,
                 **values,

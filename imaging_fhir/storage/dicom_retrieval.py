@@ -11,6 +11,9 @@ VISIBLE = (
     select(
         instance.c.pk,
         study.c.study_instance_uid,
+        study.c.patient,
+        study.c.encounter,
+        study.c.corrected,
         series.c.series_instance_uid,
         instance.c.sop_instance_uid,
         instance.c.sop_class_uid,

@@ -22,6 +22,7 @@ from sqlalchemy import (
     event,
     false,
     text,
+    true,
 )
 
 metadata = MetaData(
@@ -61,6 +62,7 @@ resource = Table(
     Column("version", Integer, nullable=False),
     Column("last_updated", BigInteger, nullable=False),
     Column("deleted", Boolean, nullable=False),
+    Column("posted", Boolean, nullable=False, server_default=true()),  # else a client chose the id
     Column("body", LargeBinary),
     UniqueConstraint("type", "id"),
     Index("ix_resource_type_last_updated", "type", "last_updated", "rid"),
@@ -265,6 +267,7 @@ study = Table(
     Column("zone", Text, nullable=False),  # IANA name or offset; empty when unknown
     Column("link", LargeBinary, nullable=False),  # model.link.Link
     Column("decision", LargeBinary),  # model.link.Decision, a person's
+    Column("corrected", Boolean, nullable=False),  # files name another than it is filed to
     Column("overlay", LargeBinary),  # what users edited
     Column("head", LargeBinary, nullable=False),  # fragment without series
     Column("number_of_series", Integer, nullable=False),

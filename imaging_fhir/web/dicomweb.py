@@ -63,7 +63,10 @@ def visible_instances(study: str, series: str | None, instance: str | None) -> l
     for uid in (study, series, instance):
         if uid is not None and not UID.fullmatch(uid):
             raise InvalidRequest("The address has something else than a UID in the place of one.")
-    return retrieve().instances(study, series, instance)
+    original = request.args.get("original") == "true"
+    if original:
+        services().access.require(caller(), "read-original", "ImagingStudy")
+    return retrieve().instances(study, series, instance, original=original)
 
 
 def retrieve() -> Retrieve:
@@ -190,12 +193,17 @@ def frames_answer(instance: StoredInstance, value: BulkValue, path: str) -> Resp
 
 
 def etag(instances: Sequence[StoredInstance]) -> str:
-    """An instance never changes, and none gets the key of another: so their number and last key."""
+    """An instance never changes, and none gets the key of another: so their number and last key.
+
+    In a corrected study, with the identity that they are given.
+    """
     return f'W/"{tag(instances)}"'
 
 
 def tag(instances: Sequence[StoredInstance]) -> str:
-    return f"{len(instances)}-{max(one.pk for one in instances)}"
+    identity = instances[0].identity
+    known = f"{len(instances)}-{max(one.pk for one in instances)}"
+    return f"{known}-{identity.digest}" if identity else known
 
 
 def is_known_to_client(instances: Sequence[StoredInstance]) -> bool:

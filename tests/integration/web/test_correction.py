@@ -1,11 +1,15 @@
 """$link, $reject, $undo and Patient/$merge over HTTP."""
 
+from io import BytesIO
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from pydicom import dcmread
 from werkzeug.test import TestResponse
 
+from tests.dicom_samples import INSTANCE, SERIES, STUDY, ct_instance
+from tests.house import issued_by
 from tests.integration.web.answers import json_of
 from tests.samples import SAMPLES
 
@@ -143,6 +147,63 @@ def test_a_merge_that_cannot_be_is_refused(
     patients: FlaskClient, given: dict[str, Any], status: int
 ) -> None:
     assert call(patients, "Patient/$merge", given).status_code == status
+
+
+CT = {"PatientID": "jane", "IssuerOfPatientIDQualifiersSequence": issued_by(SYSTEM)}
+
+
+def send(client: FlaskClient, **attributes: Any) -> bytes:
+    content = ct_instance(**CT, **attributes)
+    sent = client.post("/dicomweb/studies", data=content, content_type="application/dicom")
+    assert sent.status_code == 200, sent.data
+    return content
+
+
+def served(client: FlaskClient, query: str = "") -> bytes:
+    answer = client.get(f"{WADO}{query}", headers={"Accept": "application/dicom"})
+    assert answer.status_code == 200
+    assert answer.content_length == len(answer.data)
+    return answer.data
+
+
+WADO = f"/dicomweb/studies/{STUDY}/series/{SERIES}/instances/{INSTANCE}"
+
+
+def test_a_corrected_study_is_served_under_its_patient_and_the_bytes_stay(
+    patients: FlaskClient,
+) -> None:
+    stored = send(patients)
+    assert served(patients) == stored
+    etag = patients.get(f"{WADO}/metadata").headers["ETag"]
+    moved = call(patients, f"ImagingStudy/{STUDY}/$link", {"patient": "Patient/john"})
+    assert dcmread(BytesIO(served(patients))).PatientID == "john"
+    assert served(patients, "?original=true") == stored
+    told = patients.get(f"{WADO}/metadata", headers={"If-None-Match": etag})
+    assert told.get_json(force=True)[0]["00100020"]["Value"] == ["john"]
+    whole = patients.get(f"/dicomweb/studies/{STUDY}")
+    assert whole.content_length == len(whole.data)
+    assert b"john" in whole.data
+    call(patients, f"{value(moved, 'provenance')}/$undo", {})
+    assert served(patients) == stored
+
+
+def test_a_merge_is_seen_in_what_dicomweb_serves(patients: FlaskClient) -> None:
+    stored = send(patients)
+    given = {"source-patient": "Patient/jane", "target-patient": "Patient/john"}
+    merged = call(patients, "Patient/$merge", given)
+    assert dcmread(BytesIO(served(patients))).PatientID == "john"
+    call(patients, f"{value(merged, 'provenance')}/$undo", {})
+    assert served(patients) == stored
+
+
+def test_a_merge_told_by_the_link_alone_is_seen_too_and_its_end(patients: FlaskClient) -> None:
+    stored = send(patients)
+    jane = json_of(patients.get("/fhir/Patient/jane"))
+    link = [{"other": {"reference": "Patient/john"}, "type": "replaced-by"}]
+    assert patients.put("/fhir/Patient/jane", json={**jane, "link": link}).status_code == 200
+    assert dcmread(BytesIO(served(patients))).PatientID == "john"
+    assert patients.put("/fhir/Patient/jane", json=jane).status_code == 200
+    assert served(patients) == stored
 
 
 def test_a_provenance_of_no_correction_cannot_be_undone(patients: FlaskClient) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     text,
+    true,
 )
 
 revision = "0001"
@@ -55,6 +56,7 @@ def create_resources() -> None:
         Column("version", Integer, nullable=False),
         Column("last_updated", BigInteger, nullable=False),
         Column("deleted", Boolean, nullable=False),
+        Column("posted", Boolean, nullable=False, server_default=true()),
         Column("body", LargeBinary),
         UniqueConstraint("type", "id"),
         Index("ix_resource_type_last_updated", "type", "last_updated", "rid"),
@@ -224,6 +226,7 @@ def create_studies() -> None:
         Column("zone", Text, nullable=False),
         Column("link", LargeBinary, nullable=False),
         Column("decision", LargeBinary),
+        Column("corrected", Boolean, nullable=False),
         Column("overlay", LargeBinary),
         Column("head", LargeBinary, nullable=False),
         Column("number_of_series", Integer, nullable=False),
