@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
+from functools import partial
 from itertools import groupby
 
-from imaging_fhir.fhir.task import facts_of
+from imaging_fhir.fhir.task import HELD, REVIEW, facts_of
 from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.services.access import Caller
 from imaging_fhir.services.chart_card import (
@@ -32,6 +33,7 @@ from imaging_fhir.services.chart_words import (
     shown_period,
 )
 from imaging_fhir.services.moments import instant_bounds
+from imaging_fhir.services.review_closing import confirm
 from imaging_fhir.services.search import Search
 from imaging_fhir.storage import chart, resources
 from imaging_fhir.storage.database import Connection, Database
@@ -99,9 +101,18 @@ class HeldItem:
     reason: str
     facts: tuple[tuple[str, str], ...]  # label, value
     status: str
+    filed: str  # address of the page of the image, where it is filed all the same
 
     def fact(self, keyword: str) -> str:
         return dict(self.facts).get(fact_name(keyword), "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worklist:
+    """The urgent first, then the newest; `total` may be more than are shown."""
+
+    items: tuple[HeldItem, ...]
+    total: int
 
 
 class Chart:
@@ -231,14 +242,30 @@ class Chart:
 
     def count_held(self) -> int:
         with self.database.read() as connection:
-            return chart.count_held(connection)
+            return chart.count_tasks(connection, code_of(HELD))
 
-    def held(self) -> tuple[HeldItem, ...]:
-        """What waits for a decision: the urgent first, then the newest."""
+    def held(self) -> Worklist:
+        """What waits for a decision."""
+        return self.worklist(code_of(HELD))
+
+    def reviews(self) -> Worklist:
+        """What is filed, but has something that speaks against it."""
+        return self.worklist(code_of(REVIEW))
+
+    def worklist(self, code: str) -> Worklist:
         with self.database.read() as connection:
-            rows = chart.held(connection, MOST_HELD)
+            rows = chart.tasks(connection, code, MOST_HELD)
+            total = chart.count_tasks(connection, code)
         items = [held_item(decode(row.body), self.zone) for row in rows]
-        return tuple(sorted(items, key=lambda item: not item.is_urgent))
+        urgent_first = sorted(items, key=lambda item: not item.is_urgent)
+        return Worklist(items=tuple(urgent_first), total=total)
+
+    def close_review(self, task_id: str) -> None:
+        """A person says that the image is right where it is.
+
+        Raise ResourceNotFound, ResourceDeleted, and ResourceConflict where that is not asked.
+        """
+        self.database.write(partial(confirm, task_id=task_id))
 
 
 class Places:
@@ -344,4 +371,17 @@ def held_item(task: Resource, zone: tzinfo | None) -> HeldItem:
             for keyword, value in facts_of(task).items()
         ),
         status=task.get("status", ""),
+        filed=page_of(task.get("focus", {}).get("reference", "")),
     )
+
+
+def page_of(reference: str) -> str:
+    """The address of an image's page; empty where it has none."""
+    resource_type, _, resource_id = reference.partition("/")
+    pages = {"ImagingStudy": "studies", "DocumentReference": "documents"}
+    page = pages.get(resource_type)
+    return f"/chart/{page}/{resource_id}" if page else ""
+
+
+def code_of(task_code: Resource) -> str:
+    return str(task_code["coding"][0]["code"])

@@ -12,6 +12,7 @@ from imaging_fhir.services import demographics
 from imaging_fhir.services.arrival import DicomArrival
 from imaging_fhir.services.held import complete_task, open_task
 from imaging_fhir.services.linking import Linking, same_subject
+from imaging_fhir.services.review_closing import is_confirmed
 from imaging_fhir.services.study_evidence import evidence_of
 from imaging_fhir.storage import dicom_index, resources
 from imaging_fhir.storage.database import AnyRow, Transaction
@@ -104,13 +105,20 @@ def reconcile(
 ) -> None:
     """One open Task for each concern about that resource; those about what agrees again end.
 
+    What a person has closed stays closed as long as the evidence is the same.
+
     What one instance alone says is not looked at again: a person completes its Task.
     """
     for task_rid, task in open_reviews(transaction, rid).items():
         if rule_of(task) not in found and INSTANCE not in facts_of(task):
             complete_task(transaction, task_rid)
+    if not found:
+        return
+    reference = resources.find_by_rid(transaction.connection, rid).reference
+    tasks = tasks_about(transaction.connection, reference).values()
     for rule, reason in found.items():
-        open_review(transaction, new_id(), rid, rule, reason, {})
+        if not is_confirmed(transaction, reference, tasks, rule, reason):
+            open_review(transaction, new_id(), rid, rule, reason, {})
 
 
 def open_review(

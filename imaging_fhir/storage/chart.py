@@ -35,14 +35,19 @@ SERIES = select(
     series.c.picture,
 )
 DOCUMENTS = select(resource.c.rid, resource.c.id, resource.c.body)
-HELD = select(resource.c.rid, resource.c.id, resource.c.body).where(
+TASKS = select(resource.c.rid, resource.c.id, resource.c.body).where(
     resource.c.type == "Task", ~resource.c.deleted
 )
-OPEN_TASKS = select(token_index.c.rid).where(
-    token_index.c.parameter == "Task.status", token_index.c.folded == "requested"
-)
-HOLDING_TASKS = select(token_index.c.rid).where(
-    token_index.c.parameter == "Task.code", token_index.c.folded == "decide-held-image"
+OF_CODE = token_index.alias("of_code")
+OPEN_TASKS = (
+    select(token_index.c.rid)
+    .join(OF_CODE, OF_CODE.c.rid == token_index.c.rid)
+    .where(
+        token_index.c.parameter == "Task.status",
+        token_index.c.folded == "requested",
+        OF_CODE.c.parameter == "Task.code",
+        OF_CODE.c.folded == bindparam("code"),
+    )
 )
 BINARY = select(binary.c.blob, binary.c.content_type).where(binary.c.rid == bindparam("rid"))
 
@@ -142,22 +147,16 @@ def recent_patients(connection: Connection, images: int) -> list[str]:
     return list(dict.fromkeys(row.patient for row in found if row.patient))
 
 
-def count_held(connection: Connection) -> int:
-    """How many images wait for somebody's decision."""
-    return connection.execute(
-        select(func.count()).select_from(
-            OPEN_TASKS.where(token_index.c.rid.in_(HOLDING_TASKS)).subquery()
-        )
-    ).scalar_one()
+def count_tasks(connection: Connection, code: str) -> int:
+    """How many Tasks of that code wait for somebody."""
+    counted = select(func.count()).select_from(OPEN_TASKS.subquery())
+    return int(connection.execute(counted, {"code": code}).scalar_one())
 
 
-def held(connection: Connection, limit: int) -> Sequence[AnyRow]:
+def tasks(connection: Connection, code: str, limit: int) -> Sequence[AnyRow]:
     """Tasks that wait, the newest first."""
-    return connection.execute(
-        HELD.where(resource.c.rid.in_(OPEN_TASKS), resource.c.rid.in_(HOLDING_TASKS))
-        .order_by(resource.c.rid.desc())
-        .limit(limit)
-    ).all()
+    newest = TASKS.where(resource.c.rid.in_(OPEN_TASKS)).order_by(resource.c.rid.desc())
+    return connection.execute(newest.limit(limit), {"code": code}).all()
 
 
 def held_study(connection: Connection, task: int) -> AnyRow | None:

@@ -22,6 +22,7 @@ TITLES = {
     400: "This request cannot be answered",
     403: "You may not see this",
     404: "There is nothing here",
+    409: "This is decided already",
     410: "This was deleted",
     503: "The service is busy",
 }
@@ -120,13 +121,22 @@ def document(document_id: str) -> Response:
 @bp.get("/chart/held")
 def held() -> Response:
     may_read("Task", interaction="search-type")
-    return page("held.html", items=services().chart.held(), total=services().chart.count_held())
+    chart = services().chart
+    return page("held.html", held=chart.held(), reviews=chart.reviews())
 
 
 @bp.get("/chart/held/<task_id>")
 def held_item(task_id: str) -> Response:
     may_read("Task")
     return page("held_item.html", page=services().image_pages.held(task_id))
+
+
+@bp.post("/chart/held/<task_id>")
+def close_review(task_id: str) -> AnyResponse:
+    """The filed image is right where it is: nobody need look at it again."""
+    may_read("Task", interaction="update")
+    services().chart.close_review(task_id)
+    return redirect("/chart/held", code=HTTPStatus.SEE_OTHER)
 
 
 @bp.get("/chart/<path:_rest>")

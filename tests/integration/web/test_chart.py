@@ -394,6 +394,51 @@ def test_a_decided_image_says_so(jane: FlaskClient, services: Services) -> None:
     assert "Nothing is held" in words(jane.get("/chart/held"))
 
 
+def reviewed(services: Services, jane: FlaskClient) -> str:
+    """The page of the Task about a study whose patient got another date of birth."""
+    send(services, ct())
+    put_jane(jane, birthDate="1980-01-01")
+    page = jane.get("/chart/held").text
+    found = re.search(r"/chart/held/[\w-]+", page.partition("to look at again")[2])
+    assert found is not None, page
+    return found[0]
+
+
+def test_what_is_filed_but_doubted_is_on_the_worklist(
+    jane: FlaskClient, services: Services
+) -> None:
+    address = reviewed(services, jane)
+    rows = words(jane.get("/chart/held"))
+    assert "Nothing is held." in rows
+    assert "Name, birth date or sex contradict the identifier Show it in its chart" in rows
+    page = jane.get(address)
+    assert "demographics-disagree" in words(page)
+    assert f'href="/chart/studies/{STUDY}"' in page.text
+    assert "It is right where it is" in words(page)
+
+
+def test_a_person_closes_a_review_until_the_evidence_changes(
+    jane: FlaskClient, services: Services
+) -> None:
+    address = reviewed(services, jane)
+    closed = jane.post(address)
+    assert (closed.status_code, closed.location) == (303, "/chart/held")
+    assert "Nothing is to be looked at." in words(jane.get("/chart/held"))
+    assert "This was looked at" in words(jane.get(address))
+    assert jane.post(address).status_code == 409
+    put_jane(jane, birthDate="1980-01-01", active=True)  # news, but none of what was looked at
+    assert "Nothing is to be looked at." in words(jane.get("/chart/held"))
+    put_jane(jane, birthDate="1980-01-02")
+    assert "Show it in its chart" in words(jane.get("/chart/held"))
+
+
+def test_a_held_image_is_not_closed_like_a_review(jane: FlaskClient, services: Services) -> None:
+    held = send(services, ct(PatientBirthDate="19570314"))
+    assert jane.post(chart_of(held)).status_code == 409
+    assert "1 image is held" in words(jane.get("/chart"))
+    assert jane.post("/chart/held/none").status_code == 404
+
+
 def test_a_provisional_patient_is_marked(client: FlaskClient, services: Services) -> None:
     study = send(services, ct())
     assert "Provisional patient" in words(client.get(chart_of(study)))
