@@ -24,6 +24,8 @@ from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.people import resolve_patient
 
 ALREADY_KEPT = "The same file is kept already for this patient and visit."
+DELETED = "The document was deleted here: the file is kept, but not shown."
+SENT_ANEW = "The same file was deleted here as {}; it is sent otherwise now, and filed anew."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +40,12 @@ class DocumentFiling:
         known = self.known(transaction, link, arrival, blob)
         if known is not None:
             return answer(transaction, known, 200, ALREADY_KEPT)
+        deleted = self.deleted(transaction, link, arrival, blob)
+        if deleted is not None and is_resent(deleted, arrival):
+            return answer(transaction, deleted, 202, DELETED)
         pk = self.add(transaction, link, arrival, blob)
-        return answer(transaction, documents.by_pk(transaction.connection, pk), 201, "")
+        text = "" if deleted is None else SENT_ANEW.format(reference_of(transaction, deleted))
+        return answer(transaction, documents.by_pk(transaction.connection, pk), 201, text)
 
     def known(
         self, transaction: Transaction, link: Link, arrival: DocumentArrival, blob: int
@@ -53,6 +59,19 @@ class DocumentFiling:
             if same and not row.deleted:
                 return row
         return None
+
+    def deleted(
+        self, transaction: Transaction, link: Link, arrival: DocumentArrival, blob: int
+    ) -> AnyRow | None:
+        """The same bytes in the same chart, hidden there; first of all the one sent like this."""
+        if link.state == "held":
+            return None
+        found = [
+            row
+            for row in documents.by_content(transaction.connection, blob)
+            if row.deleted and row.state == "filed" and row.patient == id_of(link.patient)
+        ]
+        return max(found, key=lambda row: (is_resent(row, arrival), row.pk), default=None)
 
     def add(self, transaction: Transaction, link: Link, arrival: DocumentArrival, blob: int) -> int:
         if link.state == "held":
@@ -207,11 +226,20 @@ def concept(text: str | None) -> Resource | None:
     return {"coding": [{"system": system, "code": code}]}
 
 
+def is_resent(row: AnyRow, arrival: DocumentArrival) -> bool:
+    """Sent by the same source with the same words: nobody says anything new."""
+    return bool(row.source == arrival.source.id and row.given == encode(arrival.given))
+
+
+def reference_of(transaction: Transaction, row: AnyRow) -> str:
+    return resources.find_by_rid(transaction.connection, row.rid).reference
+
+
 def answer(transaction: Transaction, row: AnyRow, status: int, text: str) -> Filed:
     link = decode_as(Link, row.link)
     stored = resources.find_by_rid(transaction.connection, row.rid)
     return Filed(
-        status=202 if row.state == "held" else 201 if status == 201 else 200,
+        status=202 if row.state == "held" or stored.deleted else 201 if status == 201 else 200,
         location=stored.reference,
         patient=link.patient,
         encounter=link.encounter,
