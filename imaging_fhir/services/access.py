@@ -62,6 +62,13 @@ class AccessPolicy:
     def require(self, caller: Caller, interaction: str, resource_type: str) -> None:
         """May the caller do this at all? Raise AccessDenied. Open: whoever was admitted may."""
 
+    def may(self, caller: Caller, interaction: str, resource_type: str) -> bool:
+        try:
+            self.require(caller, interaction, resource_type)
+        except AccessDenied:
+            return False
+        return True
+
     def restrictions(self, caller: Caller) -> Restrictions:
         """What a resource must fulfil to be seen by the caller, in every query. Open: nothing."""
         return {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from urllib.parse import quote, urlencode
 
-from imaging_fhir.errors import AccessDenied, InvalidRequest, ResourceNotFound
+from imaging_fhir.errors import InvalidRequest, ResourceNotFound
 from imaging_fhir.fhir.bundle import Found, Link, searchset, truncated_issue
 from imaging_fhir.fhir.parameters import Given, refused, text, texts, whole_number
 from imaging_fhir.fhir.resource_names import RESOURCE_NAMES
@@ -120,14 +120,11 @@ class Everything:
         )
 
     def seen(self, types: Iterable[str], wanted: Wanted, caller: Caller) -> list[str]:
-        return [one for one in types if wanted.is_type(one) and self.may_see(one, caller)]
-
-    def may_see(self, resource_type: str, caller: Caller) -> bool:
-        try:
-            self.access.require(caller, "search-type", resource_type)
-        except AccessDenied:
-            return False
-        return True
+        return [
+            one
+            for one in types
+            if wanted.is_type(one) and self.access.may(caller, "search-type", one)
+        ]
 
 
 def is_on_first_page(owner: StoredResource, wanted: Wanted) -> bool:

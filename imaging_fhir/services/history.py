@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from urllib.parse import quote, urlencode
 
-from imaging_fhir.errors import AccessDenied, InvalidRequest, ResourceNotFound
+from imaging_fhir.errors import InvalidRequest, ResourceNotFound
 from imaging_fhir.fhir.bundle import Link, Version
 from imaging_fhir.fhir.bundle import history as history_bundle
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
@@ -70,13 +70,8 @@ class History:
             return self.bundle(connection, everything, caller, "_history", parameters)
 
     def is_shown(self, resource_type: str, caller: Caller) -> bool:
-        if "history-type" not in RESOURCE_TYPES[resource_type].interactions:
-            return False
-        try:
-            self.access.require(caller, "history-type", resource_type)
-        except AccessDenied:
-            return False
-        return True
+        offered = "history-type" in RESOURCE_TYPES[resource_type].interactions
+        return offered and self.access.may(caller, "history-type", resource_type)
 
     def is_hidden(self, connection: Connection, rid: int, caller: Caller) -> bool:
         restrictions = self.access.restrictions(caller)

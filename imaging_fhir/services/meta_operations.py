@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from imaging_fhir.errors import AccessDenied, InvalidRequest, VersionConflict
+from imaging_fhir.errors import InvalidRequest, VersionConflict
 from imaging_fhir.fhir.parameters import Given, resource_in
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.fhir.validation import check
@@ -36,7 +36,7 @@ class MetaOperations:
     def in_use(self, resource_type: str | None, caller: Caller) -> Resource:
         """Of a type, or of all those that the caller may search; raise SearchTooCostly."""
         types = [resource_type] if resource_type else list(RESOURCE_TYPES)
-        seen = [name for name in types if self.may_search(name, caller)]
+        seen = [name for name in types if self.access.may(caller, "search-type", name)]
         restrictions = self.access.restrictions(caller)
         with (
             self.resources.database.read() as connection,
@@ -49,13 +49,6 @@ class MetaOperations:
                     "tag": meta_in_use.codings(connection, "_tag", seen, restrictions),
                 }
             )
-
-    def may_search(self, resource_type: str, caller: Caller) -> bool:
-        try:
-            self.access.require(caller, "search-type", resource_type)
-        except AccessDenied:
-            return False
-        return True
 
     def add(self, resource_type: str, resource_id: str, given: Given) -> Resource:
         return self.change(resource_type, resource_id, given, united)
