@@ -36,6 +36,10 @@ SIMULTANEOUS_CHILDREN = 2
 START_SECONDS = 60  # the decode server imports its libraries once
 ENDING_SECONDS = 0.2
 MESSAGE_LENGTH = 500
+MAY_BE_THE_MACHINE = {
+    -signal.SIGALRM,
+    -signal.SIGKILL,
+}  # exit codes, of the clock and of the kernel
 GRACE_SECONDS = 5  # a child ends itself at its time limit; after this it is ended from outside
 
 FRAME = struct.Struct(">cQ")  # kind, length of the payload that follows
@@ -44,6 +48,10 @@ LOST = b"L"  # on no wire: nobody answered
 REFUSALS: dict[str, type[ImagingError]] = {
     error.__name__: error for error in (UnreadableImage, UnsupportedImage, ResourceNotFound)
 }
+
+
+class DecodingEnded(UnreadableImage):
+    """The child was ended from outside, or on the clock: on a busy machine, of any image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +75,8 @@ def run_limited(
     """`function(stream, *args)` in a child, over the whole of `source` from its beginning.
 
     The function is one of a module, annotated with a return type that msgspec encodes. Raise
-    UnreadableImage when it fails, dies or passes a limit, and its own UnsupportedImage and
-    ResourceNotFound; a stream's position is kept.
+    UnreadableImage when it fails, dies or passes a limit (DecodingEnded where another try may go
+    well), and its own UnsupportedImage and ResourceNotFound; a stream's position is kept.
     """
     limits = limits or DEFAULT_LIMITS
     request = pickle.dumps((function, args, limits))
@@ -105,9 +113,10 @@ def _answer(payload: bytes, type_: type[T]) -> T:
 def _refusal(kind: bytes, payload: bytes, limits: DecodeLimits) -> ImagingError:
     if kind == DEATH:
         exit_code = int.from_bytes(payload[:4], "big", signed=True)
-        return UnreadableImage(_cause_of_death(exit_code, limits))
+        ended = DecodingEnded if exit_code in MAY_BE_THE_MACHINE else UnreadableImage
+        return ended(_cause_of_death(exit_code, limits))
     if kind == LOST:
-        return UnreadableImage(_cause_of_death(-signal.SIGKILL, limits))
+        return DecodingEnded(_cause_of_death(-signal.SIGKILL, limits))
     name, _, message = payload[:MESSAGE_LENGTH].decode("utf-8", "replace").partition(":")
     return REFUSALS.get(name, UnreadableImage)(message)
 

@@ -12,7 +12,7 @@ from imaging_fhir.services.cleanup import CleanUp
 from imaging_fhir.services.delivery import Delivery
 from imaging_fhir.services.held_parts import HeldParts
 from imaging_fhir.services.imports import Imports
-from imaging_fhir.services.pictures import Pictures
+from imaging_fhir.services.pictures import PICTURE_AGAIN, Pictures
 from imaging_fhir.services.studies import Studies
 from imaging_fhir.storage import dicom_index, jobs, resources
 from imaging_fhir.storage.database import Database, Transaction
@@ -65,6 +65,7 @@ class Background:
         return {
             "series-picture": self.pictures.of_series,
             "document-picture": self.pictures.of_document,
+            PICTURE_AGAIN: self.pictures.again,
             "quiet-study": self.quiet_study,
             study_parts.JOB: self.held_parts.settle,
             "import": self.imports.run,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from imaging_fhir.storage import blobs
@@ -32,6 +32,22 @@ def find(connection: Connection, blob: int, kind: str, frame: int) -> StoredRend
     if row is None:
         return None
     return StoredRendition(media_type=row.media_type, body=row.body, error=row.error)
+
+
+def failed(connection: Connection, blob: int, kind: str) -> list[int]:
+    """The frames of which no picture could be made."""
+    rows = select(rendition.c.frame).where(
+        rendition.c.blob == blob, rendition.c.kind == kind, rendition.c.body.is_(None)
+    )
+    return list(connection.execute(rows.order_by(rendition.c.frame)).scalars())
+
+
+def forget(transaction: Transaction, blob: int, kind: str, frame: int) -> None:
+    transaction.execute(
+        delete(rendition).where(
+            rendition.c.blob == blob, rendition.c.kind == kind, rendition.c.frame == frame
+        )
+    )
 
 
 def put(transaction: Transaction, blob: int, kind: str, frame: int, made: StoredRendition) -> None:
