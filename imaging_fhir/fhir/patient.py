@@ -18,6 +18,12 @@ PROVISIONAL = {
     "display": "Made from an image; not confirmed by a patient index",
 }
 
+GONE = {
+    "system": canonical.PATIENT_ORIGIN,
+    "code": "gone",
+    "display": "No longer known to the EHR; kept for the images that are filed here",
+}
+
 
 def patient(person: Person, *, system_of: SystemOf, with_identifiers: bool) -> Resource:
     """A Patient without id; without identifiers where the number may be no key (a bare one)."""
@@ -59,8 +65,15 @@ def _shown(name: Resource) -> str:
 
 
 def is_provisional(resource: Resource) -> bool:
+    return has_tag(resource, PROVISIONAL)
+
+
+def is_gone(resource: Resource) -> bool:
+    return has_tag(resource, GONE)
+
+
+def has_tag(resource: Resource, coding: Resource) -> bool:
     tags = resource.get("meta", {}).get("tag", ())
     return any(
-        (tag.get("system"), tag.get("code")) == (PROVISIONAL["system"], PROVISIONAL["code"])
-        for tag in tags
+        (tag.get("system"), tag.get("code")) == (coding["system"], coding["code"]) for tag in tags
     )

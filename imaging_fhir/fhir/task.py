@@ -18,6 +18,26 @@ HELD = {
 }
 
 
+WAIT = {
+    "coding": [
+        {
+            "system": canonical.TASK_CODE,
+            "code": "wait-for-ehr",
+            "display": "File this image when the EHR answers",
+        }
+    ]
+}
+WAITING = {
+    "coding": [
+        {
+            "system": canonical.TASK_STATE,
+            "code": "ehr-unavailable",
+            "display": "Waits for the EHR, and is retried by itself",
+        }
+    ]
+}
+
+
 REVIEW = {
     "coding": [
         {
@@ -54,6 +74,7 @@ def held_task(
             "resourceType": "Task",
             "identifier": [identifier] if identifier else None,
             "status": status,
+            "businessStatus": WAITING if code == WAIT else None,
             "intent": "order",
             "priority": priority,
             "code": code,

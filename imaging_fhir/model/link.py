@@ -20,6 +20,28 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a person decided of whose image it is: no rule and no news changes it.
+
+    Of no patient, it is in nobody's chart. Of no encounter, the rules look for the visit.
+    """
+
+    patient: str | None  # Patient/<id>
+    encounter: str | None = None  # Encounter/<id>
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EhrWord:
+    """Whether the EHR answered what was asked about an image; `at` is in ms since 1970 UTC.
+
+    `at` is when it said what it said, or when it was asked in vain.
+    """
+
+    answered: bool
+    at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
     """The decision and its reasons; the reasons name no patient.
 
@@ -36,6 +58,8 @@ class Link:
     encounter_identifier: tuple[str | None, str] | None = None  # (system, value) nobody knows yet
     based_on: tuple[str, ...] = ()  # ServiceRequest/<id> of the orders that are known
     awaited: tuple[tuple[str, str, str], ...] = field(default=())  # (type, system, value)
+    ehr: Literal["", "confirmed", "unconfirmed", "waiting"] = ""  # empty: it was not asked
+    ehr_at: int = 0  # when it said so, or was asked in vain, in milliseconds since 1970 UTC
 
 
 def id_of(reference: str | None) -> str | None:

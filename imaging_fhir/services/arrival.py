@@ -7,7 +7,7 @@ from typing import Literal
 
 from imaging_fhir.model.codec import encode
 from imaging_fhir.model.document import Document
-from imaging_fhir.model.link import Given
+from imaging_fhir.model.link import EhrWord, Given
 from imaging_fhir.model.study import DicomInstance, ReadWarning
 from imaging_fhir.settings import Source
 
@@ -21,6 +21,7 @@ class Arrival:
     source: Source
     given: Given
     zone: str  # of the source or the site; empty when unknown
+    ehr: EhrWord | None = None  # what was asked of the EHR before the transaction
     comparisons: Mapping[int, Verdict] = field(default_factory=dict)  # by key of `instance`
     data_set_sha256: str = ""  # only where something was compared
 

@@ -7,11 +7,13 @@ from functools import partial
 
 from imaging_fhir.errors import ImagingError
 from imaging_fhir.jobs.worker import Worker
-from imaging_fhir.services import study_parts
+from imaging_fhir.services import ehr_word, study_parts
 from imaging_fhir.services.cleanup import CleanUp
 from imaging_fhir.services.delivery import Delivery
+from imaging_fhir.services.ehr_composition import WithEhr
 from imaging_fhir.services.held_parts import HeldParts
 from imaging_fhir.services.imports import Imports
+from imaging_fhir.services.merging import MATCH_AGAIN, Merging
 from imaging_fhir.services.pictures import PICTURE_AGAIN, Pictures
 from imaging_fhir.services.studies import Studies
 from imaging_fhir.storage import dicom_index, jobs, resources
@@ -19,7 +21,7 @@ from imaging_fhir.storage.database import Database, Transaction
 
 LAST_ATTEMPT = 8
 PERIODIC = {"clean-up": 6 * 3_600_000}  # milliseconds
-NEVER_GIVEN_UP = {*PERIODIC, "import", study_parts.JOB}
+NEVER_GIVEN_UP = {*PERIODIC, "import", ehr_word.JOB, study_parts.JOB, MATCH_AGAIN}
 logger = logging.getLogger(__name__)
 
 
@@ -32,11 +34,15 @@ class Background:
     imports: Imports
     delivery: Delivery
     held_parts: HeldParts
+    merging: Merging
+    ehr: WithEhr | None
     quiet_milliseconds: int
 
     def worker(self) -> Worker:
         """A thread, not yet started, that does what is due."""
         self.database.write(enqueue_periodic)
+        if self.ehr is not None:
+            self.database.write(lambda transaction: jobs.enqueue(transaction, ehr_word.JOB, "0"))
         return Worker(self.work)
 
     def work(self) -> bool:
@@ -68,9 +74,14 @@ class Background:
             PICTURE_AGAIN: self.pictures.again,
             "quiet-study": self.quiet_study,
             study_parts.JOB: self.held_parts.settle,
+            MATCH_AGAIN: self.merging.match_again,
             "import": self.imports.run,
             "clean-up": self.clean_up,
+            ehr_word.JOB: self.ask_ehr,
         }
+
+    def ask_ehr(self, _subject: int) -> int | None:
+        return None if self.ehr is None else self.ehr.pending.run()
 
     def clean_up(self, _subject: int) -> int:
         self.imports.forget_outdated()

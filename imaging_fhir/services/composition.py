@@ -12,15 +12,19 @@ from imaging_fhir.fhir.endpoint import archive_endpoint
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.jobs.worker import Worker
 from imaging_fhir.model.codec import ROOT_PLACEHOLDER
-from imaging_fhir.services.access import AccessPolicy
+from imaging_fhir.model.correction import Corrected
+from imaging_fhir.services.access import AccessPolicy, Caller
 from imaging_fhir.services.background import Background
 from imaging_fhir.services.binary import Binaries
 from imaging_fhir.services.chart import Chart
 from imaging_fhir.services.chart_image import ImagePages
 from imaging_fhir.services.cleanup import CleanUp
+from imaging_fhir.services.correction import Corrections, undoable
 from imaging_fhir.services.delivery import Delivery
 from imaging_fhir.services.docref import DocRef
 from imaging_fhir.services.document_filing import DocumentFiling
+from imaging_fhir.services.ehr_composition import WithEhr, with_ehr
+from imaging_fhir.services.ehr_copies import require_own
 from imaging_fhir.services.everything import Everything
 from imaging_fhir.services.held_parts import HeldParts
 from imaging_fhir.services.history import History
@@ -29,13 +33,14 @@ from imaging_fhir.services.ingest import Ingest, Outcome
 from imaging_fhir.services.integrity import Integrity
 from imaging_fhir.services.linking import Linking
 from imaging_fhir.services.matching import Matching
+from imaging_fhir.services.merging import Merging
 from imaging_fhir.services.meta_operations import MetaOperations
 from imaging_fhir.services.metrics import INGESTED
 from imaging_fhir.services.notifying import Notifying
 from imaging_fhir.services.patching import Patching
 from imaging_fhir.services.pictures import Pictures
 from imaging_fhir.services.relinking import Relinking
-from imaging_fhir.services.resources import Resources
+from imaging_fhir.services.resources import Resources, anything
 from imaging_fhir.services.search import Search
 from imaging_fhir.services.studies import Studies
 from imaging_fhir.services.study_edit import StudyEdit
@@ -72,7 +77,10 @@ class Services:
     validating: Validating
     meta_operations: MetaOperations
     matching: Matching
+    corrections: Corrections
+    merging: Merging
     transactions: Transactions
+    ehr: WithEhr | None  # as the master of patients and visits
     ingest: Ingest
     imports: Imports
     pictures: Pictures
@@ -93,6 +101,16 @@ class Services:
         """The public address of the FHIR base."""
         return self.settings.public_address + "/fhir"
 
+    def undo(self, provenance_id: str, reason: str | None, caller: Caller) -> Corrected:
+        """A correction of either kind; raise ResourceNotFound, ResourceConflict."""
+
+        def unit(transaction: Transaction) -> Corrected:
+            _, correction = undoable(transaction.connection, provenance_id)
+            by = self.corrections if correction.merged is None else self.merging
+            return by.undo(transaction, provenance_id, reason, caller)
+
+        return self.database.write(unit)
+
     def readiness(self) -> dict[str, str]:
         """`ok` or what is wrong, for each part that every request needs."""
         return {
@@ -101,6 +119,8 @@ class Services:
         }
 
     def close(self) -> None:
+        if self.ehr is not None:
+            self.ehr.close()
         self.resources.current.close()
         self.database.close()
 
@@ -119,7 +139,12 @@ def build_services(settings: Settings) -> Services:
     blobs = open_blob_store(settings)
     site = Site.from_file(settings.site_file)
     quiet_milliseconds = settings.quiet_seconds * 1000
-    linking = Linking(site, zone=zone(settings.time_zone), profiles=settings.profile_packs)
+    linking = Linking(
+        site,
+        zone=zone(settings.time_zone),
+        profiles=settings.profile_packs,
+        copy_seconds=settings.ehr_copy_seconds,
+    )
     filing = StudyFiling(
         linking=linking,
         archive_endpoint=ARCHIVE_ENDPOINT,
@@ -129,6 +154,7 @@ def build_services(settings: Settings) -> Services:
     document_filing = DocumentFiling(linking=linking, new_id=new_id)
     studies = Studies(max_instances=settings.max_instances_in_study)
     relinking = Relinking(assembler=studies, studies=filing, documents=document_filing)
+    ehr = with_ehr(settings, database, relinking)
     pictures = Pictures(database=database, store=blobs)
     database.write(put_archive_endpoint)
     access = AccessPolicy(settings)
@@ -146,6 +172,7 @@ def build_services(settings: Settings) -> Services:
         zone=zone(settings.time_zone),
         new_id=new_id,
         after_write=relinking.resource_written,
+        may_write=require_own if ehr else anything,
         integrity=Integrity(strict=settings.reference_integrity == "strict"),
         requires_declared=settings.declared_profiles == "strict",
     )
@@ -174,9 +201,11 @@ def build_services(settings: Settings) -> Services:
         document_filing,
         max_bytes=settings.max_upload_bytes,
         time_zone=settings.time_zone,
+        look_up=ehr.look_up if ehr else None,
         counted=count,
     )
     imports = Imports(database=database, store=blobs, ingest=ingest, site=site, new_id=new_id)
+    merging = Merging(database, relinking, new_id=new_id)
     return Services(
         settings=settings,
         database=database,
@@ -193,7 +222,10 @@ def build_services(settings: Settings) -> Services:
         validating=Validating(resources),
         meta_operations=MetaOperations(resources, access, settings),
         matching=Matching(search),
+        corrections=Corrections(database, relinking, new_id=new_id),
+        merging=merging,
         transactions=Transactions(resources, search, access),
+        ehr=ehr,
         ingest=ingest,
         imports=imports,
         pictures=pictures,
@@ -210,6 +242,8 @@ def build_services(settings: Settings) -> Services:
             imports=imports,
             delivery=delivery,
             held_parts=HeldParts(database=database, store=blobs, relinking=relinking),
+            merging=merging,
+            ehr=ehr,
             quiet_milliseconds=quiet_milliseconds,
         ),
     )

@@ -11,9 +11,10 @@ from imaging_fhir.fhir.profiles import claimed
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource, decode_as, encode
 from imaging_fhir.model.document import Document
-from imaging_fhir.model.link import Given, Link, id_of
+from imaging_fhir.model.link import Decision, EhrWord, Given, Link, id_of
 from imaging_fhir.model.study import LocalDateTime
 from imaging_fhir.services.arrival import DocumentArrival, Filed
+from imaging_fhir.services.ehr_word import follow, tagged
 from imaging_fhir.services.held import complete_task, open_task
 from imaging_fhir.services.linking import Evidence, Linking
 from imaging_fhir.services.moments import zone_of
@@ -35,7 +36,9 @@ class DocumentFiling:
 
     def file(self, transaction: Transaction, arrival: DocumentArrival, blob: int) -> Filed:
         """Index the document whose bytes are that blob; InvalidRequest for a wrong `given`."""
-        evidence = evidence_of(arrival.document, arrival.given, arrival.source, arrival.zone)
+        evidence = evidence_of(
+            arrival.document, arrival.given, arrival.source, arrival.zone, ehr=arrival.ehr
+        )
         link = self.linking.link(transaction.connection, evidence)
         known = self.known(transaction, link, arrival, blob)
         if known is not None:
@@ -50,12 +53,18 @@ class DocumentFiling:
     def known(
         self, transaction: Transaction, link: Link, arrival: DocumentArrival, blob: int
     ) -> AnyRow | None:
-        """The same bytes for the same patient and encounter, or held for the same reason."""
+        """The same bytes for the same patient and encounter, or held for the same reason.
+
+        Where a person decided otherwise than its sender said, the sender says it again in vain.
+        """
         for row in documents.by_content(transaction.connection, blob):
+            again = row.given == encode(arrival.given)
+            decided = again and row.decision is not None
             if row.state == "held":
-                same = link.state == "held" and row.given == encode(arrival.given)
+                same = decided or (again and link.state == "held")
             else:
-                same = (row.patient, row.encounter) == (id_of(link.patient), id_of(link.encounter))
+                filed = (row.patient, row.encounter)
+                same = decided or filed == (id_of(link.patient), id_of(link.encounter))
             if same and not row.deleted:
                 return row
         return None
@@ -93,6 +102,7 @@ class DocumentFiling:
             sha1=arrival.sha1_base64,
         )
         dicom_index.await_identifiers(transaction, link.awaited, document_pk=pk)
+        follow(transaction, link, document=pk)
         jobs.enqueue(transaction, "document-picture", str(pk))
         return pk
 
@@ -116,6 +126,7 @@ class DocumentFiling:
             link=encode(link),
         )
         dicom_index.await_identifiers(transaction, link.awaited, document_pk=row.pk)
+        follow(transaction, link, document=row.pk)
 
     def move(self, transaction: Transaction, rid: int, link: Link) -> None:
         content = resources.content_of(transaction.connection, rid)
@@ -129,6 +140,7 @@ class DocumentFiling:
                 "context": without_empty(context),
             }
         )
+        moved = tagged(moved, link)
         moved = claimed(moved, self.linking.profiles)
         if moved != content:
             entries = index_entries("DocumentReference", moved, zone=self.linking.zone)
@@ -192,12 +204,22 @@ class DocumentFiling:
             taken=given.date,
             thumbnail_url=f"{BASE_PLACEHOLDER}/Binary/{binary_id}/$thumbnail",
         )
-        return claimed(built, self.linking.profiles)
+        return claimed(tagged(built, link), self.linking.profiles)
 
 
-def evidence_of(document: Document, given: Given, source: Source, zone: str) -> Evidence:
+def evidence_of(
+    document: Document,
+    given: Given,
+    source: Source,
+    zone: str,
+    decision: Decision | None = None,
+    *,
+    ehr: EhrWord | None = None,
+) -> Evidence:
     return Evidence(
         given=given,
+        ehr=ehr,
+        decision=decision,
         source=source,
         started=local(given.date) or document.taken,
         zone=zone_of(zone),

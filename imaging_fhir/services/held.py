@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from imaging_fhir.fhir.search_index import index_entries
-from imaging_fhir.fhir.task import HELD, held_task
+from imaging_fhir.fhir.task import HELD, WAIT, held_task
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.link import Link
 from imaging_fhir.storage import resources
@@ -28,7 +28,7 @@ def open_task(
         facts=about,
         authored_on=datetime.fromtimestamp(transaction.now // 1000, UTC),
         priority=priority,
-        code=code,
+        code=WAIT if link.ehr == "waiting" else code,
         focus=focus,
     )
     entries = index_entries("Task", task)
@@ -41,4 +41,18 @@ def complete_task(transaction: Transaction, rid: int) -> None:
         return
     task = resources.content_of(transaction.connection, rid)
     task["status"] = "completed"
+    resources.put(transaction, "Task", task["id"], task, index_entries("Task", task))
+
+
+def hold_on(transaction: Transaction, rid: int, link: Link) -> None:
+    """What waited for the EHR is for people to decide now: the Task says why."""
+    task = resources.content_of(transaction.connection, rid)
+    held = held_task(
+        rule=link.patient_rule,
+        reason=link.patient_reason,
+        facts={},
+        authored_on=datetime.fromtimestamp(transaction.now // 1000, UTC),
+    )
+    task.pop("businessStatus", None)
+    task |= {name: held[name] for name in ("code", "reasonCode", "lastModified")}
     resources.put(transaction, "Task", task["id"], task, index_entries("Task", task))

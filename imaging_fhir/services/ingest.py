@@ -18,7 +18,7 @@ from imaging_fhir.images.comparison import data_set_sha256
 from imaging_fhir.images.folder import is_dicomdir
 from imaging_fhir.model.blob import Blob
 from imaging_fhir.model.document import Document
-from imaging_fhir.model.link import Given
+from imaging_fhir.model.link import EhrWord, Given
 from imaging_fhir.model.study import DicomInstance, InstanceAttributes, ReadWarning
 from imaging_fhir.services.arrival import (
     ComparisonNeeded,
@@ -27,7 +27,11 @@ from imaging_fhir.services.arrival import (
     Filed,
 )
 from imaging_fhir.services.document_filing import DocumentFiling
+from imaging_fhir.services.document_filing import evidence_of as evidence_of_document
 from imaging_fhir.services.duplicates import compare
+from imaging_fhir.services.ehr_look_up import LookUp
+from imaging_fhir.services.linking import Evidence
+from imaging_fhir.services.study_evidence import evidence_of
 from imaging_fhir.services.study_filing import StudyFiling
 from imaging_fhir.settings import Source
 from imaging_fhir.storage import blobs, tombstones
@@ -80,6 +84,7 @@ class Ingest:
         *,
         max_bytes: int,
         time_zone: str,
+        look_up: LookUp | None = None,
         counted: Callable[[Outcome], object] = lambda outcome: None,
     ) -> None:
         self.database = database
@@ -88,6 +93,7 @@ class Ingest:
         self.documents = documents
         self.max_bytes = max_bytes
         self.time_zone = time_zone
+        self.look_up = look_up
         self.counted = counted
 
     def ingest(
@@ -192,17 +198,23 @@ class Ingest:
     def arrival(
         self, staged: StagedBlob, image: DicomInstance | Document, source: Source, given: Given
     ) -> AnyArrival:
+        """What is known of it when its transaction begins; the EHR is asked before that."""
         zone = source.time_zone or self.time_zone
         if isinstance(image, DicomInstance):
-            return DicomArrival(image=image, source=source, given=given, zone=zone)
+            instance = DicomArrival(image=image, source=source, given=given, zone=zone)
+            return replace(instance, ehr=self.word(evidence_of(instance)))
         return DocumentArrival(
             document=image,
             source=source,
             given=given,
             zone=zone,
+            ehr=self.word(evidence_of_document(image, given, source, zone)),
             sha1_base64=sha1_base64(staged),
             size=staged.size,
         )
+
+    def word(self, evidence: Evidence) -> EhrWord | None:
+        return None if self.look_up is None else self.look_up.word(evidence)
 
     def unit(self, staged: StagedBlob, arrival: AnyArrival) -> Callable[[Transaction, int], Filed]:
         def file(transaction: Transaction, blob: int) -> Filed:

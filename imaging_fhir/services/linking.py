@@ -7,15 +7,17 @@ evidence cannot change between decision and commit.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
+from functools import partial
 
 from imaging_fhir.errors import InvalidRequest
 from imaging_fhir.fhir.datatypes import universal_system
-from imaging_fhir.fhir.patient import is_provisional
+from imaging_fhir.fhir.patient import is_gone, is_provisional
 from imaging_fhir.model.codec import Resource
-from imaging_fhir.model.link import OWN_ID, Given, Link
+from imaging_fhir.model.link import OWN_ID, Decision, EhrWord, Given, Link, id_of
 from imaging_fhir.model.person import IssuedId, Issuer, Person, Visit
 from imaging_fhir.model.study import LocalDateTime
 from imaging_fhir.services import demographics
+from imaging_fhir.services.ehr_word import judged
 from imaging_fhir.services.moments import acquired, period
 from imaging_fhir.settings import Site, Source
 from imaging_fhir.storage.database import Connection
@@ -42,6 +44,8 @@ class Evidence:
     started: LocalDateTime | None = None
     zone: tzinfo | None = None
     given: Given = field(default_factory=Given)
+    ehr: EhrWord | None = None  # whether the EHR was asked about this, and answered
+    decision: Decision | None = None  # what a person said comes before all rules
     source: Source
     is_study: bool = True  # a study that names nobody gets a provisional Patient, a photo is held
 
@@ -66,9 +70,15 @@ class EncounterMatch:
 
 class Linking:
     def __init__(
-        self, site: Site, *, zone: tzinfo | None = None, profiles: frozenset[str] = frozenset()
+        self,
+        site: Site,
+        *,
+        zone: tzinfo | None = None,
+        profiles: frozenset[str] = frozenset(),
+        copy_seconds: int = 86_400,
     ) -> None:
         self.site = site
+        self.copy_milliseconds = copy_seconds * 1000  # how long a copy of the EHR's is believed
         self.profiles = profiles  # packs whose profiles are claimed by what conforms to them
         self.zone = zone  # of the site: whose days a date without a time is found by
 
@@ -93,16 +103,31 @@ class Linking:
         return tuple(dict.fromkeys(found))
 
     def link(self, connection: Connection, evidence: Evidence) -> Link:
-        """The decision; raise InvalidRequest where what the caller gave contradicts itself."""
+        """The decision; raise InvalidRequest where what the caller gave contradicts itself.
+
+        While the EHR is silent, only what it said a short while ago files an image.
+        """
+        if evidence.ehr is None or evidence.decision is not None:
+            return self.by_rules(connection, evidence)
+        return judged(
+            connection,
+            evidence.ehr,
+            evidence.given,
+            partial(self.by_rules, connection, evidence),
+            awaited=self.all_awaited(evidence),
+            copy_milliseconds=self.copy_milliseconds,
+        )
+
+    def by_rules(self, connection: Connection, evidence: Evidence) -> Link:
+        if evidence.decision is not None:
+            return self.decided(connection, evidence, evidence.decision)
         match = self.match_patient(connection, evidence)
-        numbers = self.patient_numbers(evidence.person, evidence.source)
-        awaited = [("Patient", *number) for number in numbers]
         if match.held:
             return Link(
                 state="held",
                 patient_rule=match.rule,
                 patient_reason=match.reason,
-                awaited=tuple(awaited + self.awaited_visits(evidence) + named(evidence.given)),
+                awaited=tuple(self.all_awaited(evidence)),
             )
         visit = self.match_encounter(connection, evidence, match.patient)
         if visit.contradicts:
@@ -110,8 +135,10 @@ class Linking:
                 state="held",
                 patient_rule=visit.rule,
                 patient_reason=visit.reason,
-                awaited=tuple(awaited + self.awaited_visits(evidence) + named(evidence.given)),
+                awaited=tuple(self.all_awaited(evidence)),
             )
+        numbers = self.patient_numbers(evidence.person, evidence.source)
+        awaited = [("Patient", *number) for number in numbers]
         settled = match.patient is not None and not is_provisional(match.patient)
         return Link(
             state="filed",
@@ -129,6 +156,42 @@ class Linking:
                 + [one for one in named(evidence.given) if one[0] == "Encounter"]
             ),
         )
+
+    def decided(self, connection: Connection, evidence: Evidence, decision: Decision) -> Link:
+        """What a person decided; of the visit, what they said, else what the rules find.
+
+        A visit or an order that the file leads to and that is another patient's counts for nothing.
+        """
+        awaited = tuple(self.awaited_visits(evidence) + decided_on(decision))
+        patient = resolve_patient(connection, id_of(decision.patient) or "")
+        if patient is None:
+            rule, reason = (DECIDED_GONE, GONE) if decision.patient else (REJECTED, IS_REJECTED)
+            return Link(state="held", patient_rule=rule, patient_reason=reason, awaited=awaited)
+        visit = self.decided_visit(connection, evidence, decision, patient)
+        return Link(
+            state="filed",
+            patient=f"Patient/{patient['id']}",
+            patient_rule=DECIDED,
+            patient_reason=IS_DECIDED,
+            encounter=None if visit.encounter is None else f"Encounter/{visit.encounter['id']}",
+            encounter_rule=visit.rule,
+            encounter_reason=visit.reason,
+            encounter_identifier=visit.identifier,
+            based_on=self.orders(connection, evidence, of=patient),
+            awaited=awaited,
+        )
+
+    def decided_visit(
+        self, connection: Connection, evidence: Evidence, decision: Decision, patient: Resource
+    ) -> EncounterMatch:
+        for encounter in encounters_of(connection, ids=(id_of(decision.encounter) or "",)):
+            if same_subject(connection, encounter, patient):
+                return EncounterMatch(rule=DECIDED, reason=IS_DECIDED, encounter=encounter)
+        for rule in (self.by_visit_number, self.by_order):
+            match = rule(connection, evidence, patient)
+            if match is not None and not match.contradicts:
+                return match
+        return self.by_period(connection, evidence, patient)
 
     def link_kept(self, connection: Connection, evidence: Evidence) -> Link:
         """The decision about what is kept already: what was given may not hold any more."""
@@ -182,9 +245,7 @@ class Linking:
                 held=True,
             )
         if candidates:
-            return self.checked(
-                evidence, candidates[0], rule="patient-identifier", reason=BY_IDENTIFIER
-            )
+            return self.checked(evidence, candidates[0], rule=BY_NUMBER, reason=BY_IDENTIFIER)
         return self.unknown(evidence, has_numbers=bool(numbers))
 
     def candidates(
@@ -196,12 +257,14 @@ class Linking:
             for candidate in resources_with(connection, "Patient", numbers)
             if (patient := resolve_patient(connection, candidate["id"])) is not None
         }
-        known = [patient for patient in found.values() if not is_provisional(patient)]
+        known = [one for one in found.values() if not is_provisional(one) and not is_gone(one)]
         return known or list(found.values())
 
     def checked(
         self, evidence: Evidence, patient: Resource, *, rule: str, reason: str
     ) -> PatientMatch:
+        if is_gone(patient):
+            return PatientMatch(rule="patient-gone", reason=PATIENT_GONE, held=True)
         element = demographics.disagreement(evidence.person, patient)
         if element is None:
             return PatientMatch(rule=rule, reason=reason, patient=patient)
@@ -266,14 +329,27 @@ class Linking:
     def order_numbers(self, evidence: Evidence) -> tuple[tuple[str, str], ...]:
         return self.numbers(evidence.accession_numbers, evidence.source.accession_number_system)
 
+    def all_awaited(self, evidence: Evidence) -> list[tuple[str, str, str]]:
+        """All that another look at it may come from."""
+        numbers = self.patient_numbers(evidence.person, evidence.source)
+        awaited = [("Patient", *number) for number in numbers]
+        return awaited + self.awaited_visits(evidence) + named(evidence.given)
+
     def awaited_visits(self, evidence: Evidence) -> list[tuple[str, str, str]]:
         return [("Encounter", *number) for number in self.visit_numbers(evidence)] + [
             ("ServiceRequest", *number) for number in self.order_numbers(evidence)
         ]
 
-    def orders(self, connection: Connection, evidence: Evidence) -> tuple[str, ...]:
+    def orders(
+        self, connection: Connection, evidence: Evidence, *, of: Resource | None = None
+    ) -> tuple[str, ...]:
+        """The orders that the file names; of that patient alone, where one is said."""
         requests = resources_with(connection, "ServiceRequest", self.order_numbers(evidence))
-        return tuple(f"ServiceRequest/{request['id']}" for request in requests)
+        return tuple(
+            f"ServiceRequest/{request['id']}"
+            for request in requests
+            if of is None or same_subject(connection, request, of)
+        )
 
     def match_encounter(
         self, connection: Connection, evidence: Evidence, patient: Resource | None
@@ -410,7 +486,18 @@ PROVISIONAL_SHARED = "Nobody has the file's patient identifier yet: a provisiona
 NO_IDENTITY = "The file names nobody, and the sender named no patient."
 GIVEN = "The sender named this Patient, or a visit of theirs, and nothing contradicts it."
 GIVEN_NO_LONGER = "The patient or visit that the sender named does not hold any more."
+BY_NUMBER = "patient-identifier"
+DECIDED, DECIDED_GONE, REJECTED = "decided", "decided-no-longer-holds", "rejected"
+IS_DECIDED = "A person decided so."
+GONE = "The Patient whom a person decided on is not there any more."
+IS_REJECTED = "A person decided that it belongs in no chart here."
+PATIENT_GONE = "The Patient who had the number is no longer known to the EHR."
 GIVEN_AND_SAID = "The sender named this Patient, and so does the file's own identifier."
+
+
+def decided_on(decision: Decision) -> list[tuple[str, str, str]]:
+    """What a person named, awaited as what a sender names."""
+    return named(Given(patient=decision.patient, encounter=decision.encounter))
 
 
 def named(given: Given) -> list[tuple[str, str, str]]:

@@ -2,24 +2,33 @@
 
 from dataclasses import dataclass, replace
 
+from imaging_fhir.fhir.dicom_identity import first_current
 from imaging_fhir.fhir.patient import is_provisional
 from imaging_fhir.model.codec import Resource, decode_as, encode
 from imaging_fhir.model.document import Document
-from imaging_fhir.model.link import OWN_ID, Given, Link, id_of
+from imaging_fhir.model.link import OWN_ID, EhrWord, Given, Link, id_of
 from imaging_fhir.model.merge import Merged
 from imaging_fhir.services import review, study_parts
 from imaging_fhir.services.arrival import DocumentArrival
 from imaging_fhir.services.document_filing import DocumentFiling, evidence_of
+from imaging_fhir.services.ehr_word import word_of
 from imaging_fhir.services.held import complete_task
-from imaging_fhir.services.linking import awaiting, same_subject
+from imaging_fhir.services.linking import (
+    BY_NUMBER,
+    DECIDED,
+    Evidence,
+    Linking,
+    awaiting,
+    same_subject,
+)
 from imaging_fhir.services.provisional import retire_provisional
 from imaging_fhir.services.studies import Studies
-from imaging_fhir.services.study_evidence import evidence_of_study
+from imaging_fhir.services.study_evidence import decision_on, evidence_of_study
 from imaging_fhir.services.study_filing import StudyFiling
 from imaging_fhir.services.visit_news import touched
 from imaging_fhir.storage import dicom_index, documents, resources
 from imaging_fhir.storage.database import AnyRow, Connection, Transaction
-from imaging_fhir.storage.people import encounters_of, predecessors, resolve_patient
+from imaging_fhir.storage.people import encounters_of, predecessors, resolve_patient, successor_of
 
 LINKING_TYPES = frozenset({"Patient", "Encounter", "ServiceRequest"})
 
@@ -113,12 +122,17 @@ class Relinking:
         """Another Patient only by identifier or merge; the visit as the rules now say."""
         old, decided = decode_as(Link, row.link), link
         current = resolve_patient(transaction.connection, row.patient or "")
-        if not may_move(current, link):
+        if not may_move(current, link, old):
             link = awaiting(without_broken_visit(transaction, current, old), decided)
             link = without_gone_orders(transaction.connection, link)
         elif review.lost_visit(transaction, current or {}, link, old):
             link = replace(link, encounter_rule=review.LOST, encounter_reason=review.LOST_REASON)
         self.store(transaction, row.pk, merged, link)
+        if old.patient != link.patient and not is_provisional(current or {}):
+            linking = self.studies.linking
+            evidence = evidence_of_study(row, merged, linking)
+            corrected = names_another(transaction.connection, link, evidence, linking)
+            dicom_index.change_study(transaction, row.pk, corrected=corrected)
         review.of_study(transaction, self.studies.new_id, row.pk, decided=decided, old=old)
         if old.patient != link.patient:
             self.retire(transaction, row.patient, link.patient)
@@ -148,10 +162,14 @@ class Relinking:
             body = self.assembler.body(transaction.connection, stored)
             resources.keep_assembled(transaction, row.rid, body)
 
-    def link_document(self, transaction: Transaction, pk: int) -> None:
-        row = documents.by_pk(transaction.connection, pk)
-        if row.deleted:
-            return  # what its sender said of it may not even hold any more
+    def document_link(
+        self, connection: Connection, pk: int, word: EhrWord | None = None
+    ) -> tuple[DocumentArrival, Link]:
+        """The document as if it came in today, and what is decided of it.
+
+        `word` is what the EHR says today, else what it said when the document was linked counts.
+        """
+        row = documents.by_pk(connection, pk)
         facts, given = decode_as(Document, row.facts), decode_as(Given, row.given)
         source = self.documents.linking.site.source_or_default(row.source)
         arrival = DocumentArrival(
@@ -162,14 +180,25 @@ class Relinking:
             sha1_base64=row.sha1,
             size=row.size,
         )
-        link = self.documents.linking.link_kept(
-            transaction.connection, evidence_of(facts, given, source, row.zone)
-        )
+        ehr = word or word_of(decode_as(Link, row.link))
+        evidence = evidence_of(facts, given, source, row.zone, decision_on(row), ehr=ehr)
+        return arrival, self.documents.linking.link_kept(connection, evidence)
+
+    def link_document(self, transaction: Transaction, pk: int) -> None:
+        row = documents.by_pk(transaction.connection, pk)
+        if row.deleted:
+            return  # what its sender said of it may not even hold any more
+        self.place_document(transaction, row, *self.document_link(transaction.connection, pk))
+
+    def place_document(
+        self, transaction: Transaction, row: AnyRow, arrival: DocumentArrival, link: Link
+    ) -> None:
+        """A held one as far as it is now known whose it is; a filed one as far as it may move."""
         if row.state == "held" and (link.state == "held" or link.patient is None):
             return
         current = resolve_patient(transaction.connection, row.patient or "")
         old, decided = decode_as(Link, row.link), link
-        if row.state == "filed" and not may_move(current, link):
+        if row.state == "filed" and not may_move(current, link, old):
             link = awaiting(without_broken_visit(transaction, current, old), decided)
         elif row.state == "filed" and review.lost_visit(transaction, current or {}, link, old):
             link = replace(link, encounter_rule=review.LOST, encounter_reason=review.LOST_REASON)
@@ -207,7 +236,10 @@ def concerned(
     """What is filed to this Patient, in this Encounter, or might be: studies, and documents."""
     connection = transaction.connection
     if resource_type == "Patient":
+        former = resources.former_content(connection, resource_type, resource_id)
         patients = all_of(connection, resource_id)
+        if former is not None and (left := successor_of(former)):
+            patients |= all_of(connection, left)  # a merge may have been taken back
         visits = [one["id"] for one in encounters_of(connection, patient=resource_id)]
         return (
             dicom_index.studies_at(connection, visits).union(
@@ -258,8 +290,24 @@ def without_gone_orders(connection: Connection, link: Link) -> Link:
     return link if there == link.based_on else replace(link, based_on=there)
 
 
-def may_move(current: Resource | None, link: Link) -> bool:
-    """Is the new Patient the old one, or may it take the old one's place?"""
+def names_another(connection: Connection, link: Link, evidence: Evidence, linking: Linking) -> bool:
+    """Do the files give another number than the one that is the Patient's today?"""
+    patient = resolve_patient(connection, id_of(link.patient) or "") or {}
+    number = first_current(patient.get("identifier", ()))
+    numbers = linking.patient_numbers(evidence.person, evidence.source)
+    return (number.get("system"), number.get("value")) not in numbers
+
+
+def may_move(current: Resource | None, link: Link, old: Link) -> bool:
+    """Is the new Patient the old one, or may it take the old one's place?
+
+    It may by a person's decision, from a provisional one, and where the number that led to the
+    old one is now the new one's (design: by identifier, merge or move evidence alone).
+    """
     if current is None or link.state == "held" or link.patient is None:
         return False
-    return is_provisional(current) or current["id"] == id_of(link.patient)
+    if link.patient_rule == DECIDED or is_provisional(current):
+        return True
+    return current["id"] == id_of(link.patient) or (
+        old.patient_rule == link.patient_rule == BY_NUMBER
+    )

@@ -39,6 +39,7 @@ from imaging_fhir.storage.resources import StoredResource, with_meta
 
 SUBSCRIPTION = "Subscription"
 AfterWrite = Callable[[Transaction, str, str, Resource | None], None]
+MayWrite = Callable[[Connection, str, str], None]
 SUBSETTED = "SUBSETTED"
 LENIENT = Integrity()
 
@@ -75,6 +76,10 @@ class Written:
     created: bool
     changed: bool = True
 
+def anything(connection: Connection, resource_type: str, resource_id: str) -> None:
+    """With no EHR as master, all that is here may be written."""
+
+
 
 class Resources:
     def __init__(
@@ -95,6 +100,7 @@ class Resources:
         self.database = database
         self.store = store
         self.current = PointReads(database)
+        may_write: MayWrite = anything,
         self.assembler = assembler
         self.editor = editor
         self.subscriber = subscriber
@@ -108,6 +114,7 @@ class Resources:
     def read(self, resource_type: str, resource_id: str) -> tuple[StoredResource, bytes]:
         """The current version and its body; raise ResourceNotFound, ResourceDeleted."""
         found = self.current.find(resource_type, resource_id)
+        self.may_write = may_write
         if found is not None and found.body is not None:
             return found, found.body
         with self.database.read() as connection:
@@ -301,6 +308,7 @@ class Resources:
             return self.edit(transaction, current, prepared)
         if current is not None and is_same(connection, current, prepared, kept):
             return Written(stored=current, created=False, changed=False)
+        self.may_write(connection, prepared.resource_type, prepared.resource_id)
         require_writable(connection, current, prepared)
         stored = self.put(transaction, prepared)
         self.note_move(transaction, current, stored)
@@ -377,6 +385,8 @@ class Resources:
         deleted = resources.delete(transaction, resource_type, resource_id)
         if deleted is not None and resource_type == SUBSCRIPTION:
             self.subscriber.deleted(transaction, deleted.rid)
+        if current is not None:
+            self.may_write(connection, resource_type, resource_id)
         if current is not None and deleted is not None:
             self.after_write(transaction, resource_type, resource_id, None)
             for binary_id in binaries_of(current):

@@ -11,7 +11,7 @@ from imaging_fhir.model.study import ReadWarning
 from imaging_fhir.services import demographics
 from imaging_fhir.services.arrival import DicomArrival
 from imaging_fhir.services.held import complete_task, open_task
-from imaging_fhir.services.linking import Linking, same_subject
+from imaging_fhir.services.linking import DECIDED, Linking, same_subject
 from imaging_fhir.services.review_closing import is_confirmed
 from imaging_fhir.services.study_evidence import evidence_of
 from imaging_fhir.storage import dicom_index, resources
@@ -45,7 +45,8 @@ def concerns(
         return found
     if lost_visit(transaction, patient, now, old):
         found[LOST] = LOST_REASON
-    checked = person if not is_provisional(patient) else None
+    looked_at = is_provisional(patient) or now.patient_rule == DECIDED
+    checked = None if looked_at else person
     if checked and demographics.disagreement(checked, patient) is not None:
         found["demographics-disagree"] = DISAGREES
     return found

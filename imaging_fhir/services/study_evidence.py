@@ -5,11 +5,12 @@ from dataclasses import replace
 from imaging_fhir.fhir.datatypes import without_empty
 from imaging_fhir.fhir.patient import is_provisional
 from imaging_fhir.model.codec import ROOT_PLACEHOLDER, Resource, decode_as
-from imaging_fhir.model.link import Given, Link, id_of
+from imaging_fhir.model.link import Decision, Given, Link, id_of
 from imaging_fhir.model.merge import Change, Merged
 from imaging_fhir.model.person import Person, Visit
 from imaging_fhir.model.study import ReadWarning, StudyAttributes
 from imaging_fhir.services.arrival import DicomArrival, Filed
+from imaging_fhir.services.ehr_word import word_of
 from imaging_fhir.services.linking import Evidence, Linking
 from imaging_fhir.services.moments import zone_of
 from imaging_fhir.storage import resources
@@ -34,6 +35,7 @@ def evidence_of(arrival: DicomArrival) -> Evidence:
         started=image.study.started,
         zone=zone_of(image.timezone_offset or arrival.zone),
         given=arrival.given,
+        ehr=arrival.ehr,
         source=arrival.source,
     )
 
@@ -48,8 +50,15 @@ def evidence_of_study(study: AnyRow, merged: Merged, linking: Linking) -> Eviden
         started=attributes.started,
         zone=zone_of(study.zone),
         given=decode_as(Given, study.given),
+        ehr=word_of(decode_as(Link, study.link)),
+        decision=decision_on(study),
         source=linking.site.source_or_default(study.source),
     )
+
+
+def decision_on(row: AnyRow) -> Decision | None:
+    """What a person decided of that study or document."""
+    return decode_as(Decision, row.decision) if row.decision else None
 
 
 def known_patient(transaction: Transaction, link: Link) -> Resource | None:

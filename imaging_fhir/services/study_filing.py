@@ -24,6 +24,7 @@ from imaging_fhir.model.study import DicomInstance, SeriesAttributes, StudyAttri
 from imaging_fhir.services import demographics, review
 from imaging_fhir.services.arrival import DicomArrival, Filed
 from imaging_fhir.services.duplicates import kept, taken
+from imaging_fhir.services.ehr_word import follow, tagged
 from imaging_fhir.services.held import open_task
 from imaging_fhir.services.indexing import entries_of_series, entries_of_study
 from imaging_fhir.services.linking import Linking, awaiting
@@ -214,16 +215,22 @@ class StudyFiling:
             source=arrival.source.id,
             zone=image.timezone_offset or arrival.zone,
             link=encode(link),
+            overlay=overlay_with_tag(None, link),
             head=b"",
         )
         dicom_index.await_identifiers(transaction, link.awaited, study_pk=pk)
+        follow(transaction, link, study=pk)
         if link.state == "filed":
             self.watch(transaction, pk)
         return pk
 
     def imaging_study(self, transaction: Transaction, study_instance_uid: str) -> int:
+        """The row of a new ImagingStudy, or of one whose images were held again meanwhile."""
         resource_id = study_resource_id(study_instance_uid)
-        return resources.insert_resource(transaction, "ImagingStudy", resource_id, None).rid
+        former = resources.find(transaction.connection, "ImagingStudy", resource_id)
+        if former is None:
+            return resources.insert_resource(transaction, "ImagingStudy", resource_id, None).rid
+        return resources.next_version(transaction, former, body=None).rid
 
     def give_way(self, transaction: Transaction, existing: AnyRow) -> None:
         """The images of a provisional Patient leave the study to a known one, and are held."""
@@ -366,8 +373,10 @@ class StudyFiling:
             patient=id_of(link.patient),
             encounter=id_of(link.encounter),
             link=encode(link),
+            overlay=overlay_with_tag(study.overlay, link),
         )
         dicom_index.await_identifiers(transaction, link.awaited, study_pk=study.pk)
+        follow(transaction, link, study=study.pk)
 
     def write_head(self, transaction: Transaction, study: AnyRow, merged: Merged) -> bool:
         """Build the head anew; say whether it differs from the one that was there."""
@@ -440,6 +449,13 @@ def rank_of(image: DicomInstance) -> Rank:
         image.instance.instance_number,
         image.instance.sop_instance_uid,
     )
+
+
+def overlay_with_tag(overlay: bytes | None, link: Link) -> bytes | None:
+    """What users wrote, and whether the EHR has confirmed the link."""
+    written: Resource = decode(overlay) if overlay else {}
+    content = tagged(written, link)
+    return overlay if content == written else encode(content)
 
 
 PICTURE_DELAY = 2_000  # milliseconds; most of a series is there by then

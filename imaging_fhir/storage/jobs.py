@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -35,6 +37,30 @@ def enqueue(transaction: Transaction, kind: str, subject: str, *, after: int = 0
         INSERT[transaction.connection.dialect.name],
         {"kind": kind, "subject": subject, "due": transaction.now + after, "attempts": 0},
     )
+
+
+def hasten(transaction: Transaction, kind: str, subject: str, *, after: int) -> None:
+    """Have it done within so many milliseconds, where it waits for later and is not in hand."""
+    transaction.execute(
+        update(job)
+        .where(
+            job.c.kind == kind,
+            job.c.subject == subject,
+            job.c.attempts == 0,
+            job.c.due > transaction.now + after,
+        )
+        .values(due=transaction.now + after)
+    )
+
+
+def enqueue_many(
+    transaction: Transaction, kind: str, subjects: Sequence[str], *, after: int = 0
+) -> None:
+    """The same of many."""
+    due = transaction.now + after
+    values = [{"kind": kind, "subject": one, "due": due, "attempts": 0} for one in subjects]
+    if values:
+        transaction.execute(INSERT[transaction.connection.dialect.name], values)
 
 
 def next_due(connection: Connection, now: int) -> tuple[int, str, str, int] | None:
