@@ -36,6 +36,7 @@ class Version:
     version: int
     last_updated: int  # milliseconds since 1970 UTC
     body: bytes | None
+    posted: bool = False  # of the first: the server chose the id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +123,6 @@ def version_entry(version: Version, base: str) -> Iterator[bytes]:
     if version.body is not None:
         yield b',"resource":'
         yield version.body
-    method = "DELETE" if version.body is None else "PUT"
     response = response_of(
         Answer(
             status=201 if version.version == 1 else 204 if version.body is None else 200,
@@ -130,7 +130,9 @@ def version_entry(version: Version, base: str) -> Iterator[bytes]:
             last_updated=version.last_updated,
         )
     )
-    request = {"method": method, "url": version.reference}
+    method = "DELETE" if version.body is None else "POST" if version.posted else "PUT"
+    url = version.reference.partition("/")[0] if version.posted else version.reference
+    request = {"method": method, "url": url}
     yield b"," + encode({"request": request, "response": response})[1:]
 
 

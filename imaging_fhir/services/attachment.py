@@ -41,6 +41,7 @@ class Prepared:
     resource_id: str
     content: Resource
     detached: tuple[Detached, ...] = ()
+    posted: bool = False  # if it is not there yet: the server chose the id
     caller: Caller = field(default_factory=CALLER.get)
 
 

@@ -41,7 +41,7 @@ class Binaries:
         one = Detached(resource_id=chosen, content=content)
 
         def unit(transaction: Transaction, blob: int) -> Written:
-            prepared = Prepared("Binary", chosen, content)
+            prepared = Prepared("Binary", chosen, content, posted=resource_id is None)
             kept = [replace(one, blob=blob)]
             return self.resources.update_in(transaction, prepared, kept, if_match=if_match)
 

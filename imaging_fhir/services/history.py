@@ -100,7 +100,8 @@ class History:
         with limited(connection, self.settings.search_seconds):
             page = stored_history.page(connection, query, restrictions)
             total = self.total(connection, query, restrictions)
-        versions = [self.version(connection, one) for one in page.versions]
+        posted = stored_history.posted(connection, page.versions)
+        versions = [self.version(connection, one, posted) for one in page.versions]
         links = history_links(address, parameters, query, page.next_after)
         return b"".join(history_bundle(versions, base=BASE_PLACEHOLDER, links=links, total=total))
 
@@ -111,12 +112,15 @@ class History:
             return None
         return stored_history.count(connection, replace(query, after=None), restrictions)
 
-    def version(self, connection: Connection, stored: StoredResource) -> Version:
+    def version(
+        self, connection: Connection, stored: StoredResource, posted: frozenset[int]
+    ) -> Version:
         return Version(
             reference=stored.reference,
             version=stored.version,
             last_updated=stored.last_updated,
             body=None if stored.deleted else self.resources.body(connection, stored),
+            posted=stored.version == 1 and stored.rid in posted,
         )
 
 

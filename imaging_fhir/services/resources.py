@@ -64,7 +64,13 @@ class Subscriber(Protocol):
     """Takes a Subscription, and lets it go."""
 
     def put(
-        self, transaction: Transaction, resource_id: str, content: Resource, caller: Caller
+        self,
+        transaction: Transaction,
+        resource_id: str,
+        content: Resource,
+        caller: Caller,
+        *,
+        posted: bool,
     ) -> StoredResource: ...
 
     def deleted(self, transaction: Transaction, rid: int) -> None: ...
@@ -170,7 +176,7 @@ class Resources:
     def create(
         self, resource_type: str, content: Resource, *, if_none_exist: Query | None = None
     ) -> Written:
-        prepared = self.prepared(resource_type, self.new_id(), content)
+        prepared = replace(self.prepared(resource_type, self.new_id(), content), posted=True)
 
         def unit(transaction: Transaction, kept: list[Detached]) -> Written:
             return self.create_in(transaction, prepared, kept, if_none_exist=if_none_exist)
@@ -348,15 +354,18 @@ class Resources:
             stored = owner
             if owner.type != "Binary":
                 content = {**one.content, "securityContext": {"reference": owner.reference}}
-                stored = self.put(transaction, Prepared("Binary", one.resource_id, content))
+                binary = Prepared("Binary", one.resource_id, content, posted=True)
+                stored = self.put(transaction, binary)
             binaries.put_content(transaction, stored.rid, one.blob, one.content["contentType"])
 
     def put(self, transaction: Transaction, prepared: Prepared) -> StoredResource:
         type_, id_, content = prepared.resource_type, prepared.resource_id, prepared.content
         if type_ == SUBSCRIPTION:
-            return self.subscriber.put(transaction, id_, content, prepared.caller)
+            return self.subscriber.put(
+                transaction, id_, content, prepared.caller, posted=prepared.posted
+            )
         entries = index_entries(type_, {**content, "id": id_}, zone=self.zone)
-        stored = resources.put(transaction, type_, id_, content, entries)
+        stored = resources.put(transaction, type_, id_, content, entries, posted=prepared.posted)
         if type_ == DOCUMENT:
             supersede(transaction, {**content, "id": id_}, zone=self.zone)
         self.after_write(transaction, type_, id_, content)

@@ -27,7 +27,13 @@ class Subscriptions:
     zone: tzinfo | None = None
 
     def put(
-        self, transaction: Transaction, resource_id: str, content: Resource, caller: Caller
+        self,
+        transaction: Transaction,
+        resource_id: str,
+        content: Resource,
+        caller: Caller,
+        *,
+        posted: bool,
     ) -> StoredResource:
         """Keep what is asked for, if it is offered; raise InvalidResource.
 
@@ -41,7 +47,7 @@ class Subscriptions:
         if status != subscriptions.OFF:
             self.require_offered(content)
         content = with_status(content, status, former.get("error"))
-        stored = self.store(transaction, resource_id, content)
+        stored = self.store(transaction, resource_id, content, posted=posted)
         subscriptions.put(
             transaction,
             stored.rid,
@@ -57,10 +63,17 @@ class Subscriptions:
         return None if found is None else subscriptions.find(connection, found.rid)
 
     def store(
-        self, transaction: Transaction, resource_id: str, content: Resource
+        self,
+        transaction: Transaction,
+        resource_id: str,
+        content: Resource,
+        *,
+        posted: bool = False,
     ) -> StoredResource:
         entries = index_entries(SUBSCRIPTION, {**content, "id": resource_id}, zone=self.zone)
-        return resources.put(transaction, SUBSCRIPTION, resource_id, content, entries)
+        return resources.put(
+            transaction, SUBSCRIPTION, resource_id, content, entries, posted=posted
+        )
 
     def wanted(self, content: Resource) -> Wanted:
         """Raise InvalidResource."""

@@ -195,6 +195,7 @@ class Transactions:
         else:
             condition = self.condition(type_, entry.query)
         prepared = prepare(type_, chosen, content, self.resources.new_id)
+        prepared = replace(prepared, posted=entry.method == "POST")
         return Planned(entry=entry, prepared=prepared, condition=condition)
 
     def if_none_exist(self, entry: Entry) -> Query | None:

@@ -60,6 +60,15 @@ def page(connection: Connection, query: HistoryQuery, restrictions: Restrictions
     )
 
 
+def posted(connection: Connection, versions: Iterable[StoredResource]) -> frozenset[int]:
+    """The `rid`s of those of which the first version is shown, and came by POST."""
+    first = [one.rid for one in versions if one.version == 1]
+    if not first:
+        return frozenset()
+    rows = select(resource.c.rid).where(resource.c.rid.in_(first), resource.c.posted)
+    return frozenset(connection.execute(rows).scalars())
+
+
 def count(connection: Connection, query: HistoryQuery, restrictions: Restrictions = OPEN) -> int:
     """How many versions there are on all pages."""
     return sum(

@@ -154,13 +154,18 @@ def put(
     resource_id: str,
     content: Resource,
     entries: Iterable[IndexEntry],
+    *,
+    posted: bool = True,
 ) -> StoredResource:
-    """Create the resource, or make its next version; `id` and `meta` are set here."""
+    """Create the resource, or make its next version; `id` and `meta` are set here.
+
+    One that is created was `posted` unless a client chose its id.
+    """
     current = find(transaction.connection, resource_type, resource_id)
     number = 1 if current is None else current.version + 1
     body = encode(with_meta(content, resource_id, number, transaction.now))
     if current is None:
-        written = insert_resource(transaction, resource_type, resource_id, body)
+        written = insert_resource(transaction, resource_type, resource_id, body, posted=posted)
     else:
         written = next_version(transaction, current, body=body)
     search_index.replace(transaction, written.rid, resource_type, entries)
@@ -168,7 +173,12 @@ def put(
 
 
 def insert_resource(
-    transaction: Transaction, resource_type: str, resource_id: str, body: bytes | None
+    transaction: Transaction,
+    resource_type: str,
+    resource_id: str,
+    body: bytes | None,
+    *,
+    posted: bool = True,
 ) -> StoredResource:
     """Version 1 of a resource that is not there yet."""
     row = transaction.execute(
@@ -179,6 +189,7 @@ def insert_resource(
             version=1,
             last_updated=transaction.now,
             deleted=False,
+            posted=posted,
             body=body,
         )
         .returning(*COLUMNS)

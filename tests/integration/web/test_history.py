@@ -215,7 +215,7 @@ def test_an_imaging_study_shows_its_current_version_and_those_that_were_kept(
     assert study == json_of(client.get(f"/fhir/ImagingStudy/{study['id']}"))
     client.delete(f"/fhir/ImagingStudy/{study['id']}")
     shown = bundle(client, "ImagingStudy/_history")["entry"]
-    assert [one["request"]["method"] for one in shown] == ["DELETE", "PUT"]
+    assert [one["request"]["method"] for one in shown] == ["DELETE", "POST"]
     assert shown[1]["resource"] == study
 
 
@@ -271,3 +271,47 @@ def test_no_history_looks_through_a_whole_table(app: Flask, client: FlaskClient)
                 assert "SCAN version\n" not in plan, plan
                 assert "Seq Scan" not in plan, plan
                 assert "TEMP B-TREE" not in plan or (is_one_row and query.rid), plan
+
+
+def test_a_history_tells_how_each_version_came(client: FlaskClient) -> None:
+    person = {"resourceType": "Patient", "active": True}
+    created = json_of(client.post("/fhir/Patient", json=person))
+    path = f"Patient/{created['id']}"
+    client.put(f"/fhir/{path}", json={**created, "active": False})
+    client.delete(f"/fhir/{path}")
+    client.put("/fhir/Patient/chosen", json={**person, "id": "chosen"})
+    entries = [
+        {"resource": person, "request": {"method": "POST", "url": "Patient"}},
+        {
+            "resource": {**person, "id": "mine"},
+            "request": {"method": "PUT", "url": "Patient/mine"},
+        },
+    ]
+    client.post("/fhir", json={"resourceType": "Bundle", "type": "transaction", "entry": entries})
+    photo = {"contentType": "image/png", "data": "YQ=="}
+    client.put("/fhir/Patient/photo", json={**person, "id": "photo", "photo": [photo]})
+
+    def told(address: str) -> list[tuple[str, str, str]]:
+        bundle = json_of(client.get(f"/fhir/{address}"))
+        return [
+            (one["request"]["method"], one["request"]["url"], one["response"]["status"][:3])
+            for one in bundle["entry"]
+        ]
+
+    assert told(f"{path}/_history") == [
+        ("DELETE", path, "204"),
+        ("PUT", path, "200"),
+        ("POST", "Patient", "201"),
+    ]
+    assert told("Patient/chosen/_history") == [("PUT", "Patient/chosen", "201")]
+    assert told("Patient/mine/_history") == [("PUT", "Patient/mine", "201")]
+    expected = [
+        ("DELETE", path, "204"),
+        ("POST", "Patient", "201"),
+        ("POST", "Patient", "201"),
+        ("PUT", "Patient/chosen", "201"),
+        ("PUT", "Patient/mine", "201"),
+        ("PUT", "Patient/photo", "201"),
+        ("PUT", path, "200"),
+    ]
+    assert sorted(told("Patient/_history?_count=100")) == sorted(expected)
