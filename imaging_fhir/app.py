@@ -12,6 +12,7 @@ from imaging_fhir.settings import Settings
 from imaging_fhir.web import (
     binary,
     chart,
+    definitions,
     dicomweb,
     dicomweb_store,
     fhir,
@@ -37,6 +38,7 @@ COLLECTOR_THRESHOLDS = (10_000, 20, 50)  # a request makes thousands of values, 
 BLUEPRINTS = (
     import_image.bp,
     binary.bp,
+    definitions.bp,
     fhir.bp,
     patch.bp,
     history.bp,

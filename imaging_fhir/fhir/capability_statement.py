@@ -14,6 +14,7 @@ from imaging_fhir.model.search import SearchParameter
 BACKPORT = f"{canonical.BACKPORT}/StructureDefinition/backport-subscription"
 TOPIC = f"{canonical.BACKPORT}/StructureDefinition/capabilitystatement-subscriptiontopic-canonical"
 NO_PROFILES: Mapping[str, Sequence[str]] = {}
+DEFINITIONS = ("OperationDefinition", "SearchParameter", "StructureDefinition")
 SYSTEM_INTERACTIONS = ("batch", "transaction", "history-system", "search-system")
 
 
@@ -48,8 +49,7 @@ def capability_statement(
                 rest_resource(type_, operations, profiles.get(type_.name, ()))
                 for type_ in RESOURCE_TYPES.values()
             ),
-            {"type": "OperationDefinition", "interaction": [{"code": "read"}]},
-            {"type": "SearchParameter", "interaction": [{"code": "read"}]},
+            *(definitions_resource(name) for name in DEFINITIONS),
         ],
         "interaction": [{"code": code} for code in system_interactions],
         "operation": [rest_operation(operation) for operation in at_base],
@@ -106,6 +106,16 @@ def rest_resource(
             "operation": [rest_operation(operation) for operation in own],
         }
     )
+
+
+def definitions_resource(name: str) -> Resource:
+    """Of what is defined here; see `definition_search`."""
+    searched = (("_id", "token"), ("name", "string"), ("status", "token"), ("url", "uri"))
+    return {
+        "type": name,
+        "interaction": [{"code": "read"}, {"code": "search-type"}],
+        "searchParam": [{"name": name, "type": type_} for name, type_ in searched],
+    }
 
 
 def reverse_includes(name: str) -> list[str]:

@@ -73,6 +73,7 @@ COMMON_PARAMETERS = {
     "If-None-Exist": header("If-None-Exist", "A search; nothing is created where it finds one."),
     "Prefer": header("Prefer", "return=minimal, handling=strict, respond-async."),
     "Range": header("Range", "The part of the bytes wanted."),
+    "url": query("url", "The canonical address of a definition."),
     "Condition": query("identifier", "A search, by any of the type's parameters."),
 }
 FORMAT = ("_format", "_pretty")

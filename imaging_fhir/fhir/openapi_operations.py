@@ -3,7 +3,16 @@
 from collections.abc import Iterator
 from typing import Any
 
-from imaging_fhir.fhir.openapi_calls import ALWAYS, FHIR_JSON, FORMAT, WRITING, Call, query
+from imaging_fhir.fhir.capability_statement import DEFINITIONS
+from imaging_fhir.fhir.openapi_calls import (
+    ALWAYS,
+    FHIR_JSON,
+    FORMAT,
+    URL_ENCODED,
+    WRITING,
+    Call,
+    query,
+)
 from imaging_fhir.fhir.operation_definition import (
     OPERATIONS,
     Level,
@@ -69,18 +78,32 @@ def is_answer(parameter: OperationParameter) -> bool:
 
 
 def definition_call() -> Iterator[Call]:
-    yield Call(
-        id="readOperationDefinition",
-        method="get",
-        path="/fhir/OperationDefinition/{id}",
-        tag="Operations",
-        summary="What an operation takes and answers",
-    )
-    yield Call(
-        id="readSearchParameter",
-        method="get",
-        path="/fhir/SearchParameter/{id}",
-        tag="Operations",
-        summary="What a search parameter of this server's own means",
-        answer_type="SearchParameter",
-    )
+    """Of what is defined here, read and searched."""
+    for name in DEFINITIONS:
+        yield Call(
+            id=f"read{name}",
+            method="get",
+            path=f"/fhir/{name}/{{id}}",
+            tag="Operations",
+            summary=f"A {name} of this server's own",
+            answer_type=name,
+        )
+        yield Call(
+            id=f"search{name}",
+            method="get",
+            path=f"/fhir/{name}",
+            tag="Operations",
+            summary=f"The {name}s of this server's own",
+            parameters=(*FORMAT, "url"),
+            answer_type="Bundle",
+        )
+        yield Call(
+            id=f"search{name}ByPost",
+            method="post",
+            path=f"/fhir/{name}/_search",
+            tag="Operations",
+            summary=f"The {name}s of this server's own",
+            errors=(*ALWAYS, 415),
+            answer_type="Bundle",
+            sends=(URL_ENCODED,),
+        )

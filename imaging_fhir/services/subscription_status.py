@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from imaging_fhir.errors import InvalidRequest, InvalidResource, ResourceNotFound
+from imaging_fhir.fhir.datatypes import without_empty
 from imaging_fhir.fhir.notification import notification, subscription_status
 from imaging_fhir.fhir.parameters import Given, text, texts
 from imaging_fhir.fhir.subscription import CONTENTS
@@ -42,12 +43,13 @@ class SubscriptionStatus:
             for row in rows
             if resource_id or not wanted_statuses or row.status in wanted_statuses
         ]
-        return {
+        bundle = {
             "resourceType": "Bundle",
             "type": "searchset",
             "total": len(chosen),
             "entry": [self.entry(row) for row in chosen],
         }
+        return without_empty(bundle)
 
     def rows(self, connection: Connection, ids: Sequence[str], caller: Caller) -> list[AnyRow]:
         """Those that the caller may see."""

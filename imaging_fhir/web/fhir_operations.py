@@ -8,12 +8,10 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from imaging_fhir.errors import InvalidRequest, ResourceNotFound
 from imaging_fhir.fhir.operation_definition import (
-    BY_ID,
     CODES,
     Level,
     OperationDefinition,
     operation_at,
-    operation_definition,
 )
 from imaging_fhir.fhir.parameters import Given, read_parameters, require_only
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
@@ -56,15 +54,6 @@ def at_type(type_name: str, code: str) -> Response:
 @bp.route("/<type_name>/<resource_id>/$<code>", methods=["GET", "POST"])
 def at_instance(type_name: str, resource_id: str, code: str) -> Response:
     return operate(code, "instance", type_name, resource_id)
-
-
-@bp.get("/OperationDefinition/<definition_id>")
-def read_definition(definition_id: str) -> Response:
-    require_json_accepted(request)
-    operation = BY_ID.get(definition_id)
-    if operation is None:
-        raise ResourceNotFound("There is no OperationDefinition of this id.")
-    return fhir_response(operation_definition(operation))
 
 
 def operate(

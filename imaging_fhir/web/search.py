@@ -5,11 +5,10 @@ from flask import Blueprint, Response, request
 from imaging_fhir.errors import ResourceNotFound, UnsupportedMediaType
 from imaging_fhir.fhir.compartments import COMPARTMENTS
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
-from imaging_fhir.fhir.search_parameter_resource import search_parameter
 from imaging_fhir.web.context import caller, services
 from imaging_fhir.web.fhir import RESOURCE_ID, allow
 from imaging_fhir.web.negotiation import preference, require_json_accepted
-from imaging_fhir.web.responses import fhir_response, json_response
+from imaging_fhir.web.responses import json_response
 
 bp = Blueprint("search", __name__, url_prefix="/fhir")
 FORM = "application/x-www-form-urlencoded"
@@ -44,13 +43,6 @@ def search_whole_compartment(owner_type: str, owner_id: str) -> Response:
 def search_system() -> Response:
     """http.html#search, of all types or those of `_type`"""
     return found_in_all(None)
-
-
-@bp.get("/SearchParameter/<parameter_id>")
-def read_search_parameter(parameter_id: str) -> Response:
-    """One of our own: what it means and where it looks"""
-    require_json_accepted(request)
-    return fhir_response(search_parameter(parameter_id))
 
 
 def allow_owner(owner_type: str, owner_id: str) -> None:

@@ -9,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from imaging_fhir.fhir.capability_statement import DEFINITIONS
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.fhir.validation import require_valid
 from tests.integration.web.answers import json_of
@@ -235,7 +236,7 @@ def test_the_server_says_what_it_can_do_and_can_do_it(client: FlaskClient) -> No
     statement = json_of(client.get("/fhir/metadata"))
     require_valid(statement)
     declared = {one["type"]: one for one in statement["rest"][0]["resource"]}
-    assert set(declared) == {*RESOURCE_TYPES, "OperationDefinition", "SearchParameter"}
+    assert set(declared) == {*RESOURCE_TYPES, *DEFINITIONS}
     for name, resource in declared.items():
         interactions = {one["code"] for one in resource["interaction"]}
         assert (client.get(f"/fhir/{name}").status_code == 200) == ("search-type" in interactions)

@@ -1,0 +1,28 @@
+"""What is defined here, read and searched as resources (http.html#read, http.html#search)."""
+
+from flask import Blueprint, Response, request
+
+from imaging_fhir.errors import ResourceNotFound
+from imaging_fhir.fhir.definition_search import definitions, found_definitions
+from imaging_fhir.web.negotiation import require_json_accepted
+from imaging_fhir.web.responses import fhir_response
+from imaging_fhir.web.search import parameters
+
+bp = Blueprint("definitions", __name__, url_prefix="/fhir")
+TYPE = "<any(OperationDefinition, SearchParameter, StructureDefinition):type_name>"
+
+
+@bp.get(f"/{TYPE}/<definition_id>")
+def read_definition(type_name: str, definition_id: str) -> Response:
+    require_json_accepted(request)
+    found = definitions(type_name).get(definition_id)
+    if found is None:
+        raise ResourceNotFound(f"There is no {type_name} of this id that is defined here.")
+    return fhir_response(found)
+
+
+@bp.get(f"/{TYPE}")
+@bp.post(f"/{TYPE}/_search")
+def search_definitions(type_name: str) -> Response:
+    require_json_accepted(request)
+    return fhir_response(found_definitions(type_name, parameters()))
