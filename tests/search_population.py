@@ -5,8 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
+from imaging_fhir.fhir.search_index import OF_THE_ROW
 from imaging_fhir.model.codec import Resource, decode
+from imaging_fhir.model.search import DICOM_PARAMETERS
+from tests.search_samples import samples
 
+CHOICES = ("value", "effective", "occurrence", "performed", "collected", "created", "deceased")
 SERVED = [name for name in RESOURCE_TYPES if name != "Binary"]
 MODALITIES = ("CT", "MR", "DX", "US")
 
@@ -21,6 +25,46 @@ def population(shared_data: Path, chance: random.Random) -> list[Resource]:
     made += [order(number, chance, patients) for number in range(15)]
     chance.shuffle(made)
     return known + made
+
+
+def random_resources(chance: random.Random) -> list[Resource]:
+    """Some of every type, each with about half of what its parameters look at."""
+    return [
+        random_resource(type_name, f"r{number}", chance)
+        for number in range(1, 7)
+        for type_name in SERVED
+    ]
+
+
+def random_resource(type_name: str, id_: str, chance: random.Random) -> Resource:
+    found: Resource = {"resourceType": type_name, "id": id_}
+    for parameter in RESOURCE_TYPES[type_name].search_parameters:
+        elsewhere = DICOM_PARAMETERS if type_name == "ImagingStudy" else frozenset()
+        if parameter.name in OF_THE_ROW | elsewhere:
+            continue
+        for one in samples(type_name, parameter, chance.choice([1, 2])):
+            if chance.random() < 0.4:
+                found = joined(found, one.elements)
+    return found
+
+
+def joined(one: Resource, other: Resource) -> Resource:
+    """Lists one behind the other, as long as they are short; else the other's elements win."""
+    result = dict(one)
+    for name, value in other.items():
+        known = result.get(name)
+        if isinstance(known, list) and isinstance(value, list) and len(known) < 3:
+            result[name] = known + value
+        elif isinstance(known, dict) and isinstance(value, dict):
+            result[name] = joined(known, value)
+        elif not any(other_choice(name, key) for key in result):
+            result[name] = value
+    return result
+
+
+def other_choice(name: str, key: str) -> bool:
+    """Is it another type of the same element: valueString beside valueQuantity?"""
+    return name != key and any(name.startswith(stem) and key.startswith(stem) for stem in CHOICES)
 
 
 def synthea(shared_data: Path) -> Iterator[Resource]:

@@ -54,6 +54,7 @@ def type_at(type_name: str, path: str) -> str:
 
 def sample(type_name: str, path: str, parameter: SearchParameter, number: int) -> Sample:
     *before, last = path.split(".")
+    last = "deceasedBoolean" if parameter.exists else last
     name, element = element_of(type_at(type_name, ".".join(before)), last)
     value, text = value_of(element, parameter, number)
     elements = {name: [value] if element.is_list else value}

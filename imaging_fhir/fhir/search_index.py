@@ -301,9 +301,9 @@ def measured(
         system=system,
         code=code,
         unit=quantity.get("unit"),
-        base_unit=known and known.unit,
-        base_low=known and known.of(low),
-        base_high=known and known.of(high),
+        base_unit=known.unit if known else None,
+        base_low=known.of(low) if known else None,
+        base_high=known.of(high) if known else None,
     )
 
 

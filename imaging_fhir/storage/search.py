@@ -27,6 +27,7 @@ from imaging_fhir.storage.search_paging import (
     SORTED_COLUMNS,
     OrderedBy,
     behind,
+    has_value,
     position_of,
     position_text,
     sort_columns,
@@ -213,11 +214,12 @@ def walk(
         .join(resource, resource.c.rid == entry.c.rid)
         .where(
             entry.c.parameter == parameter,
-            value.is_not(None),
+            has_value(entry, key.type),
             conditions.of(resource, query.resource_type, query.criteria, driven=False),
             ~exists().where(
                 other.c.rid == entry.c.rid,
                 entries_of_row(other, parameter, conditions.dialect),
+                has_value(other, key.type),
                 earlier,
             ),
         )
@@ -242,7 +244,7 @@ def valueless(
         ~exists().where(
             entry.c.rid == resource.c.rid,
             entries_of_row(entry, f"{query.resource_type}.{key.parameter}", conditions.dialect),
-            entry.c[SORTED_COLUMNS[key.type]].is_not(None),
+            has_value(entry, key.type),
         ),
     )
     if after is not None:

@@ -55,6 +55,12 @@ class OrderedBy:
         return and_(self.value <= value if self.descending else self.value >= value)
 
 
+def has_value(table: FromClause, search_type: str) -> ColumnElement[bool]:
+    """Is there something to sort by? A token that is only a text has no code."""
+    column = table.c[SORTED_COLUMNS[search_type]]
+    return column != "" if search_type == "token" else column.is_not(None)
+
+
 def sort_columns(
     row: FromClause, resource_type: str, sort: Sequence[SortKey], dialect: str
 ) -> list[OrderedBy]:
@@ -75,6 +81,7 @@ def sort_column(row: FromClause, resource_type: str, key: SortKey, dialect: str)
         .where(
             table.c.rid == row.c.rid,
             entries_of_row(table, f"{resource_type}.{key.parameter}", dialect),
+            has_value(table, key.type),
         )
         .scalar_subquery()
     )

@@ -1,32 +1,20 @@
 """Searches on both engines, held against a search that looks at every resource."""
 
-import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import Connection, Table, func, insert, select, text, update
 
 from imaging_fhir.errors import InvalidRequest, SearchTooCostly
-from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.search_query import parse_query
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.search import (
-    DICOM_PARAMETERS,
-    CompositeEntry,
     Criterion,
-    DateEntry,
-    IndexEntry,
-    QuantityEntry,
     Query,
-    ReferenceEntry,
     ReferenceValue,
-    StringEntry,
-    TokenEntry,
-    UriEntry,
 )
 from imaging_fhir.storage import resources, search, search_index
 from imaging_fhir.storage.database import Database, Transaction
@@ -43,8 +31,6 @@ from imaging_fhir.storage.schema import (
 )
 from imaging_fhir.storage.search_inclusion import included
 from imaging_fhir.storage.search_paging import position_text
-from tests.naive_search import Known, NaiveSearch
-from tests.search_population import SERVED, population
 
 BASE = "http://127.0.0.1:8080/fhir"
 MARCH = 1_773_446_400_000
@@ -69,34 +55,6 @@ def put_in(transaction: Transaction, content: Resource) -> int:
     return resources.put(transaction, type_, id_, content, index_entries(type_, content)).rid
 
 
-def put_all(database: Database, contents: Sequence[Resource]) -> None:
-    """Under a few stamps, as a burst of uploads is."""
-    for start in range(0, len(contents), 7):
-        few = contents[start : start + 7]
-        database.write(lambda transaction, few=few: [put_in(transaction, one) for one in few])  # type: ignore[misc]
-
-
-@pytest.fixture
-def naive(database: Database, shared_data: Path) -> NaiveSearch:
-    """What is in the database, for the search that looks at everything."""
-    contents = population(shared_data, random.Random(11))
-    put_all(database, contents)
-    with database.read() as connection:
-        rows = list(connection.execute(select(resource)))
-    by_reference = {f"{one['resourceType']}/{one['id']}": one for one in contents}
-    return NaiveSearch(tuple(known(row, by_reference[f"{row.type}/{row.id}"]) for row in rows))
-
-
-def known(row: object, content: Resource) -> Known:
-    return Known(
-        type=row.type,  # type: ignore[attr-defined]
-        id=row.id,  # type: ignore[attr-defined]
-        rid=row.rid,  # type: ignore[attr-defined]
-        last_updated=row.last_updated,  # type: ignore[attr-defined]
-        entries=tuple(index_entries(content["resourceType"], content)),
-    )
-
-
 def query_of(address: str, **options: object) -> Query:
     type_, _, rest = address.partition("?")
     pairs = [pair.partition("=")[::2] for pair in rest.split("&") if pair]
@@ -119,214 +77,6 @@ def all_pages(connection: Connection, query: Query) -> list[int]:
         if after is None:
             return rids
         assert len(page.matches) == query.count
-
-
-def random_search(naive: NaiveSearch, chance: random.Random) -> tuple[str, list[tuple[str, str]]]:
-    type_ = chance.choice([one.type for one in naive.known])
-    parameters = [random_parameter(naive, type_, chance) for _ in range(chance.randrange(1, 4))]
-    if chance.random() < 0.5:
-        own = [
-            parameter.name
-            for parameter in RESOURCE_TYPES[type_].search_parameters
-            if parameter.name not in DICOM_PARAMETERS and parameter.type != "composite"
-        ]
-        keys = chance.sample(own, chance.choice([1, 1, 2]))
-        parameters.append(("_sort", ",".join(chance.choice(["", "-"]) + key for key in keys)))
-    return type_, parameters
-
-
-def random_parameter(
-    naive: NaiveSearch, type_: str, chance: random.Random, *, depth: int = 0
-) -> tuple[str, str]:
-    """A parameter that some resource of the type has a value for, or nearly."""
-    entries = [entry for one in naive.known if one.type == type_ for entry in one.entries]
-    if depth < 2 and chance.random() < 0.15:
-        return random_chain(naive, type_, chance, depth)
-    if chance.random() < 0.05 or not entries:
-        return random_common(naive, chance)
-    entry = chance.choice(entries)
-    if chance.random() < 0.08 and not isinstance(entry, CompositeEntry):
-        return f"{entry.parameter}:missing", chance.choice(["true", "false"])
-    return random_search_of(entry, chance)
-
-
-def random_search_of(entry: IndexEntry, chance: random.Random) -> tuple[str, str]:
-    match entry:
-        case TokenEntry():
-            return random_token(entry, chance)
-        case ReferenceEntry():
-            return random_reference(entry, chance)
-        case DateEntry():
-            return entry.parameter, random_date(entry, chance)
-        case StringEntry():
-            return random_string(entry, chance)
-        case UriEntry():
-            return entry.parameter, escaped(entry.value)
-        case QuantityEntry():
-            return entry.parameter, random_quantity(entry, chance)
-        case CompositeEntry():
-            parts = (random_part(entry.first, chance), random_part(entry.second, chance))
-            return entry.parameter, "$".join(parts)
-
-
-def random_quantity(entry: QuantityEntry, chance: random.Random) -> str:
-    number = repr(round(entry.low, chance.randrange(1, 4)))
-    unit = chance.choice(["", f"|{entry.system or ''}|{entry.code or ''}", f"||{entry.unit or ''}"])
-    return chance.choice(["", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"]) + number + unit
-
-
-def random_part(entry: object, chance: random.Random) -> str:
-    match entry:
-        case TokenEntry():
-            value = escaped(entry.value.upper())
-            return chance.choice([value, f"{escaped(entry.system or '')}|{value}", "other"])
-        case ReferenceEntry():
-            return f"{entry.target_type}/{entry.target_id}"
-        case DateEntry():
-            return random_date(entry, chance)
-        case QuantityEntry():
-            return random_quantity(entry, chance)
-        case StringEntry():
-            return escaped(entry.value[: chance.randrange(1, len(entry.value) + 1)]).strip() or "x"
-    raise AssertionError(entry)
-
-
-def escaped(value: str) -> str:
-    for letter in "\\,|$":
-        value = value.replace(letter, "\\" + letter)
-    return value
-
-
-def random_common(naive: NaiveSearch, chance: random.Random) -> tuple[str, str]:
-    one = chance.choice(naive.known)
-    if chance.random() < 0.5:
-        return "_id", f"{one.id},{chance.choice(naive.known).id}"
-    moment = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=one.last_updated)
-    text = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return "_lastUpdated", chance.choice(["", "ge", "lt", "gt", "le", "ne", "sa", "eb"]) + text
-
-
-def random_token(entry: TokenEntry, chance: random.Random) -> tuple[str, str]:
-    value, system = escaped(entry.value.upper()), escaped(entry.system or "")
-    if entry.type_code and chance.random() < 0.3:
-        type_ = f"{escaped(entry.type_system or '')}|{entry.type_code}"
-        return f"{entry.parameter}:of-type", f"{type_}|{value}"
-    if entry.text and chance.random() < 0.3:
-        return f"{entry.parameter}:text", escaped(entry.text[:3].upper())
-    if not entry.value:
-        return f"{entry.parameter}:missing", "false"
-    texts = [value, f"{system}|{value}", f"nowhere|{value}", f"{value},other", f"|{value}"]
-    if system:
-        texts.append(f"{system}|")
-    return entry.parameter + chance.choice(["", "", ":not"]), chance.choice(texts)
-
-
-def random_reference(entry: ReferenceEntry, chance: random.Random) -> tuple[str, str]:
-    if entry.display and chance.random() < 0.4:
-        return f"{entry.parameter}:text", escaped(entry.display[:6])
-    if entry.identifier_value is not None:
-        return (
-            f"{entry.parameter}:identifier",
-            f"{entry.identifier_system}|{entry.identifier_value}",
-        )
-    if entry.target_id is None:
-        return f"{entry.parameter}:missing", chance.choice(["true", "false"])
-    whole = f"{entry.target_type}/{entry.target_id}"
-    texts = [entry.target_id, whole, f"{BASE}/{whole}", f"{whole}/_history/1", f"{whole},none"]
-    return entry.parameter, chance.choice(texts)
-
-
-def random_date(entry: DateEntry, chance: random.Random) -> str:
-    moment = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=max(entry.low, 0))
-    moment += timedelta(hours=chance.choice([0, 0, 1, -30]))
-    text = chance.choice([moment.isoformat(timespec="seconds").replace("+00:00", "Z"), "", ""])
-    text = text or moment.date().isoformat()[: chance.choice([4, 7, 10])]
-    return chance.choice(["", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"]) + text
-
-
-def random_string(entry: StringEntry, chance: random.Random) -> tuple[str, str]:
-    if entry.parameter == "phonetic":
-        return entry.parameter, entry.value
-    part = escaped(entry.value[: chance.randrange(1, len(entry.value) + 1)])
-    texts = [
-        ("", part.upper()),
-        (":contains", escaped(entry.value[1:4].lower()) or "a"),
-        (":exact", escaped(entry.value)),
-        (":exact", escaped(entry.value.upper())),
-    ]
-    modifier, text = chance.choice(texts)
-    return entry.parameter + modifier, text.strip() or part
-
-
-def random_chain(
-    naive: NaiveSearch, type_: str, chance: random.Random, depth: int
-) -> tuple[str, str]:
-    """By a reference that is used, followed or traced back."""
-    links = [
-        (one.type, entry)
-        for one in naive.known
-        for entry in one.entries
-        if isinstance(entry, ReferenceEntry) and entry.target_type in SERVED
-    ]
-    forward = [(source, entry) for source, entry in links if source == type_]
-    backward = [(source, entry) for source, entry in links if entry.target_type == type_]
-    if backward and (not forward or chance.random() < 0.5):
-        source, entry = chance.choice(backward)
-        rest, text = random_parameter(naive, source, chance, depth=depth + 1)
-        return f"_has:{source}:{entry.parameter}:{rest}", text
-    if not forward:
-        return random_common(naive, chance)
-    _, entry = chance.choice(forward)
-    rest, text = random_parameter(naive, str(entry.target_type), chance, depth=depth + 1)
-    return f"{entry.parameter}:{entry.target_type}.{rest}", text
-
-
-def test_searches_find_in_order_what_looking_at_every_resource_finds(
-    database: Database, naive: NaiveSearch
-) -> None:
-    chance = random.Random(5)
-    sizes = []
-    with database.read() as connection:
-        for _ in range(200):
-            type_, parameters = random_search(naive, chance)
-            query = parse_query(type_, parameters, base=BASE, strict=True, now=datetime.now(UTC))
-            query = replace(query, count=chance.choice([10, 50]), total=True)
-            expected = [one.rid for one in naive.matches(query)]
-            assert all_pages(connection, query) == expected, (type_, parameters)
-            assert search.search(connection, query).total == len(expected)
-            sizes.append(len(expected))
-    assert sum(size > 0 for size in sizes) > 80
-    assert sum(size > 10 for size in sizes) > 30
-
-
-PERIODS: tuple[dict[str, str], ...] = (
-    {"start": "2024-01-10T10:00:00Z", "end": "2024-01-10T11:00:00Z"},
-    {"start": "2024-01-10", "end": "2024-01-10"},
-    {"start": "2024-01-09", "end": "2024-01-11"},
-    {"start": "2024-01", "end": "2024-02"},
-    {"start": "2024-01-10"},
-    {"end": "2024-01-10"},
-    {"start": "2023", "end": "2023"},
-    {"start": "2025", "end": "2025"},
-    {},
-)
-MOMENTS = ("2024-01-10", "2024-01", "2024", "2024-01-10T10:30:00Z", "2024-01-11", "2024-01-09")
-
-
-def test_each_prefix_of_a_date_means_what_r4_says(database: Database) -> None:
-    contents = [
-        {"resourceType": "Encounter", "id": f"e{number}", "period": period}
-        for number, period in enumerate(PERIODS)
-    ]
-    put_all(database, contents)
-    with database.read() as connection:
-        rows = list(connection.execute(select(resource)))
-        naive = NaiveSearch(tuple(known(row, contents[int(row.id[1:])]) for row in rows))
-        for prefix in ("", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"):
-            for moment in MOMENTS:
-                query = query_of(f"Encounter?date={prefix}{moment}")
-                expected = [one.rid for one in naive.matches(query)]
-                assert all_pages(connection, query) == expected, prefix + moment
 
 
 def patient(number: int, **elements: object) -> Resource:

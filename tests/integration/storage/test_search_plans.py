@@ -1,139 +1,170 @@
-"""Searches over several types and in compartments, held against looking at every resource."""
+"""How the engines go about searches: along indexes, in databases that are filled."""
 
-import random
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, insert, select, text
+from sqlalchemy import Connection, event, insert, text
 
+from imaging_fhir.errors import SearchTooCostly
 from imaging_fhir.fhir.compartments import COMPARTMENTS, membership
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
-from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.search_query import parse_query
-from imaging_fhir.fhir.search_union import DATES, Options, UnionQuery, parse_union
-from imaging_fhir.storage import resources, search
-from imaging_fhir.storage.database import Database, Transaction
-from imaging_fhir.storage.schema import commit_clock, metadata, resource
-from tests.naive_search import Known, NaiveSearch, sort_value
-from tests.search_population import population
+from imaging_fhir.fhir.search_union import DATES
+from imaging_fhir.model.search import Query
+from imaging_fhir.storage import search, search_inclusion
+from imaging_fhir.storage.database import Database
+from imaging_fhir.storage.schema import commit_clock, metadata
 
-OPTIONS = Options(
-    base="http://127.0.0.1:8080/fhir", zone=None, default_count=7, max_count=1000, strict=True
+BASE = "http://127.0.0.1:8080/fhir"
+UCUM = "http://unitsofmeasure.org"
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "api" / "search.md"
+PATIENTS, EACH = 2_000, 12_000  # of studies, findings, documents; the pages of SQL below fill them
+
+INDEXED = (
+    "ImagingStudy?_id=s7",
+    "ImagingStudy",
+    "ImagingStudy?patient=p7",
+    "ImagingStudy?patient=p7&modality=CT&_sort=-started",
+    "ImagingStudy?patient=p7&status:not=cancelled",
+    "ImagingStudy?patient=p7&description:contains=d",
+    "ImagingStudy?subject=Patient/p7,Patient/p8",
+    "ImagingStudy?patient:identifier=urn:a|mrn7",
+    "ImagingStudy?encounter=Encounter/e7",
+    "ImagingStudy?identifier=acc7",
+    "ImagingStudy?identifier=urn:acc|acc7",
+    "ImagingStudy?identifier:of-type=urn:v2|ACSN|acc7",
+    "ImagingStudy?description=d77",
+    "ImagingStudy?description:exact=d77",
+    "ImagingStudy?instance=1.2.3",
+    "ImagingStudy?series=1.2.3",
+    "ImagingStudy?dicom-class=1.2.3",
+    "ImagingStudy?started=ge2020-01-01&started=lt2020-01-03",
+    "ImagingStudy?_sort=-started",
+    "ImagingStudy?modality=CT&_sort=-started",
+    "ImagingStudy?_lastUpdated=gt2020-01-01&_sort=_lastUpdated",
+    "ImagingStudy?patient.identifier=urn:a|mrn7",
+    "ImagingStudy?patient.name=name77",
+    "ImagingStudy?_content=skull",
+    "ImagingStudy?_content=skull&patient=p7",
+    "ImagingStudy?_list=l",
+    "ImagingStudy?modality:in=http://hl7.org/fhir/ValueSet/administrative-gender",
+    "Patient?name=name77",
+    "Patient?phonetic=name",
+    "Patient?_has:ImagingStudy:patient:identifier=acc7",
+    "Patient?_has:ImagingStudy:patient:_id=s7",
+    "Patient?identifier=urn:a|mrn7&_revinclude=ImagingStudy:patient",
+    "ImagingStudy?patient=p7&_include=ImagingStudy:patient&_revinclude=Provenance:target",
+    "Observation?value-quantity=5",
+    f"Observation?value-quantity=5|{UCUM}|mg",
+    "Observation?value-quantity=5||mg",
+    "Observation?code-value-quantity=c7$5",
+    "Observation?combo-code-value-quantity=c7$gt5",
+    "DocumentReference?location=http://x/7",
+    "DocumentReference?location:below=http://x/7",
+    "DocumentReference?study-instance-uid=1.2.3",
+    "DocumentReference?_source=urn:x",
 )
-SORTS = ("", "date", "-date", "_lastUpdated", "-_lastUpdated,date", "-date,_lastUpdated")
+LOOKS_AT_MANY = {  # what docs/api/search.md says of searches that no index ends early
+    ":missing": "ImagingStudy?encounter:missing=true",
+    ":not": "ImagingStudy?status:not=available",
+    ":not-in": "ImagingStudy?status:not-in=http://hl7.org/fhir/ValueSet/administrative-gender",
+    ":contains": "ImagingStudy?description:contains=77",
+    ":text": "ImagingStudy?modality:text=comp",
+}
+
+
+def fill(connection: Connection) -> None:
+    """Patients, and as many studies, findings and documents as `EACH` says."""
+    for number, type_ in enumerate(("ImagingStudy", "Observation", "DocumentReference")):
+        make(connection, EACH, "resource (rid, type, id, version, last_updated, deleted, body)",
+             f"SELECT {at(number)}, '{type_}', '{type_[0].lower()}' || i, 1, 1577836800000 + i, "
+             ":no, NULL")  # fmt: skip
+        for name in ("patient", "subject"):
+            make(connection, EACH, "reference_index (rid, parameter, target_type, target_id)",
+                 f"SELECT {at(number)}, '{type_}.{name}', 'Patient', "
+                 f"'p' || (i % {PATIENTS})")  # fmt: skip
+        make(connection, EACH, "text_index (rid, parameter, words)",
+             f"SELECT {at(number)}, '{type_}._content', 'wskull' || i || ' wct x'")  # fmt: skip
+    make(connection, PATIENTS, "resource (rid, type, id, version, last_updated, deleted, body)",
+         "SELECT i, 'Patient', 'p' || i, 1, i, :no, NULL")  # fmt: skip
+    token = "token_index (rid, parameter, system, value, folded, type_system, type_code)"
+    make(connection, PATIENTS, token,
+         "SELECT i, 'Patient.identifier', 'urn:a', 'mrn' || i, 'mrn' || i, NULL, NULL")  # fmt: skip
+    make(connection, PATIENTS, "string_index (rid, parameter, value, folded)",
+         "SELECT i, 'Patient.name', 'name' || i, 'name' || i")  # fmt: skip
+    make(connection, EACH, token,
+         f"SELECT {at(0)}, 'ImagingStudy.identifier', 'urn:acc', 'acc' || i, 'acc' || i, "
+         "'urn:v2', 'ACSN'")  # fmt: skip
+    for name, value in (("modality", "CT"), ("status", "available")):
+        make(connection, EACH, token, f"SELECT {at(0)}, 'ImagingStudy.{name}', 'urn:s', "
+             f"'{value}', '{value.lower()}', NULL, NULL")  # fmt: skip
+    make(connection, EACH, "reference_index (rid, parameter, target_type, target_id)",
+         f"SELECT {at(0)}, 'ImagingStudy.encounter', 'Encounter', 'e' || i")  # fmt: skip
+    make(connection, EACH, "date_index (rid, parameter, low, high)",
+         f"SELECT {at(0)}, 'ImagingStudy.started', 1577836800000000 + i * 3600000000, "
+         "1577836800000000 + i * 3600000000 + 1000000")  # fmt: skip
+    make(connection, EACH, "string_index (rid, parameter, value, folded)",
+         f"SELECT {at(0)}, 'ImagingStudy.description', 'd' || i, 'd' || i")  # fmt: skip
+    make(connection, EACH, "quantity_index "
+         "(rid, parameter, low, high, system, code, base_unit, base_low, base_high)",
+         f"SELECT {at(1)}, 'Observation.value-quantity', i, i, '{UCUM}', 'mg', 'kilogram', "
+         "i / 1000000.0, i / 1000000.0")  # fmt: skip
+    for name in ("code-value-quantity", "combo-code-value-quantity"):
+        make(connection, EACH, "composite_index (rid, parameter, value, low, high)",
+             f"SELECT {at(1)}, 'Observation.{name}', 'c' || (i % 50), i, i")  # fmt: skip
+    make(connection, EACH, "uri_index (rid, parameter, value)",
+         f"SELECT {at(2)}, 'DocumentReference.location', 'http://x/' || i")  # fmt: skip
+
+
+def at(number: int) -> str:
+    return f"{PATIENTS + number * EACH} + i"
+
+
+def make(connection: Connection, count: int, into: str, rows: str) -> None:
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)"
+    statement = text(f"INSERT INTO {into} {numbers} {rows} FROM n".replace("://", "\\://"))
+    connection.execute(statement, {"count": count} | ({"no": False} if ":no" in rows else {}))
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
+def filled(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
     metadata.create_all(database.engine)
     with database.engine.begin() as connection:
         connection.execute(insert(commit_clock).values(pk=1, stamp=0))
+        fill(connection)
+    if not database.is_sqlite:
+        with database.engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
     yield database
     database.close()
 
 
-@pytest.fixture
-def naive(database: Database, shared_data: Path) -> NaiveSearch:
-    contents = population(shared_data, random.Random(3))
-    entries = {
-        (one["resourceType"], one["id"]): index_entries(one["resourceType"], one)
-        for one in contents
-    }
-
-    def put_all(transaction: Transaction) -> None:
-        for one in contents:
-            key = (one["resourceType"], one["id"])
-            resources.put(transaction, *key, one, entries[key])
-
-    database.write(put_all)
-    with database.read() as connection:
-        return NaiveSearch(
-            tuple(
-                Known(row.type, row.id, row.rid, row.last_updated, tuple(entries[row.type, row.id]))
-                for row in connection.execute(select(resource))
-            )
-        )
+def parsed(address: str) -> Query:
+    type_, _, rest = address.partition("?")
+    pairs = [one.partition("=")[::2] for one in rest.split("&") if one]
+    return parse_query(type_, pairs, base=BASE, strict=True)
 
 
-def expected(naive: NaiveSearch, union: UnionQuery) -> list[int]:
-    """Sorted again, from the last key to the first; what has no value comes last."""
-    found = [(part, one) for part in union.parts for one in naive.matches(part)]
-    found.sort(key=lambda pair: -pair[1].rid)
-    for at, key in reversed(list(enumerate(union.whole.sort))):
-        values = {one.rid: sort_value(one, part.sort[at]) for part, one in found}
-        there = [pair for pair in found if values[pair[1].rid] is not None]
-        there.sort(key=lambda pair: values[pair[1].rid], reverse=key.descending)  # type: ignore[arg-type,return-value]
-        found = there + [pair for pair in found if values[pair[1].rid] is None]
-    return [one.rid for _, one in found]
+def run(connection: Connection, query: Query) -> None:
+    page = search.search(connection, query)
+    search_inclusion.included(connection, query, page.matches, limit=1000)
 
 
-def all_pages(connection: Connection, union: UnionQuery) -> list[int]:
-    rids: list[int] = []
-    after = None
-    while True:
-        whole = replace(union.whole, after=after)
-        page = search.search_union(connection, whole, union.parts)
-        rids += [match.rid for match in page.matches]
-        after = page.next_after
-        if after is None:
-            return rids
-
-
-def test_a_search_over_types_finds_in_order_what_looking_at_everything_finds(
-    database: Database, naive: NaiveSearch
-) -> None:
-    chance = random.Random(8)
-    patients = [one.id for one in naive.known if one.type == "Patient"]
-    sizes = []
-    with database.read() as connection:
-        for _ in range(30):
-            types = chance.sample(["ImagingStudy", "DocumentReference", "ServiceRequest"], 2)
-            parameters = [("_sort", chance.choice(SORTS)), ("_count", "9")]
-            if chance.random() < 0.7:
-                parameters.append(("patient", chance.choice(patients)))
-            pairs = [(key, value) for key, value in parameters if value]
-            union = parse_union(types, pairs, OPTIONS, address="")
-            wanted = expected(naive, union)
-            assert all_pages(connection, union) == wanted, pairs
-            sizes.append(len(wanted))
-    assert max(sizes) > 20
-
-
-def test_a_compartment_holds_what_looking_at_everything_finds(
-    database: Database, naive: NaiveSearch
-) -> None:
-    owners = [(one.type, one.id) for one in naive.known if one.type in COMPARTMENTS]
-    chance = random.Random(2)
-    chosen = chance.sample(owners, 12) + [one for one in owners if one[0] == "Patient"][:3]
-    count = 0
-    with database.read() as connection:
-        for owner in chosen:
-            for type_ in COMPARTMENTS[owner[0]]:
-                asked = parse_query(type_, [], base=OPTIONS.base, default_count=1000)
-                query = replace(asked, criteria=(membership(*owner, type_),))
-                found = search.search(connection, query).matches
-                wanted = [one.rid for one in naive.matches(query)]
-                assert [match.rid for match in found] == wanted, (owner, type_)
-                count += len(wanted)
-    assert count > 100
-
-
-def plans(connection: Connection, run: Any) -> list[str]:
-    """How the engine would go about the statements of a search, were the tables large."""
+def plan(connection: Connection, query: Query) -> list[str]:
+    """How each statement of the search was gone about."""
     statements: list[tuple[str, Any]] = []
 
     def take(_: Any, cursor: Any, statement: str, parameters: Any, *rest: Any) -> None:
         statements.append((statement, parameters))
 
     event.listen(connection, "before_cursor_execute", take)
-    run()
+    run(connection, query)
     event.remove(connection, "before_cursor_execute", take)
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SET LOCAL enable_seqscan = off"))
     explain = "EXPLAIN QUERY PLAN " if connection.dialect.name == "sqlite" else "EXPLAIN "
     return [
         str(row[-1])
@@ -142,39 +173,50 @@ def plans(connection: Connection, run: Any) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("type_", "parameter", "value"),
-    [
-        ("Observation", "component-code-value-quantity", "8480-6$gt130"),
-        ("Observation", "code-value-string", "8480-6$abc"),
-        ("Observation", "value-quantity", "gt5"),
-        ("DocumentReference", "study-instance-uid", "1.2.3"),
-        ("DocumentReference", "accession-number", "A7"),
-        ("ImagingStudy", "description", "skull"),
-        ("Media", "_list", "42"),
-    ],
-)
-def test_an_index_finds_the_value(
-    database: Database, type_: str, parameter: str, value: str
-) -> None:
-    query = parse_query(type_, [(parameter, value)], base=OPTIONS.base, strict=True)
-    with database.read() as connection:
-        require_indexed(plans(connection, lambda: search.search(connection, query)))
+def scans(steps: list[str]) -> list[str]:
+    """Steps that look at a whole table or a whole index of ours."""
+    tables = "|".join(["resource", r"\w+_index", "study", "series", "instance"])
+    whole = re.compile(rf"Seq Scan on ({tables})\b|SCAN ({tables})(_\d+)?\b")
+    return [step for step in steps if whole.search(step)]
 
 
-def test_an_index_finds_what_is_in_a_compartment(database: Database) -> None:
-    with database.read() as connection:
-        for owner, types in COMPARTMENTS.items():
-            for type_ in types:
-                asked = parse_query(type_, [], base=OPTIONS.base)
-                query = replace(asked, criteria=(membership(owner, "x", type_),))
-                require_indexed(plans(connection, lambda q=query: search.search(connection, q)))
+def looked_at_whole(connection: Connection, queries: dict[str, Query]) -> dict[str, list[str]]:
+    found = {}
+    for name, query in queries.items():
+        steps = plan(connection, query)
+        assert steps, name
+        if whole := scans(steps):
+            found[name] = whole
+    return found
 
 
-def require_indexed(plan: list[str]) -> None:
-    assert plan
-    scans = [step for step in plan if "Seq Scan" in step or step.startswith("SCAN")]
-    assert [step for step in scans if "USING" not in step and "SUBQUERY" not in step] == []
+def test_no_search_by_an_index_looks_at_a_table_whole(filled: Database) -> None:
+    with filled.read() as connection:
+        assert looked_at_whole(connection, {one: parsed(one) for one in INDEXED}) == {}
+
+
+def test_no_search_in_a_compartment_looks_at_a_table_whole(filled: Database) -> None:
+    queries = {
+        f"{owner} {type_}": replace(parsed(type_), criteria=(membership(owner, "x", type_),))
+        for owner, types in COMPARTMENTS.items()
+        for type_ in types
+    }
+    with filled.read() as connection:
+        assert looked_at_whole(connection, queries) == {}
+
+
+def test_what_no_index_ends_early_is_listed_and_bounded(filled: Database) -> None:
+    page = DOCS.read_text()
+    for modifier, address in LOOKS_AT_MANY.items():
+        assert f"`{modifier}`" in page
+        with filled.read() as connection:
+            run(connection, parsed(address))
+    slow = parsed(LOOKS_AT_MANY[":contains"])
+    with filled.read() as connection, pytest.raises(SearchTooCostly):  # noqa: SIM117
+        with search.limited(connection, 0.001):
+            run(connection, slow)
+    with filled.read() as connection, search.limited(connection, 60):
+        run(connection, slow)
 
 
 def test_every_date_of_a_search_over_types_is_one_of_the_type() -> None:
