@@ -118,9 +118,11 @@ class InvalidResource(ImagingError):
         *,
         expression: str | None = None,
         issues: "tuple[tuple[str, str], ...]" = (),
+        codes: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message, expression=expression)
         self.issues = issues  # (FHIRPath expression, what is wrong)
+        self.codes = codes or (self.issue_code,) * len(issues)  # of the issues
 
 
 class InvalidSetting(ImagingError):

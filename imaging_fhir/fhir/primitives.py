@@ -12,6 +12,8 @@ from typing import Any
 
 from imaging_fhir.fhir.narrative import xhtml_fault
 
+MAX_DIGITS = 200  # of a decimal; R4 asks for 18
+MAX_EXPONENT = 999
 MAX_STRING = 1024 * 1024  # R4: strings shall not exceed 1 MB in size
 _DAY = r"(?P<year>\d{4})(?:-(?P<month>\d\d)(?:-(?P<day>\d\d)%s)?)?"
 _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d+)?"
@@ -94,8 +96,13 @@ def _integer(low: int, high: int = 2**31 - 1) -> Check:
 
 
 def _decimal(value: Any) -> str | None:
-    is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
-    return None if is_number else "must be a JSON number"
+    if not isinstance(value, int | float | Decimal) or isinstance(value, bool):
+        return "must be a JSON number"
+    if isinstance(value, Decimal):
+        is_small = abs(value.adjusted()) <= MAX_EXPONENT
+        is_small = is_small and len(value.as_tuple().digits) <= MAX_DIGITS
+        return None if is_small else "has too many digits"
+    return None if abs(value) < 10**MAX_DIGITS else "has too many digits"
 
 
 def _base64(value: Any) -> str | None:

@@ -41,6 +41,7 @@ def require_valid(resource: Any) -> None:
         f"{first.expression}: {first.message}",
         expression=first.expression,
         issues=tuple((issue.expression, issue.message) for issue in errors),
+        codes=tuple(issue.code for issue in errors),
     )
 
 
@@ -97,7 +98,7 @@ class _Walk:
             for fault in found:
                 where = f"{path}.{fault.element}" if fault.element else path
                 self.faults.add(where, fault.message, "invariant", fault.severity)
-        except (AttributeError, KeyError, TypeError):
+        except (ArithmeticError, AttributeError, KeyError, TypeError):
             # of the wrong shape, which the walk reports: an invariant presumes the right one
             return
 

@@ -86,6 +86,7 @@ def named(index: int) -> Iterator[None]:
             f"{where}: {error}",
             expression=where,
             issues=tuple((f"{where}: {at}", fault) for at, fault in error.issues),
+            codes=error.codes,
         ) from error
     except ImagingError as error:
         raise type(error)(f"{where}: {error}", expression=where) from error

@@ -53,8 +53,8 @@ def outcome_of_error(error: ImagingError) -> Resource:
     """The OperationOutcome that says it, with every fault of an invalid resource."""
     if isinstance(error, InvalidResource) and error.issues:
         return outcome_of(
-            issue(error.issue_code, fault, expression=expression)
-            for expression, fault in error.issues
+            issue(code, fault, expression=expression)
+            for code, (expression, fault) in zip(error.codes, error.issues, strict=True)
         )
     return operation_outcome(error.issue_code, str(error), expression=error.expression)
 

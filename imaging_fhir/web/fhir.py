@@ -9,7 +9,7 @@ from werkzeug.http import parse_date
 from imaging_fhir.errors import InvalidRequest, ResourceNotFound
 from imaging_fhir.fhir.operation_outcome import outcome_of
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
-from imaging_fhir.model.codec import Resource, decode
+from imaging_fhir.model.codec import Resource, decode_sent
 from imaging_fhir.services.resources import Written
 from imaging_fhir.storage.resources import StoredResource
 from imaging_fhir.web import streams
@@ -173,7 +173,7 @@ def query_string() -> str:
 
 def resource_sent() -> Resource:
     require_json_body(request.content_type)
-    content = decode(streams.body(request, services().settings.max_resource_bytes))
+    content = decode_sent(streams.body(request, services().settings.max_resource_bytes))
     if not isinstance(content, dict):
         raise InvalidRequest("The body is no FHIR resource.")
     return content

@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, request
 
 from imaging_fhir.errors import UnsupportedMediaType
-from imaging_fhir.model.codec import decode
+from imaging_fhir.model.codec import decode_sent
 from imaging_fhir.services.patching import (
     JSON_PATCH,
     Change,
@@ -53,7 +53,7 @@ def change_sent() -> Change:
     name, _ = split_type(request.content_type or "")
     if name == JSON_PATCH:
         return json_patch_change(
-            decode(streams.body(request, services().settings.max_resource_bytes))
+            decode_sent(streams.body(request, services().settings.max_resource_bytes))
         )
     if name in JSON_TYPES:
         return fhirpath_change(resource_sent())
