@@ -6,7 +6,7 @@ replaced by the target, which is given the source's identifiers; whatever refers
 refers to the target then.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -16,17 +16,24 @@ from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.model.codec import Resource, decode, decode_as, encode
 from imaging_fhir.model.correction import Corrected, Correction, MergedPatient, Refiled
 from imaging_fhir.model.link import Link, id_of
-from imaging_fhir.model.merge import Merged
 from imaging_fhir.services.access import Caller
 from imaging_fhir.services.correction import DONE, record, undoable
+from imaging_fhir.services.refiling import refile
 from imaging_fhir.services.relinking import (
     Relinking,
     concerned,
     waiting,
-    without_broken_visit,
 )
 from imaging_fhir.services.resources import require_match
-from imaging_fhir.storage import corrections, dicom_index, documents, jobs, referring, resources
+from imaging_fhir.storage import (
+    corrections,
+    dicom_index,
+    documents,
+    jobs,
+    referring,
+    refiling,
+    resources,
+)
 from imaging_fhir.storage.database import AnyRow, Database, Transaction
 from imaging_fhir.storage.people import resolve_patient, resources_with
 
@@ -143,10 +150,11 @@ class Merging:
             stamp=transaction.now,
         )
         self.put(transaction, replaced(source, target["id"]))
-        self.put(transaction, replacing(target, source, given))
+        stands = replacing(target, source, given)
+        self.put(transaction, stands)
         merged = replace(
             merged,
-            studies=tuple(self.move_studies(transaction, source["id"], target["id"])),
+            studies=self.move_studies(transaction, source["id"], stands),
             documents=tuple(self.move_documents(transaction, source["id"], target["id"])),
         )
         self.look_again(transaction, target["id"])
@@ -172,16 +180,32 @@ class Merging:
                 self.put(transaction, content)
                 yield type_, id_, places
 
-    def move_studies(self, transaction: Transaction, old: str, new: str) -> Iterator[Refiled]:
-        for pk in sorted(dicom_index.studies_of_patient(transaction.connection, old)):
-            row = dicom_index.study_by_pk(transaction.connection, pk)
-            link = decode_as(Link, row.link)
-            yield Refiled(pk=pk, link=link, corrected=bool(row.corrected))
-            dicom_index.change_study(transaction, pk, corrected=True)
-            self.file_study(transaction, row, replace(link, patient=f"Patient/{new}"))
+    def move_studies(
+        self, transaction: Transaction, old: str, new: Resource
+    ) -> tuple[Refiled, ...]:
+        keys = sorted(dicom_index.studies_of_patient(transaction.connection, old))
+        rows = refiling.studies(transaction.connection, keys)
+        self.refile(transaction, rows, new, dict.fromkeys(keys, True))
+        return tuple(
+            Refiled(pk=row.pk, link=decode_as(Link, row.link), corrected=bool(row.corrected))
+            for row in rows
+        )
 
-    def file_study(self, transaction: Transaction, row: AnyRow, link: Link) -> None:
-        self.relinking.store(transaction, row.pk, decode_as(Merged, row.attributes), link)
+    def refile(
+        self,
+        transaction: Transaction,
+        rows: Sequence[AnyRow],
+        patient: Resource,
+        corrected: Mapping[int, bool],
+    ) -> None:
+        refile(
+            transaction,
+            self.relinking.assembler,
+            rows,
+            patient,
+            corrected,
+            quiet_milliseconds=self.relinking.studies.quiet_milliseconds,
+        )
 
     def move_documents(self, transaction: Transaction, old: str, new: str) -> Iterator[Refiled]:
         """Their DocumentReferences have been rewritten as all else."""
@@ -211,22 +235,21 @@ class Merging:
         pair = self.merged_pair(transaction, merged)
         for type_, id_, places in merged.rewritten:
             self.put_back(transaction, type_, id_, places, merged)
-        self.put(transaction, restored(pair.source, merged))
+        source = restored(pair.source, merged)
+        self.put(transaction, source)
         self.put(transaction, without_source(pair.target, pair.source, merged.given))
-        for study in merged.studies:
-            row = dicom_index.find_study(transaction.connection, study.pk)
-            if row is not None and is_at(row, merged.target):
-                link = back(decode_as(Link, row.link), study.link)
-                link = without_broken_visit(transaction, pair.source, link)
-                dicom_index.change_study(transaction, study.pk, corrected=study.corrected)
-                self.file_study(transaction, row, link)
+        self.studies_back(transaction, merged, source)
         for document in merged.documents:
             of_document = documents.find(transaction.connection, document.pk)
             if of_document is not None and is_at(of_document, merged.target):
                 link = back(decode_as(Link, of_document.link), document.link)
                 patient = id_of(link.patient)
                 documents.change(transaction, document.pk, patient=patient, link=encode(link))
-        self.leave(transaction, [id_ for type_, id_, _ in merged.rewritten if type_ == "Encounter"])
+        self.leave(
+            transaction,
+            merged.target,
+            [id_ for type_, id_, _ in merged.rewritten if type_ == "Encounter"],
+        )
         for patient_id in (merged.source, merged.target):
             self.newcomers(transaction, patient_id, merged.stamp)
             self.look_again(transaction, patient_id)
@@ -242,6 +265,24 @@ class Merging:
             caller=caller,
         )
         return Corrected(text=DONE["undo"], result=references[0], provenance=told.reference)
+
+    def studies_back(
+        self, transaction: Transaction, merged: MergedPatient, source: Resource
+    ) -> None:
+        """Those that are still the target's; one at a visit of the target's own leaves that."""
+        before = {study.pk: study for study in merged.studies}
+        rows = [
+            row
+            for row in refiling.studies(transaction.connection, sorted(before))
+            if is_at(row, merged.target)
+        ]
+        corrected = {pk: study.corrected for pk, study in before.items()}
+        self.refile(transaction, rows, source, corrected)
+        visits = {f"Encounter/{id_}" for type_, id_, _ in merged.rewritten if type_ == "Encounter"}
+        for row in rows:
+            visit = decode_as(Link, row.link).encounter
+            if visit is not None and visit not in visits:
+                self.relinking.link_study(transaction, row.pk)
 
     def merged_pair(self, transaction: Transaction, merged: MergedPatient) -> Pair:
         connection = transaction.connection
@@ -269,11 +310,13 @@ class Merging:
         if changed:
             self.put(transaction, content)
 
-    def leave(self, transaction: Transaction, visits: list[str]) -> None:
+    def leave(self, transaction: Transaction, target: str, visits: list[str]) -> None:
         """What the target has at a visit that is the source's again is matched again at once."""
-        for pk in sorted(dicom_index.studies_at(transaction.connection, visits)):
+        connection = transaction.connection
+        theirs = dicom_index.studies_of_patient(connection, target)
+        for pk in sorted(theirs & dicom_index.studies_at(connection, visits)):
             self.relinking.link_study(transaction, pk)
-        for pk in sorted(documents.at(transaction.connection, visits)):
+        for pk in sorted(documents.at(connection, visits)):
             self.relinking.link_document(transaction, pk)
 
     def match_again(self, patient_rid: int) -> None:

@@ -1,5 +1,6 @@
 """An ImagingStudy put together from its fragments, when it is read."""
 
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
@@ -7,7 +8,7 @@ from imaging_fhir.errors import ResourceNotFound
 from imaging_fhir.fhir.imaging_study import SeriesFragment, assemble
 from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.storage import dicom_index
-from imaging_fhir.storage.database import Connection
+from imaging_fhir.storage.database import AnyRow, Connection
 from imaging_fhir.storage.resources import StoredResource, instant
 
 
@@ -24,6 +25,18 @@ class Studies:
         row = dicom_index.study_of_resource(connection, stored.rid)
         if row is None:
             raise ResourceNotFound(f"{stored.reference} has no images any more.")
+        pieces = dicom_index.fragments(connection, row.pk)
+        return self.assembled(row, stored, pieces, with_instances=with_instances)
+
+    def assembled(
+        self,
+        row: AnyRow,
+        stored: StoredResource,
+        pieces: Sequence[AnyRow],
+        *,
+        with_instances: bool = True,
+    ) -> bytes:
+        """The same from a study row and its fragments."""
         if self.max_instances and row.number_of_instances > self.max_instances:
             with_instances = False
         return b"".join(
@@ -33,7 +46,7 @@ class Studies:
                 meta=meta(stored, row.overlay),
                 number_of_series=row.number_of_series,
                 number_of_instances=row.number_of_instances,
-                series=series_fragments(connection, row.pk),
+                series=series_fragments(pieces),
                 with_instances=with_instances,
             )
         )
@@ -48,10 +61,9 @@ def meta(stored: StoredResource, overlay: bytes | None) -> Resource:
     }
 
 
-def series_fragments(connection: Connection, study_pk: int) -> list[SeriesFragment]:
-    rows = dicom_index.fragments(connection, study_pk)
+def series_fragments(pieces: Sequence[AnyRow]) -> list[SeriesFragment]:
     fragments = []
-    for _, group in groupby(rows, key=lambda row: row.pk):
+    for _, group in groupby(pieces, key=lambda row: row.pk):
         of_series = list(group)
         fragments.append(
             SeriesFragment(

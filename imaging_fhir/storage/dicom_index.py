@@ -97,15 +97,15 @@ ADD_INSTANCE = Prepared(
     columns=tuple(column.name for column in instance.columns if not column.primary_key),
 )
 ADD_DICOM_JSON = Prepared(insert(dicom_json), columns=("instance", "body"))
-ASSEMBLY = (
+PIECES = (
     select(
+        series.c.study,
         series.c.pk,
         series.c.head,
         series.c.number_of_instances,
         instance.c.fragment,
     )
     .join(instance, instance.c.series == series.c.pk)
-    .where(series.c.study == bindparam("study"))
     .order_by(
         series.c.series_number.is_(None),
         series.c.series_number,
@@ -115,6 +115,8 @@ ASSEMBLY = (
         instance.c.sop_instance_uid,
     )
 )
+ASSEMBLY = PIECES.where(series.c.study == bindparam("study"))
+ASSEMBLY_OF_MANY = PIECES.where(series.c.study.in_(bindparam("studies", expanding=True)))
 
 
 def study_of_identity(

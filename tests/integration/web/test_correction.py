@@ -149,7 +149,7 @@ def test_a_merge_that_cannot_be_is_refused(
     assert call(patients, "Patient/$merge", given).status_code == status
 
 
-CT = {"PatientID": "jane", "IssuerOfPatientIDQualifiersSequence": issued_by(SYSTEM)}
+CT: dict[str, Any] = {"PatientID": "jane", "IssuerOfPatientIDQualifiersSequence": issued_by(SYSTEM)}
 
 
 def send(client: FlaskClient, **attributes: Any) -> bytes:
@@ -163,7 +163,7 @@ def served(client: FlaskClient, query: str = "") -> bytes:
     answer = client.get(f"{WADO}{query}", headers={"Accept": "application/dicom"})
     assert answer.status_code == 200
     assert answer.content_length == len(answer.data)
-    return answer.data
+    return bytes(answer.data)
 
 
 WADO = f"/dicomweb/studies/{STUDY}/series/{SERIES}/instances/{INSTANCE}"
