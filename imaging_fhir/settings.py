@@ -80,6 +80,7 @@ class Settings:
     log_level: Annotated[str, "DEBUG, INFO, WARNING or ERROR"] = "INFO"
 
     @classmethod
+    ehr_sync: Annotated[int, "Seconds between polls of what changed at the EHR (0: never)"] = 0
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
         """Settings from IMAGING_FHIR_DATABASE_URL and its like; the rest keep their default."""
         given = {

@@ -30,6 +30,7 @@ def capability_of(statement: Any) -> Capability | None:
     for rest in objects(statement.get("rest")):
         if rest.get("mode") == "client":
             continue
+        everywhere = {text(one.get("name")) for one in objects(rest.get("searchParam"))}
         for resource in objects(rest.get("resource")):
             type_ = text(resource.get("type"))
             codes = {text(one.get("code")) for one in objects(resource.get("interaction"))}
@@ -37,7 +38,8 @@ def capability_of(statement: Any) -> Capability | None:
                 readable.add(type_)
             if "search-type" in codes:
                 searches[type_] = frozenset(
-                    text(one.get("name")) for one in objects(resource.get("searchParam"))
+                    everywhere
+                    | {text(one.get("name")) for one in objects(resource.get("searchParam"))}
                 )
     software = statement.get("software")
     return Capability(

@@ -24,6 +24,7 @@ from imaging_fhir.settings import Settings
 
 COUNT = "100"  # some EHRs refuse more
 MOST_PAGES = 20
+MOST_CHANGES = 1000  # pages
 CAPABILITY_SECONDS = 3600.0
 ESCAPED = str.maketrans({char: f"\\{char}" for char in "\\,|$"})
 Parameters = list[tuple[str, str]]
@@ -91,7 +92,7 @@ class Ehr:
         """What was written since that instant, page by page; none without such a search."""
         if self.offers(resource_type, deadline, "_lastUpdated"):
             parameters = [("_lastUpdated", f"ge{since}"), ("_count", COUNT)]
-            yield from self.search(resource_type, parameters, deadline)
+            yield from self.search(resource_type, parameters, deadline, pages=MOST_CHANGES)
 
     def read(self, resource_type: str, resource_id: str, deadline: Deadline) -> Resource | None:
         """None where the EHR has none of that id (404), or no more (410)."""
@@ -107,12 +108,17 @@ class Ehr:
         return content
 
     def search(
-        self, resource_type: str, parameters: Parameters, deadline: Deadline
+        self,
+        resource_type: str,
+        parameters: Parameters,
+        deadline: Deadline,
+        *,
+        pages: int = MOST_PAGES,
     ) -> Iterator[Resource]:
         """Along the links to next pages, each of which is asked for once."""
         address = f"{self.base}/{resource_type}"
         seen = set()
-        for _ in range(MOST_PAGES):
+        for _ in range(pages):
             reply = self.get(address, parameters, deadline)
             if reply.status == 403 and resource_type != "Patient":
                 self.forbid(resource_type)
@@ -127,7 +133,7 @@ class Ehr:
             if (address, *parameters) in seen:
                 raise EhrUnavailable("The EHR's pages lead in a circle.")
             seen.add((address, *parameters))
-        raise EhrUnavailable(f"The EHR answered a search with more than {MOST_PAGES} pages.")
+        raise EhrUnavailable(f"The EHR answered a search with more than {pages} pages.")
 
     def at_base(self, path: str) -> str:
         """A page's address on the host that was asked: a proxy's EHR often names itself wrong."""

@@ -7,7 +7,7 @@ from functools import partial
 
 from imaging_fhir.errors import ImagingError
 from imaging_fhir.jobs.worker import Worker
-from imaging_fhir.services import ehr_word, study_parts
+from imaging_fhir.services import ehr_sync, ehr_word, study_parts
 from imaging_fhir.services.cleanup import CleanUp
 from imaging_fhir.services.delivery import Delivery
 from imaging_fhir.services.ehr_composition import WithEhr
@@ -21,7 +21,7 @@ from imaging_fhir.storage.database import Database, Transaction
 
 LAST_ATTEMPT = 8
 PERIODIC = {"clean-up": 6 * 3_600_000}  # milliseconds
-NEVER_GIVEN_UP = {*PERIODIC, "import", ehr_word.JOB, study_parts.JOB, MATCH_AGAIN}
+NEVER_GIVEN_UP = {*PERIODIC, "import", ehr_word.JOB, ehr_sync.JOB, study_parts.JOB, MATCH_AGAIN}
 logger = logging.getLogger(__name__)
 
 
@@ -41,8 +41,8 @@ class Background:
     def worker(self) -> Worker:
         """A thread, not yet started, that does what is due."""
         self.database.write(enqueue_periodic)
-        if self.ehr is not None:
-            self.database.write(lambda transaction: jobs.enqueue(transaction, ehr_word.JOB, "0"))
+        for kind in () if self.ehr is None else self.ehr.jobs():
+            self.database.write(partial(jobs.enqueue, kind=kind, subject="0"))
         return Worker(self.work)
 
     def work(self) -> bool:
@@ -77,11 +77,14 @@ class Background:
             MATCH_AGAIN: self.merging.match_again,
             "import": self.imports.run,
             "clean-up": self.clean_up,
-            ehr_word.JOB: self.ask_ehr,
+            ehr_word.JOB: partial(self.with_ehr, ehr_word.JOB),
+            ehr_sync.JOB: partial(self.with_ehr, ehr_sync.JOB),
         }
 
-    def ask_ehr(self, _subject: int) -> int | None:
-        return None if self.ehr is None else self.ehr.pending.run()
+    def with_ehr(self, kind: str, _subject: int) -> int | None:
+        """Nothing any more where it is configured no longer."""
+        work = None if self.ehr is None else self.ehr.jobs().get(kind)
+        return None if work is None else work()
 
     def clean_up(self, _subject: int) -> int:
         self.imports.forget_outdated()

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from imaging_fhir.ehr.client import open_ehr
+from imaging_fhir.ehr.deadline import Deadline
 from imaging_fhir.errors import ImagingError
 from imaging_fhir.settings import PREFIX, Settings, Site
 from imaging_fhir.storage import condition, migrations
+from imaging_fhir.storage.cache import RedisCache
 from imaging_fhir.storage.database import Database
 from imaging_fhir.storage.folder import FolderBlobStore
 
@@ -151,6 +154,53 @@ def look_at_decoders(settings: Settings) -> Iterator[Diagnosis]:
     )
 
 
+def look_at_ehr(settings: Settings) -> Iterator[Diagnosis]:
+    """Whether it answers, lets us in, and has the searches that look-ups need."""
+    ehr = open_ehr(settings)
+    if ehr is None:
+        yield Diagnosis(what="EHR", state="ok", message="none is configured: patients live here")
+        return
+    with closing(ehr):
+        deadline = Deadline(max(settings.ehr_timeout, 5.0))
+        capability = ehr.capability(deadline)
+        ehr.by_identifier("Patient", PROBE, PROBE, deadline)
+    missing = [
+        f"{type_} by {name}"
+        for type_, names in LOOKED_UP_BY.items()
+        for name in names
+        if not capability.declares(type_, name)
+    ]
+    yield Diagnosis(
+        what="EHR",
+        state="warning" if missing else "ok",
+        message=f"it declares no search for {', '.join(missing)}" if missing else "it answers",
+        advice="Without it, visits or orders are found by less; see docs/ehr.md."
+        if missing
+        else "",
+    )
+    if settings.ehr_auth != "none" and not settings.ehr_url.startswith("https://"):
+        yield Diagnosis(
+            what="EHR",
+            state="warning",
+            message="our log-in goes there without encryption",
+            advice=f"Give {PREFIX}EHR_URL as https.",
+        )
+
+
+def look_at_redis(settings: Settings) -> Iterator[Diagnosis]:
+    if not settings.redis_url:
+        yield Diagnosis(what="Redis", state="ok", message="none is configured: each process caches")
+        return
+    with closing(RedisCache(settings.redis_url)) as cache:
+        fault = cache.fault()
+    yield Diagnosis(
+        what="Redis",
+        state="warning" if fault else "ok",
+        message=fault or "it answers",
+        advice=ADVICE["Redis"] if fault else "",
+    )
+
+
 def look_at_port(settings: Settings) -> Iterator[Diagnosis]:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family) as probe:
@@ -175,7 +225,15 @@ PARTS: dict[str, Callable[[Settings], Iterator[Diagnosis]]] = {
     "time zone": look_at_time_zone,
     "public address": look_at_public_url,
     "decoders": look_at_decoders,
+    "EHR": look_at_ehr,
+    "Redis": look_at_redis,
     "port": look_at_port,
+}
+PROBE = "urn:imaging-fhir:doctor"  # a number that nobody has
+LOOKED_UP_BY = {
+    "Patient": ("identifier",),
+    "Encounter": ("identifier", "patient", "date"),
+    "ServiceRequest": ("identifier",),
 }
 ADVICE = {
     "site": f"Correct the file that {PREFIX}SITE_FILE names.",
@@ -184,5 +242,7 @@ ADVICE = {
     "time zone": f"Set {PREFIX}TIME_ZONE to a zone of the IANA database.",
     "public address": f"Set {PREFIX}PUBLIC_URL to the address that clients use.",
     "decoders": "Install the package again with all that it depends on.",
+    "EHR": f"Look at {PREFIX}EHR_URL and _EHR_AUTH; until it answers, images wait.",
+    "Redis": f"Look at {PREFIX}REDIS_URL; without it each process asks the EHR for itself.",
     "port": f"If it is not this service that listens there, set {PREFIX}PORT to another.",
 }

@@ -1,11 +1,14 @@
 """The parts that are there only with an EHR as master, put together."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from imaging_fhir.ehr.client import open_ehr
+from imaging_fhir.services import ehr_sync, ehr_word
 from imaging_fhir.services.ehr_copies import Copies
 from imaging_fhir.services.ehr_look_up import LookUp
 from imaging_fhir.services.ehr_return import EhrReturn
+from imaging_fhir.services.ehr_sync import EhrSync
 from imaging_fhir.services.relinking import Relinking
 from imaging_fhir.settings import Settings, zone
 from imaging_fhir.storage import ehr as known_of_ehr
@@ -20,6 +23,12 @@ SEAL = "cache-seal"
 class WithEhr:
     look_up: LookUp
     pending: EhrReturn
+    sync: EhrSync | None
+
+    def jobs(self) -> dict[str, Callable[[], int]]:
+        """Background work by kind; each says in how many milliseconds it is due again."""
+        sync = {} if self.sync is None else {ehr_sync.JOB: self.sync.run}
+        return {ehr_word.JOB: self.pending.run, **sync}
 
     def close(self) -> None:
         self.look_up.close()
@@ -50,4 +59,7 @@ def with_ehr(settings: Settings, database: Database, relinking: Relinking) -> Wi
     return WithEhr(
         look_up=look_up,
         pending=EhrReturn(database=database, look_up=look_up, relinking=relinking),
+        sync=EhrSync(database=database, look_up=look_up, seconds=settings.ehr_sync)
+        if settings.ehr_sync > 0
+        else None,
     )

@@ -164,7 +164,7 @@ class LookUp:
         base = self.ehr.base
         asked = dict.fromkeys(other for one in resources for other in companions_of(one, base))
         missing = [one for one in asked if (one.resource_type, one.parts[0]) not in there]
-        return missing[:MOST_COMPANY]
+        return missing[: MOST_COMPANY * max(len(resources), 1)]
 
     def resources(
         self, question: Question, deadline: Deadline

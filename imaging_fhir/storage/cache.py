@@ -153,6 +153,14 @@ class RedisCache:
             logger.warning("Redis does not answer (%s): on without it.", type(error).__name__)
             return None
 
+    def fault(self) -> str:
+        """What is wrong with it; empty where it answers in time."""
+        try:
+            self.redis.ping()
+        except (RedisError, OSError, ValueError) as error:
+            return f"it does not answer ({type(error).__name__})"
+        return ""
+
     def close(self) -> None:
         with suppress(RedisError, OSError):
             self.redis.close()

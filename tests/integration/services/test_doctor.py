@@ -6,6 +6,7 @@ from pathlib import Path
 from imaging_fhir.services.doctor import Diagnosis, doctor
 from imaging_fhir.settings import Settings
 from imaging_fhir.storage import migrations
+from tests.odd_ehr import SEARCHES, OddEhr
 
 
 def diagnoses(settings: Settings) -> dict[str, Diagnosis]:
@@ -36,6 +37,8 @@ def test_everything_that_is_wrong_comes_with_advice(tmp_path: Path) -> None:
             blob_url=f"file://{tmp_path}/file",
             public_url="ftp://nowhere",
             site_file=str(tmp_path / "missing.toml"),
+            ehr_url="http://127.0.0.1:1/r4",
+            redis_url="redis://127.0.0.1:1",
             port=listener.getsockname()[1],
         )
         found = diagnoses(settings)
@@ -46,6 +49,8 @@ def test_everything_that_is_wrong_comes_with_advice(tmp_path: Path) -> None:
         "blobs": "failed",
         "time zone": "warning",
         "public address": "failed",
+        "EHR": "failed",
+        "Redis": "warning",
         "port": "warning",
     }
     assert all(one.advice for one in found.values() if one.state != "ok")
@@ -54,3 +59,22 @@ def test_everything_that_is_wrong_comes_with_advice(tmp_path: Path) -> None:
 def test_a_new_database_is_told_to_be_brought_up_to_date(database_url: str, tmp_path: Path) -> None:
     found = diagnoses(Settings(database_url=database_url, data_dir=tmp_path))
     assert (found["database"].state, "serve" in found["database"].advice) == ("warning", True)
+
+
+def test_what_an_ehr_lacks_is_told(tmp_path: Path) -> None:
+    searches = {"Patient": ["identifier"], "Encounter": ["patient"]}
+    ehr = OddEhr(searches=searches).start()
+    try:
+        settings = Settings(data_dir=tmp_path, ehr_url=ehr.base, ehr_timeout=20.0)
+        found = diagnoses(settings)["EHR"]
+        assert found.state == "warning"
+        assert found.message == (
+            "it declares no search for Encounter by identifier, Encounter by date, "
+            "ServiceRequest by identifier"
+        )
+        ehr.searches = SEARCHES
+        assert diagnoses(settings)["EHR"].state == "ok"
+        ehr.mode = "rubbish"
+        assert diagnoses(settings)["EHR"].state == "failed"
+    finally:
+        ehr.stop()

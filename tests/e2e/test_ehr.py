@@ -1,0 +1,198 @@
+"""Two instances: one is the EHR, the other takes in images. The EHR is stopped and killed."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.dicom_samples import ROOT, ct_instance
+from tests.e2e.conftest import StartServer
+from tests.e2e.server import FHIR_JSON, Server, free_port, import_statuses
+from tests.house import HOSPITAL, VISITS, issued_by
+from tests.odd_ehr import OddEhr
+
+JANE: dict[str, Any] = {
+    "resourceType": "Patient",
+    "id": "jane",
+    "identifier": [{"system": HOSPITAL, "value": "4711"}],
+    "name": [{"family": "Roe", "given": ["Jane"]}],
+    "birthDate": "1975-03-14",
+    "gender": "female",
+}
+VISIT: dict[str, Any] = {
+    "resourceType": "Encounter",
+    "id": "v1",
+    "identifier": [{"system": VISITS, "value": "V-1"}],
+    "status": "finished",
+    "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "AMB"},
+    "subject": {"reference": "Patient/jane"},
+    "period": {"start": "2026-03-14T08:00:00+01:00", "end": "2026-03-14T12:00:00+01:00"},
+}
+
+
+def put(server: Server, resource: dict[str, Any]) -> int:
+    path = f"/fhir/{resource['resourceType']}/{resource['id']}"
+    headers = {"Content-Type": FHIR_JSON}
+    return server.request("PUT", path, json.dumps(resource).encode(), headers).status
+
+
+def image(study: int, number: int = 1, patient: str = "4711") -> bytes:
+    uid = f"{ROOT}.{study}"
+    return ct_instance(
+        StudyInstanceUID=uid,
+        SeriesInstanceUID=f"{uid}.1",
+        SOPInstanceUID=f"{uid}.1.{number}",
+        InstanceNumber=number,
+        PatientID=patient,
+        IssuerOfPatientIDQualifiersSequence=issued_by(HOSPITAL),
+        AccessionNumber=None,
+    )
+
+
+def send(server: Server, *images: bytes) -> list[int]:
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(server.import_image, images))
+    return [status for answer in answers for status in import_statuses(answer)]
+
+
+def wait_until(reached: Callable[[], bool], seconds: float = 90) -> None:
+    latest = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < latest, "it was not reached in time"
+        time.sleep(0.3)
+
+
+def total(server: Server, query: str) -> int:
+    return int(server.fhir(f"{query}&_summary=count")["total"])
+
+
+def test_images_are_filed_by_what_another_instance_knows(start_server: StartServer) -> None:
+    ehr = start_server()
+    assert put(ehr, JANE) == 201
+    assert put(ehr, VISIT) == 201
+    server = start_server(ehr_url=ehr.base, ehr_sync="1", time_zone="Europe/Berlin")
+    assert send(server, image(1), image(1, 2), image(2)) == [201, 201, 201]
+    found = server.fhir("ImagingStudy?patient=jane&_include=ImagingStudy:encounter")
+    kinds = sorted(entry["resource"]["resourceType"] for entry in found["entry"])
+    assert kinds == ["Encounter", "ImagingStudy", "ImagingStudy"]
+    assert total(server, "ImagingStudy?patient.identifier=4711") == 2
+    copy = server.fhir("Patient/jane")
+    assert copy["meta"]["source"] == f"{ehr.base}/Patient/jane"
+    refused = server.request(
+        "PUT", "/fhir/Patient/jane", json.dumps(JANE).encode(), {"Content-Type": FHIR_JSON}
+    )
+    assert refused.status == 405
+    assert "change it there" in refused.json()["issue"][0]["diagnostics"]
+
+    # a merge at the EHR, followed by its change alone
+    put(ehr, {**JANE, "id": "jane2", "identifier": [{"system": HOSPITAL, "value": "4712"}]})
+    assert send(server, image(3, patient="4712")) == [201]
+    replaced = [{"other": {"reference": "Patient/jane2"}, "type": "replaced-by"}]
+    assert put(ehr, {**JANE, "active": False, "link": replaced}) == 200
+    wait_until(lambda: total(server, "ImagingStudy?subject=Patient/jane2") == 3)
+
+
+def test_an_ehr_that_is_killed_in_the_middle_costs_no_image(start_server: StartServer) -> None:
+    ehr = start_server()
+    put(ehr, JANE)
+    put(ehr, VISIT)
+    server = start_server(ehr_url=ehr.base, ehr_copy_seconds="1", time_zone="Europe/Berlin")
+    images = [image(study, number) for study in range(1, 41) for number in (1, 2)]
+    before = send(server, *images[:20])
+    ehr.kill()
+    time.sleep(1.5)
+    begun = time.monotonic()
+    during = send(server, *images[20:], *images[:4])
+    assert time.monotonic() - begun < 60
+    assert set(before) == {201}
+    assert set(during) <= {200, 201, 202}
+    ehr.start()
+    wait_until(lambda: total(server, "ImagingStudy?encounter=v1") == 40)
+    assert total(server, "ImagingStudy?patient=jane") == 40
+    assert total(server, "ImagingStudy?_tag=unconfirmed") == 0
+    assert total(server, "Task?status=requested") == 0
+    assert total(server, "Patient?_id=jane") == total(server, "Patient?") == 1
+    counts = [
+        entry["resource"]["numberOfInstances"]
+        for entry in server.fhir("ImagingStudy?patient=jane&_count=100")["entry"]
+    ]
+    assert counts == [2] * 40
+
+
+@pytest.fixture
+def odd_ehr() -> Iterator[OddEhr]:
+    ehr = OddEhr().start()
+    yield ehr
+    ehr.stop()
+
+
+def test_an_ehr_that_fails_in_every_way_costs_no_image(
+    start_server: StartServer, odd_ehr: OddEhr
+) -> None:
+    """Slowed, answering errors and rubbish, hanging, stopped: while images come in."""
+    numbers = [str(number) for number in range(100, 160)]
+    for number in numbers:
+        odd_ehr.put(
+            {**JANE, "id": f"p{number}", "identifier": [{"system": HOSPITAL, "value": number}]}
+        )
+    server = start_server(
+        ehr_url=odd_ehr.base, ehr_copy_seconds="1", ehr_timeout="1", time_zone="Europe/Berlin"
+    )
+    statuses = []
+    modes = ["well", "error", "rubbish", "hang", "outcome", "stopped"]
+    for mode, start in zip(modes, range(0, 60, 10), strict=True):
+        odd_ehr.mode = mode if mode != "stopped" else "well"
+        if mode == "stopped":
+            odd_ehr.stop()
+        statuses += send(server, *(image(int(n), 1, n) for n in numbers[start : start + 10]))
+    assert set(statuses) <= {201, 202}
+    odd_ehr.seconds = 0.05
+    odd_ehr.start()
+    wait_until(lambda: total(server, "ImagingStudy?") == 60)
+    wait_until(lambda: total(server, "Task?status=requested") == 0)
+    for number in numbers:
+        study = server.fhir(f"ImagingStudy/{ROOT}.{number}")
+        assert study["subject"]["reference"] == f"Patient/p{number}"
+    assert total(server, "Patient?") == 60
+
+
+def test_redis_that_is_killed_and_restarted_is_not_noticed(
+    start_server: StartServer, odd_ehr: OddEhr, tmp_path: Path
+) -> None:
+
+    port = free_port()
+    command = ["redis-server", "--port", str(port), "--save", "", "--dir", str(tmp_path)]
+    redis = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    for number in range(100, 108):
+        odd_ehr.put(
+            {**JANE, "id": f"p{number}", "identifier": [{"system": HOSPITAL, "value": str(number)}]}
+        )
+    server = start_server(
+        ehr_url=odd_ehr.base,
+        redis_url=f"redis://127.0.0.1:{port}",
+        time_zone="Europe/Berlin",
+        ehr_timeout="20",
+    )
+    try:
+        statuses = []
+        for start in range(0, 120, 40):
+            images = [image(n, 1, str(100 + n % 8)) for n in range(start, start + 40)]
+            with ThreadPoolExecutor(1) as pool:
+                sending = pool.submit(send, server, *images)
+                time.sleep(0.2)
+                redis.kill()
+                redis.wait()
+                time.sleep(0.3)
+                redis = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+                statuses += sending.result()
+    finally:
+        redis.kill()
+        redis.wait()
+    assert set(statuses) == {201}
+    for number in range(100, 108):
+        assert total(server, f"ImagingStudy?patient=p{number}") == 15
