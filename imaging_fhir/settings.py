@@ -76,11 +76,11 @@ class Settings:
     subscription_settle_seconds: Annotated[
         int, "Images of a study that follow one another within this are told of together"
     ] = 5
+    ehr_sync: Annotated[int, "Seconds between polls of what changed at the EHR (0: never)"] = 0
     log_format: Annotated[str, "plain or json"] = "plain"
     log_level: Annotated[str, "DEBUG, INFO, WARNING or ERROR"] = "INFO"
 
     @classmethod
-    ehr_sync: Annotated[int, "Seconds between polls of what changed at the EHR (0: never)"] = 0
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
         """Settings from IMAGING_FHIR_DATABASE_URL and its like; the rest keep their default."""
         given = {

@@ -76,15 +76,15 @@ class Subscriber(Protocol):
     def deleted(self, transaction: Transaction, rid: int) -> None: ...
 
 
+def anything(connection: Connection, resource_type: str, resource_id: str) -> None:
+    """With no EHR as master, all that is here may be written."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
     stored: StoredResource
     created: bool
     changed: bool = True
-
-def anything(connection: Connection, resource_type: str, resource_id: str) -> None:
-    """With no EHR as master, all that is here may be written."""
-
 
 
 class Resources:
@@ -100,13 +100,13 @@ class Resources:
         zone: ZoneInfo | None,
         new_id: Callable[[], str],
         after_write: AfterWrite,
+        may_write: MayWrite = anything,
         integrity: Integrity = LENIENT,
         requires_declared: bool = False,
     ) -> None:
         self.database = database
         self.store = store
         self.current = PointReads(database)
-        may_write: MayWrite = anything,
         self.assembler = assembler
         self.editor = editor
         self.subscriber = subscriber
@@ -114,13 +114,13 @@ class Resources:
         self.zone = zone
         self.new_id = new_id
         self.after_write = after_write
+        self.may_write = may_write
         self.integrity = integrity
         self.requires_declared = requires_declared
 
     def read(self, resource_type: str, resource_id: str) -> tuple[StoredResource, bytes]:
         """The current version and its body; raise ResourceNotFound, ResourceDeleted."""
         found = self.current.find(resource_type, resource_id)
-        self.may_write = may_write
         if found is not None and found.body is not None:
             return found, found.body
         with self.database.read() as connection:
@@ -308,13 +308,13 @@ class Resources:
     ) -> Written:
         connection = transaction.connection
         current = resources.find(connection, prepared.resource_type, prepared.resource_id)
+        self.may_write(connection, prepared.resource_type, prepared.resource_id)
         require_match(if_match, current)
         require_none(if_none_match, current)
         if prepared.resource_type in resources.ASSEMBLED:
             return self.edit(transaction, current, prepared)
         if current is not None and is_same(connection, current, prepared, kept):
             return Written(stored=current, created=False, changed=False)
-        self.may_write(connection, prepared.resource_type, prepared.resource_id)
         require_writable(connection, current, prepared)
         stored = self.put(transaction, prepared)
         self.note_move(transaction, current, stored)
@@ -385,6 +385,8 @@ class Resources:
         """
         connection = transaction.connection
         current = resources.find(connection, resource_type, resource_id)
+        if current is not None:
+            self.may_write(connection, resource_type, resource_id)
         require_match(if_match, current)
         if filing.has_images(connection, resource_type, resource_id):
             raise ResourceConflict(f"Images are filed to {resource_type}/{resource_id}.")
@@ -394,8 +396,6 @@ class Resources:
         deleted = resources.delete(transaction, resource_type, resource_id)
         if deleted is not None and resource_type == SUBSCRIPTION:
             self.subscriber.deleted(transaction, deleted.rid)
-        if current is not None:
-            self.may_write(connection, resource_type, resource_id)
         if current is not None and deleted is not None:
             self.after_write(transaction, resource_type, resource_id, None)
             for binary_id in binaries_of(current):
