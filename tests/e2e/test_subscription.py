@@ -15,8 +15,9 @@ PATIENCE = 60
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def server(tmp_path: Path, database_url: str) -> Iterator[Server]:
     settings = {
+        "database_url": database_url,
         "subscription_hosts": "127.0.0.1",
         "subscription_http": "yes",
         "subscription_settle_seconds": "1",

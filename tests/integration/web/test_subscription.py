@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, select, update
 from werkzeug.test import TestResponse
 
 from imaging_fhir.fhir.subscription_topic import BY_URL, TOPICS
 from imaging_fhir.fhir.xml import from_xml
 from imaging_fhir.model.search import Criterion, Restrictions, TokenValue
 from imaging_fhir.services.access import AccessPolicy, Caller
-from imaging_fhir.services.composition import Services
+from imaging_fhir.services.composition import Services, build_services
 from imaging_fhir.settings import Settings
 from imaging_fhir.storage import outbox, schema, subscriptions
 from imaging_fhir.storage.database import Transaction
@@ -841,12 +841,38 @@ def test_nothing_is_written_where_nobody_listens(
     assert waiting(house) == 0
 
 
+def test_an_image_takes_as_many_statements_as_ever_where_nobody_listens(
+    client: FlaskClient, house: House, receiver: Receiver, database_url: str
+) -> None:
+    if not database_url.startswith("sqlite"):
+        pytest.skip("statements are counted by SQLite's own trace; they are the same")
+    said: list[str] = []
+
+    @event.listens_for(house.services.database.engine, "connect")
+    def trace(connection: Any, _record: object) -> None:
+        connection.set_trace_callback(said.append)
+
+    house.services.database.close()
+
+    def statements(number: int) -> list[str]:
+        said.clear()
+        take_in(client, number)
+        return [one.split()[1] for one in said if one.split()[0] == "INSERT"] + [str(len(said))]
+
+    take_in(client, 1)
+    before = statements(2)
+    id_ = created(client, plain(receiver, "Patient?"))
+    watched = statements(3)
+    read = json_of(client.get(f"/fhir/Subscription/{id_}"))
+    client.put(f"/fhir/Subscription/{id_}", json={**read, "status": "off"})
+    assert statements(4) == before
+    assert int(watched[-1]) == int(before[-1]) + 1
+
+
 def test_another_process_on_the_same_database_hears_of_it(
     client: FlaskClient, house: House, receiver: Receiver, database_url: str
 ) -> None:
     """Nothing about subscriptions is remembered by a process."""
-    from imaging_fhir.services.composition import build_services
-
     put_patient(client, "x")
     other = build_services(house.services.settings)
     try:
