@@ -103,11 +103,11 @@ def by_fhirpy(base: str, patient: str) -> Seen:
 
     mine = client.resource("Patient", name=[{"family": "Py"}], gender="female")
     mine.save()
-    seen["created"] = mine.serialize()
+    seen["created"] = dict(mine)
     guarded = SyncFHIRClient(base, extra_headers={"If-Match": 'W/"1"'})
     changed = guarded.resource("Patient", **{**mine, "gender": "other"})
     changed.save()
-    seen["updated"] = changed.serialize()
+    seen["updated"] = dict(changed)
     late = guarded.resource("Patient", **{**mine, "gender": "male"})
     seen["conflict"] = raised_by_fhirpy(late.save)
     seen["patched"] = client.patch("Patient", mine.id, **PATCH)

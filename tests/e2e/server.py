@@ -36,6 +36,7 @@ class Server:
     data_dir: Path
     settings: dict[str, str] = field(default_factory=dict)
     port: int = 0
+    variables: dict[str, str] = field(default_factory=dict)  # of the environment, beside settings
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -64,7 +65,7 @@ class Server:
         with (self.data_dir / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [COMMAND, "serve"],
-                env=environment(self.data_dir, settings),
+                env=environment(self.data_dir, settings) | self.variables,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

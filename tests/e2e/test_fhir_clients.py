@@ -46,7 +46,7 @@ def test_a_search_is_followed_to_its_last_page_with_what_it_includes(
 ) -> None:
     patient = studies[0]["subject"]["reference"]
     endpoint = next(one["reference"] for one in studies[0]["endpoint"])
-    for pages in (seen["pages"], seen.get("posted", seen["pages"])):
+    for pages in [seen[name] for name in ("pages", "posted") if name in seen]:
         matches = [[name for mode, name in page if mode == "match"] for page in pages]
         ids = [f"ImagingStudy/{study['id']}" for study in studies]
         assert matches == [ids[:2], ids[2:4], ids[4:]]
