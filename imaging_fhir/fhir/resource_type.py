@@ -40,7 +40,7 @@ EVERYTHING = (*READING, *WRITING, *SEARCHING)
 RESOURCE_TYPES: dict[str, ResourceType] = {
     type_.name: type_
     for type_ in (
-        resource_type("ImagingStudy", (*READING, *SEARCHING, "update", "patch", "delete")),
+        resource_type("ImagingStudy", EVERYTHING),
         resource_type("DocumentReference", EVERYTHING),
         resource_type("Patient", EVERYTHING),
         resource_type("Encounter", EVERYTHING),

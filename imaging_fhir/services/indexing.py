@@ -21,7 +21,11 @@ def entries_of(
             return None
         return index_entries(stored.type, decode(stored.body), zone=zone)
     study = dicom_index.study_of_resource(connection, stored.rid)
-    return None if study is None else entries_of_study(connection, study)
+    if study is not None:
+        return entries_of_study(connection, study)
+    return (
+        None if stored.body is None else index_entries(stored.type, decode(stored.body), zone=zone)
+    )
 
 
 def entries_of_series(connection: Connection, study: AnyRow, series: int) -> Sequence[IndexEntry]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from imaging_fhir.errors import ResourceConflict
 from imaging_fhir.fhir.dicom_identity import first_current
 from imaging_fhir.fhir.patient import is_provisional
 from imaging_fhir.model.codec import Resource, decode_as, encode
@@ -23,6 +24,7 @@ from imaging_fhir.services.linking import (
 )
 from imaging_fhir.services.provisional import retire_provisional
 from imaging_fhir.services.studies import Studies
+from imaging_fhir.services.study_authored import ANOTHER_SUBJECT, held_for
 from imaging_fhir.services.study_evidence import decision_on, evidence_of_study
 from imaging_fhir.services.study_filing import StudyFiling
 from imaging_fhir.services.visit_news import touched
@@ -47,6 +49,9 @@ class Relinking:
         content: Resource | None,
     ) -> None:
         """Called within every write of a resource; `content` is None for a deletion."""
+        if resource_type == "ImagingStudy":
+            for pk in held_for(transaction.connection, resource_id, content):
+                self.link_study(transaction, pk)
         if resource_type not in LINKING_TYPES:
             return
         for found in (
@@ -87,9 +92,16 @@ class Relinking:
             self.join_study(transaction, row, filed)
 
     def file_study(self, transaction: Transaction, row: AnyRow, merged: Merged, link: Link) -> None:
+        """It stays held where a client wrote its ImagingStudy for somebody else."""
+        if not self.studies.may_file(transaction, row.study_instance_uid, link):
+            if row.decision is not None:
+                raise ResourceConflict(ANOTHER_SUBJECT)
+            return
         complete_task(transaction, row.rid)
-        rid = self.studies.imaging_study(transaction, row.study_instance_uid)
-        dicom_index.change_study(transaction, row.pk, state="filed", rid=rid)
+        rid, overlay = self.studies.imaging_study(transaction, row.study_instance_uid)
+        dicom_index.change_study(
+            transaction, row.pk, state="filed", rid=rid, overlay=overlay or row.overlay
+        )
         self.studies.watch(transaction, row.pk)
         self.store(transaction, row.pk, merged, link)
 

@@ -12,7 +12,6 @@ from imaging_fhir.errors import (
     InvalidRequest,
     InvalidResource,
     MultipleMatches,
-    NotSupported,
     ResourceConflict,
     ResourceDeleted,
     VersionConflict,
@@ -30,6 +29,7 @@ from imaging_fhir.services.attachment import Detached, Prepared, keep, prepare
 from imaging_fhir.services.filed_document import BINARY, require_own_bytes, require_right_chart
 from imaging_fhir.services.integrity import Integrity
 from imaging_fhir.services.rewriting import without_base
+from imaging_fhir.services.study_authored import id_of_study
 from imaging_fhir.services.superseding import DOCUMENT, supersede
 from imaging_fhir.storage import binaries, filing, outbox, resources, search
 from imaging_fhir.storage.database import Connection, Database, Transaction
@@ -54,6 +54,12 @@ class Assembler(Protocol):
 
 class Editor(Protocol):
     """Takes what users may write of such a resource, and keeps it."""
+
+    def is_derived(self, connection: Connection, current: StoredResource | None) -> bool: ...
+
+    def require_authored(
+        self, connection: Connection, resource_id: str, content: Resource
+    ) -> None: ...
 
     def edit(
         self, transaction: Transaction, current: StoredResource, content: Resource
@@ -176,7 +182,8 @@ class Resources:
     def create(
         self, resource_type: str, content: Resource, *, if_none_exist: Query | None = None
     ) -> Written:
-        prepared = replace(self.prepared(resource_type, self.new_id(), content), posted=True)
+        chosen = self.id_for(resource_type, content)
+        prepared = replace(self.prepared(resource_type, chosen, content), posted=True)
 
         def unit(transaction: Transaction, kept: list[Detached]) -> Written:
             return self.create_in(transaction, prepared, kept, if_none_exist=if_none_exist)
@@ -263,6 +270,12 @@ class Resources:
 
         return keep(self.database, self.store, prepared.detached, checked)
 
+    def id_for(self, resource_type: str, content: object) -> str:
+        """A new id; of an ImagingStudy the one that its images would give it."""
+        if resource_type in resources.ASSEMBLED and isinstance(content, dict):
+            return id_of_study(content) or self.new_id()
+        return self.new_id()
+
     def prepared(self, resource_type: str, resource_id: str, content: Resource) -> Prepared:
         content = self.acceptable(resource_type, content)
         return prepare(resource_type, resource_id, content, self.new_id)
@@ -312,7 +325,11 @@ class Resources:
         require_match(if_match, current)
         require_none(if_none_match, current)
         if prepared.resource_type in resources.ASSEMBLED:
-            return self.edit(transaction, current, prepared)
+            if self.editor.is_derived(connection, current):
+                return self.edit(transaction, current, prepared)
+            self.editor.require_authored(connection, prepared.resource_id, prepared.content)
+            if prepared.posted and current is not None and not current.deleted:
+                raise ResourceConflict(f"{current.reference} is of the same StudyInstanceUID.")
         if current is not None and is_same(connection, current, prepared, kept):
             return Written(stored=current, created=False, changed=False)
         require_writable(connection, current, prepared)
@@ -334,8 +351,8 @@ class Resources:
     ) -> Written:
         """Of what is put together from images, users write parts; raise NotSupported."""
         type_, id_ = prepared.resource_type, prepared.resource_id
-        if current is None:
-            raise NotSupported(f"{type_}/{id_} is not known: it is made from images alone.")
+        if current is None or prepared.posted:
+            raise ResourceConflict(f"{type_}/{id_} is of the same StudyInstanceUID.")
         if current.deleted:
             raise ResourceDeleted(f"{current.reference} was deleted.")
         written = self.editor.edit(transaction, current, prepared.content)

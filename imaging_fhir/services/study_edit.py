@@ -9,30 +9,27 @@ from itertools import islice
 from typing import Any
 
 from imaging_fhir.errors import InvalidResource, ResourceNotFound
-from imaging_fhir.fhir import canonical
 from imaging_fhir.fhir.faults import MAX_ISSUES
 from imaging_fhir.model.codec import Resource, decode, decode_as, encode, encode_sorted
 from imaging_fhir.model.merge import Merged
 from imaging_fhir.services.linking import subject_of
 from imaging_fhir.services.resources import Assembler, Written
+from imaging_fhir.services.study_authored import is_authored, patient_of, require_free
 from imaging_fhir.services.study_filing import StudyFiling
-from imaging_fhir.services.study_overlay import is_own_visit, kept_overlay, visit_id
+from imaging_fhir.services.study_overlay import (
+    EDITABLE,
+    ENTERED_IN_ERROR,
+    edited_meta,
+    is_own_visit,
+    kept_overlay,
+    visit_id,
+)
 from imaging_fhir.storage import dicom_index, resources
 from imaging_fhir.storage.database import AnyRow, Connection, Transaction
 from imaging_fhir.storage.people import resolve_patient
 from imaging_fhir.storage.resources import StoredResource
 
-EDITABLE = (
-    "encounter",
-    "basedOn",
-    "reasonCode",
-    "reasonReference",
-    "note",
-    "procedureReference",
-    "interpreter",
-)
 OF_THE_PATIENT = ("basedOn", "reasonReference", "procedureReference")
-ENTERED_IN_ERROR = "entered-in-error"
 OF_SERVER = frozenset({"versionId", "lastUpdated"})  # of meta
 OF_USERS = frozenset({"tag", "security"})
 
@@ -57,12 +54,30 @@ class StudyEdit:
         derived = self.filing.head(transaction, row, {})
         require_only_edits(decode(body), derived, content)
         overlay = overlay_of(content, derived, kept_overlay(row))
-        require_same_patient(connection, row, overlay)
+        patient = resolve_patient(connection, row.patient or "")
+        require_same_patient(connection, patient, overlay)
         if overlay == kept_overlay(row):
             return Written(stored=replace(current, body=body), created=False, changed=False)
         if current.body is None:
             resources.keep_assembled(transaction, current.rid, body)
         return Written(stored=self.apply(transaction, row, overlay), created=False)
+
+    def is_derived(self, connection: Connection, current: StoredResource | None) -> bool:
+        """Is it put together from images?"""
+        return current is not None and not is_authored(connection, current)
+
+    def require_authored(self, connection: Connection, resource_id: str, content: Resource) -> None:
+        """What a client may write of a study without images.
+
+        Raise ResourceConflict where its study has an ImagingStudy, InvalidResource where it
+        mixes patients.
+        """
+        require_free(connection, content, resource_id)
+        patient = patient_of(connection, content)
+        for name in ("encounter", *OF_THE_PATIENT) if patient else ():
+            for expression, reference in references(f"ImagingStudy.{name}", content.get(name)):
+                if is_of_another(connection, reference, patient):
+                    refuse(expression, "is of another patient.")
 
     def apply(self, transaction: Transaction, row: AnyRow, overlay: Resource) -> StoredResource:
         connection = transaction.connection
@@ -145,21 +160,10 @@ def overlay_of(content: Resource, derived: Resource, known: Resource) -> Resourc
     return {**overlay, "meta": meta} if meta else overlay
 
 
-def edited_meta(written: Resource, known: Resource) -> Resource:
-    marks = [tag for tag in known.get("tag", ()) if is_mark(tag)]
-    tags = marks + [tag for tag in written.get("tag", ()) if not is_mark(tag)]
-    meta = {"security": written.get("security"), "tag": tags}
-    return {name: value for name, value in meta.items() if value}
-
-
-def is_mark(tag: Resource) -> bool:
-    """Is it the service's own (the study is disputed, ...)?"""
-    return tag.get("system") == canonical.STUDY_STATE
-
-
-def require_same_patient(connection: Connection, row: AnyRow, overlay: Resource) -> None:
+def require_same_patient(
+    connection: Connection, patient: Resource | None, overlay: Resource
+) -> None:
     """The visit is known and the patient's, and nothing else is known to be another's."""
-    patient = resolve_patient(connection, row.patient or "")
     encounter = overlay.get("encounter")
     visit = visit_id(encounter)
     if encounter and "reference" in encounter and visit is None:

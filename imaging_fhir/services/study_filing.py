@@ -30,6 +30,12 @@ from imaging_fhir.services.indexing import entries_of_series, entries_of_study
 from imaging_fhir.services.linking import Linking, awaiting
 from imaging_fhir.services.moments import zone_of
 from imaging_fhir.services.provisional import make_provisional, retire_provisional
+from imaging_fhir.services.study_authored import (
+    ANOTHER_SUBJECT,
+    agrees,
+    authored_of,
+    overlay_from,
+)
 from imaging_fhir.services.study_evidence import (
     answer,
     disagreements,
@@ -92,6 +98,8 @@ class StudyFiling:
         study_instance_uid = arrival.image.study.study_instance_uid
         link = self.linking.link(transaction.connection, evidence_of(arrival))
         existing = dicom_index.filed_study(transaction.connection, study_instance_uid)
+        if existing is None and not self.may_file(transaction, study_instance_uid, link):
+            link = held_link(link, "study-of-another-patient", ANOTHER_SUBJECT)
         if existing is None or link.state == "held":
             pk = self.open(transaction, arrival, link)
         else:
@@ -195,13 +203,14 @@ class StudyFiling:
         priority: str = "routine",
     ) -> int:
         """A study row without series: an ImagingStudy when filed, a Task when held."""
-        image = arrival.image
+        image, overlay = arrival.image, None
         if link.state == "held":
             about = facts(image.study, image.person)
             rid = open_task(transaction, self.new_id(), link, about, priority=priority)
         else:
             link = make_provisional(transaction, self.linking, link, image.person, arrival.source)
-            rid = rid or self.imaging_study(transaction, image.study.study_instance_uid)
+            if rid is None:
+                rid, overlay = self.imaging_study(transaction, image.study.study_instance_uid)
         pk = dicom_index.add_study(
             transaction,
             study_instance_uid=image.study.study_instance_uid,
@@ -215,7 +224,7 @@ class StudyFiling:
             source=arrival.source.id,
             zone=image.timezone_offset or arrival.zone,
             link=encode(link),
-            overlay=overlay_with_tag(None, link),
+            overlay=overlay_with_tag(overlay, link),
             head=b"",
         )
         dicom_index.await_identifiers(transaction, link.awaited, study_pk=pk)
@@ -224,13 +233,33 @@ class StudyFiling:
             self.watch(transaction, pk)
         return pk
 
-    def imaging_study(self, transaction: Transaction, study_instance_uid: str) -> int:
-        """The row of a new ImagingStudy, or of one whose images were held again meanwhile."""
+    def may_file(self, transaction: Transaction, study_instance_uid: str, link: Link) -> bool:
+        """Is there no ImagingStudy that a client wrote for somebody else?"""
+        authored = authored_of(transaction.connection, study_instance_uid)
+        return (
+            authored is None
+            or link.state == "held"
+            or agrees(transaction.connection, authored, link)
+        )
+
+    def imaging_study(
+        self, transaction: Transaction, study_instance_uid: str
+    ) -> tuple[int, bytes | None]:
+        """The row of an ImagingStudy, and the overlay it begins with.
+
+        It is a new one, one whose images were held again meanwhile, or what a client wrote.
+        """
+        authored = authored_of(transaction.connection, study_instance_uid)
+        if authored is not None:
+            overlay = overlay_from(decode(authored.body or b"{}"))
+            taken_over = resources.next_version(transaction, authored, body=None)
+            return taken_over.rid, encode(overlay) if overlay else None
         resource_id = study_resource_id(study_instance_uid)
         former = resources.find(transaction.connection, "ImagingStudy", resource_id)
         if former is None:
-            return resources.insert_resource(transaction, "ImagingStudy", resource_id, None).rid
-        return resources.next_version(transaction, former, body=None).rid
+            inserted = resources.insert_resource(transaction, "ImagingStudy", resource_id, None)
+            return inserted.rid, None
+        return resources.next_version(transaction, former, body=None).rid, None
 
     def give_way(self, transaction: Transaction, existing: AnyRow) -> None:
         """The images of a provisional Patient leave the study to a known one, and are held."""

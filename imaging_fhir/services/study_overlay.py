@@ -1,9 +1,34 @@
 """What users wrote of a derived ImagingStudy, as it may be shown today."""
 
+from imaging_fhir.fhir import canonical
 from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.services.linking import same_subject
 from imaging_fhir.storage.database import AnyRow, Connection
 from imaging_fhir.storage.people import encounters_of
+
+EDITABLE = (
+    "encounter",
+    "basedOn",
+    "reasonCode",
+    "reasonReference",
+    "note",
+    "procedureReference",
+    "interpreter",
+)
+ENTERED_IN_ERROR = "entered-in-error"
+
+
+def edited_meta(written: Resource, known: Resource) -> Resource:
+    """A user's tags and labels, and the marks that the service made."""
+    marks = [tag for tag in known.get("tag", ()) if is_mark(tag)]
+    tags = marks + [tag for tag in written.get("tag", ()) if not is_mark(tag)]
+    meta = {"security": written.get("security"), "tag": tags}
+    return {name: value for name, value in meta.items() if value}
+
+
+def is_mark(tag: Resource) -> bool:
+    """Is it the service's own (the study is disputed, ...)?"""
+    return tag.get("system") == canonical.STUDY_STATE
 
 
 def kept_overlay(study: AnyRow) -> Resource:

@@ -165,7 +165,7 @@ class Transactions:
         if entry.resource_id is not None:
             return entry.resource_id
         if entry.method == "POST":
-            return self.resources.new_id()
+            return self.resources.id_for(entry.resource_type, entry.resource)
         given = entry.resource.get("id") if entry.resource and entry.method == "PUT" else ""
         return given if isinstance(given, str) else self.resources.new_id()
 
@@ -185,8 +185,8 @@ class Transactions:
         type_ = entry.resource_type
         require_type(type_, entry.content)
         content = without_base(entry.content, self.resources.base)
-        self.resources.require_declared(content)
         require_whole(content)
+        self.resources.require_declared(content)
         condition = None
         if entry.method == "POST":
             condition = self.if_none_exist(entry)

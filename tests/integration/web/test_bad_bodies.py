@@ -72,7 +72,8 @@ def test_a_number_beyond_reason_is_refused(client: FlaskClient, number: str) -> 
 def test_depth_size_and_count_are_bounded(client: FlaskClient) -> None:
     deep = '{"url": "a:b", "extension": [' * 70 + '{"url": "a:b", "valueCode": "x"}' + "]}" * 70
     status, outcome = told(client, f'{{"resourceType": "Patient", "extension": [{deep}]}}', JSON)
-    assert (status, outcome["issue"][0]["code"]) == (422, "too-long")
+    assert status == 400
+    assert "100 levels" in outcome["issue"][0]["diagnostics"]
     status, _ = told(client, b'{"resourceType": "Patient"' + b" " * 2_000_001 + b"}", JSON)
     assert status == 413
     wrong = b'{"resourceType": "Patient", "name": [%s]}' % b",".join([b"1"] * 100_000)

@@ -267,11 +267,10 @@ def test_a_conditional_update_and_a_transaction_edit_a_study_too(
     assert (found["reasonCode"], "note" in found) == (EDITS["reasonCode"], False)
 
 
-def test_a_study_without_images_is_not_written(client: FlaskClient, study: Json) -> None:
-    unknown = put(client, {**study, "id": "another"})
-    assert unknown.status_code == 405
-    allowed = set(unknown.headers["Allow"].split(", "))
-    assert ("GET" in allowed, "PUT" in allowed) == (True, False)
+def test_a_study_is_not_written_twice_nor_when_it_was_deleted(
+    client: FlaskClient, study: Json
+) -> None:
+    assert put(client, {**study, "id": "another"}).status_code == 409
     assert put(client, study | {"note": EDITS["note"]}).status_code == 200
     client.delete(STUDY_PATH)
     assert put(client, study).status_code == 410
