@@ -35,6 +35,9 @@ metadata = MetaData(
 )
 
 Key = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only an INTEGER key
+# Sorted and found by its beginning in the order of its characters: as SQLite does, whatever the
+# collation of PostgreSQL's database.
+Compared = Text().with_variant(Text(collation="C"), "postgresql")
 
 
 def key() -> Column[int]:
@@ -89,7 +92,6 @@ def index_table(
     name: str,
     *columns: Column[Any],
     by: tuple[str, ...],
-    postgresql_ops: dict[str, str] | None = None,
 ) -> Table:
     """A table of the search index; `parameter` is `ImagingStudy.started` and its like."""
     return Table(
@@ -98,7 +100,7 @@ def index_table(
         Column("rid", ForeignKey("resource.rid"), nullable=False),
         Column("parameter", Text, nullable=False),
         *columns,
-        Index(f"ix_{name}_value", "parameter", *by, "rid", postgresql_ops=postgresql_ops or {}),
+        Index(f"ix_{name}_value", "parameter", *by, "rid"),
         Index(f"ix_{name}_rid", "rid", "parameter"),
     )
 
@@ -107,7 +109,7 @@ token_index = index_table(
     "token_index",
     Column("system", Text),
     Column("value", Text, nullable=False),
-    Column("folded", Text, nullable=False),  # of value
+    Column("folded", Compared, nullable=False),  # of value
     Column("text", Text),
     Column("type_system", Text),
     Column("type_code", Text),
@@ -141,11 +143,10 @@ date_index = index_table(
 string_index = index_table(
     "string_index",
     Column("value", Text, nullable=False),
-    Column("folded", Text, nullable=False),
+    Column("folded", Compared, nullable=False),
     by=("folded",),
-    postgresql_ops={"folded": "text_pattern_ops"},  # LIKE 'a%' by index in every collation
 )
-uri_index = index_table("uri_index", Column("value", Text, nullable=False), by=("value",))
+uri_index = index_table("uri_index", Column("value", Compared, nullable=False), by=("value",))
 quantity_index = index_table(
     "quantity_index",
     Column("low", Double, nullable=False),
@@ -171,9 +172,9 @@ Index(
 composite_index = index_table(
     "composite_index",
     Column("system", Text),
-    Column("value", Text, nullable=False),
+    Column("value", Compared, nullable=False),
     Column("part_system", Text),
-    Column("part_value", Text),
+    Column("part_value", Compared),
     Column("part_unit", Text),
     Column("low", Double),
     Column("high", Double),

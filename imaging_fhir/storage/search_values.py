@@ -225,8 +225,8 @@ def number_condition(
     low: ColumnElement[Any], high: ColumnElement[Any], value: QuantityValue
 ) -> Condition:
     match value.prefix:
-        case "eq":
-            return and_(low >= value.low, high < value.high)
+        case "eq":  # the second term lets an index on `low` bound the search at both ends
+            return and_(low >= value.low, low < value.high, high < value.high)
         case "ne":
             return or_(low < value.low, high >= value.high)
         case "gt" | "sa":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, insert, text
+from sqlalchemy import Connection, Table, event, insert, text
 
 from imaging_fhir.errors import SearchTooCostly
 from imaging_fhir.fhir.compartments import COMPARTMENTS, membership
@@ -15,7 +15,7 @@ from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.fhir.search_query import parse_query
 from imaging_fhir.fhir.search_union import DATES
 from imaging_fhir.model.search import Query
-from imaging_fhir.storage import search, search_inclusion
+from imaging_fhir.storage import schema, search, search_inclusion
 from imaging_fhir.storage.database import Database
 from imaging_fhir.storage.schema import commit_clock, metadata
 
@@ -39,12 +39,13 @@ INDEXED = (
     "ImagingStudy?identifier:of-type=urn:v2|ACSN|acc7",
     "ImagingStudy?description=d77",
     "ImagingStudy?description:exact=d77",
-    "ImagingStudy?instance=1.2.3",
-    "ImagingStudy?series=1.2.3",
-    "ImagingStudy?dicom-class=1.2.3",
+    "ImagingStudy?instance=1.4.3",
+    "ImagingStudy?series=1.3.3",
+    "ImagingStudy?dicom-class=1.5.3",
     "ImagingStudy?started=ge2020-01-01&started=lt2020-01-03",
     "ImagingStudy?_sort=-started",
-    "ImagingStudy?modality=CT&_sort=-started",
+    "ImagingStudy?_sort=description",
+    "ImagingStudy?_sort=-identifier",
     "ImagingStudy?_lastUpdated=gt2020-01-01&_sort=_lastUpdated",
     "ImagingStudy?patient.identifier=urn:a|mrn7",
     "ImagingStudy?patient.name=name77",
@@ -62,7 +63,7 @@ INDEXED = (
     f"Observation?value-quantity=5|{UCUM}|mg",
     "Observation?value-quantity=5||mg",
     "Observation?code-value-quantity=c7$5",
-    "Observation?combo-code-value-quantity=c7$gt5",
+    "Observation?combo-code-value-quantity=c7$7",
     "DocumentReference?location=http://x/7",
     "DocumentReference?location:below=http://x/7",
     "DocumentReference?study-instance-uid=1.2.3",
@@ -99,9 +100,12 @@ def fill(connection: Connection) -> None:
     make(connection, EACH, token,
          f"SELECT {at(0)}, 'ImagingStudy.identifier', 'urn:acc', 'acc' || i, 'acc' || i, "
          "'urn:v2', 'ACSN'")  # fmt: skip
-    for name, value in (("modality", "CT"), ("status", "available")):
-        make(connection, EACH, token, f"SELECT {at(0)}, 'ImagingStudy.{name}', 'urn:s', "
-             f"'{value}', '{value.lower()}', NULL, NULL")  # fmt: skip
+    for name, folded in (
+        ("modality", "CASE i % 4 WHEN 0 THEN 'ct' ELSE 'mr' END"),
+        ("status", "'available'"),
+    ):
+        values = f"'urn:s', 'x', {folded}, NULL, NULL"
+        make(connection, EACH, token, f"SELECT {at(0)}, 'ImagingStudy.{name}', {values}")
     make(connection, EACH, "reference_index (rid, parameter, target_type, target_id)",
          f"SELECT {at(0)}, 'ImagingStudy.encounter', 'Encounter', 'e' || i")  # fmt: skip
     make(connection, EACH, "date_index (rid, parameter, low, high)",
@@ -119,6 +123,25 @@ def fill(connection: Connection) -> None:
     make(connection, EACH, "uri_index (rid, parameter, value)",
          f"SELECT {at(2)}, 'DocumentReference.location', 'http://x/' || i")  # fmt: skip
 
+    whole(connection, EACH, schema.study, study_instance_uid="'1.2.' || i", state="'filed'",
+          rid=at(0))  # fmt: skip
+    whole(connection, EACH, schema.series, study="i", series_instance_uid="'1.3.' || i")
+    whole(connection, 1, schema.blob)
+    whole(connection, EACH, schema.instance, series="i", sop_instance_uid="'1.4.' || i",
+          sop_class_uid="'1.5.' || (i % 500)", blob="1")  # fmt: skip
+
+
+def whole(connection: Connection, count: int, table: Table, **given: str) -> None:
+    """Rows with these columns, and something in each that must have something."""
+    filler = {bool: ":no", bytes: ":b", str: "''"}
+    columns = {
+        column.name: given.get(column.name) or filler.get(column.type.python_type, "1")
+        for column in table.columns
+        if column.name in given or not (column.nullable or column.primary_key)
+    }
+    into = f"{table.name} ({', '.join(columns)})"
+    make(connection, count, into, f"SELECT {', '.join(columns.values())}")
+
 
 def at(number: int) -> str:
     return f"{PATIENTS + number * EACH} + i"
@@ -127,7 +150,9 @@ def at(number: int) -> str:
 def make(connection: Connection, count: int, into: str, rows: str) -> None:
     numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)"
     statement = text(f"INSERT INTO {into} {numbers} {rows} FROM n".replace("://", "\\://"))
-    connection.execute(statement, {"count": count} | ({"no": False} if ":no" in rows else {}))
+    given = {"count": count, "no": False, "b": b""}
+    names = [name for name in given if name == "count" or f":{name}" in rows]
+    connection.execute(statement, {name: given[name] for name in names})
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ revision = "0001"
 down_revision = None
 
 Key = BigInteger().with_variant(Integer, "sqlite")
+Compared = Text().with_variant(Text(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
@@ -81,7 +82,7 @@ def create_search_index() -> None:
         "token_index",
         Column("system", Text),
         Column("value", Text, nullable=False),
-        Column("folded", Text, nullable=False),
+        Column("folded", Compared, nullable=False),
         Column("text", Text),
         Column("type_system", Text),
         Column("type_code", Text),
@@ -106,11 +107,10 @@ def create_search_index() -> None:
     create_index_table(
         "string_index",
         Column("value", Text, nullable=False),
-        Column("folded", Text, nullable=False),
+        Column("folded", Compared, nullable=False),
         by=("folded",),
-        postgresql_ops={"folded": "text_pattern_ops"},
     )
-    create_index_table("uri_index", Column("value", Text, nullable=False), by=("value",))
+    create_index_table("uri_index", Column("value", Compared, nullable=False), by=("value",))
     create_index_table(
         "quantity_index",
         Column("low", Double, nullable=False),
@@ -133,9 +133,9 @@ def create_search_index() -> None:
     create_index_table(
         "composite_index",
         Column("system", Text),
-        Column("value", Text, nullable=False),
+        Column("value", Compared, nullable=False),
         Column("part_system", Text),
-        Column("part_value", Text),
+        Column("part_value", Compared),
         Column("part_unit", Text),
         Column("low", Double),
         Column("high", Double),
@@ -454,13 +454,12 @@ def create_index_table(
     name: str,
     *columns: Column[object],
     by: tuple[str, ...],
-    postgresql_ops: dict[str, str] | None = None,
 ) -> None:
     op.create_table(
         name,
         Column("rid", Key, ForeignKey("resource.rid"), nullable=False),
         Column("parameter", Text, nullable=False),
         *columns,
-        Index(f"ix_{name}_value", "parameter", *by, "rid", postgresql_ops=postgresql_ops or {}),
+        Index(f"ix_{name}_value", "parameter", *by, "rid"),
         Index(f"ix_{name}_rid", "rid", "parameter"),
     )
