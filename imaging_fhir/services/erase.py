@@ -6,6 +6,7 @@ is erased again.
 
 from collections import Counter
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,6 +17,7 @@ from imaging_fhir.model.codec import decode
 from imaging_fhir.storage import blobs, erasure, removal, resources, search_index, tombstones
 from imaging_fhir.storage.database import Connection, Database, Transaction
 from imaging_fhir.storage.erasure import Scope
+from imaging_fhir.storage.erasure_scan import Names, Scan, ScanOutdated, imports_of, journal_of
 from imaging_fhir.storage.ports import BlobStore
 
 Collect = Callable[[Connection, Scope], None]
@@ -69,13 +71,35 @@ class Erase:
     def erase(self, collect: Collect, *, dry_run: bool) -> Erasure:
         """Raise StorageUnavailable while a backup is running, or when readers hold the log."""
         try:
-            erased = self.database.write(partial(erase_rows, collect=collect, dry_run=dry_run))
+            erased, names = self.erased(collect, dry_run=dry_run)
         except DryRun as dry:
             return dry.erasure
         for blob in erased.removed:
             self.store.remove(blob)
+        self.sweep(names)
         removal.scrub(self.database, [*erased.rows, *erasure.REWRITTEN])
         return erased
+
+    def erased(self, collect: Collect, *, dry_run: bool) -> tuple[Erasure, Names]:
+        """All is looked through first, while others write; in the transaction, what is new."""
+        while True:
+            with self.database.read() as connection:
+                scan = Scan.begin(connection)
+                scope = Scope(scan=scan)
+                collect(connection, scope)
+                erasure.add_what_only_speaks_of_it(connection, scope)
+                scan.end(connection, scope.names)
+            unit = partial(erase_rows, collect=collect, dry_run=dry_run, scan=scan)
+            with suppress(ScanOutdated):
+                return self.database.write(unit)
+
+    def sweep(self, names: Names) -> None:
+        """What was noted of it while it was being erased."""
+        with self.database.read() as connection:
+            journal = journal_of(connection, names.are_in)
+            imports = imports_of(connection, names.are_in)
+        if journal or imports:
+            self.database.write(partial(forget_notes, journal=journal, imports=imports))
 
     def allow_again(self, kind: str, value: str) -> None:
         """Take in again what was erased: `study`, `instance` or `content`, and its UID or hash."""
@@ -119,17 +143,25 @@ def index_words_again(transaction: Transaction, rid: int) -> None:
         search_index.replace_texts(transaction, rid, left.type, entries)
 
 
-def erase_rows(transaction: Transaction, collect: Collect, *, dry_run: bool) -> Erasure:
-    scope = Scope()
+def forget_notes(transaction: Transaction, journal: list[str], imports: list[int]) -> None:
+    erasure.remove_from_journal(transaction, journal)
+    erasure.remove_import_results(transaction, imports)
+
+
+def erase_rows(
+    transaction: Transaction, collect: Collect, *, dry_run: bool, scan: Scan
+) -> tuple[Erasure, Names]:
+    """Raise ScanOutdated."""
+    scope = Scope(scan=scan)
     collect(transaction.connection, scope)
     others = erasure.add_what_only_speaks_of_it(transaction.connection, scope)
     tombstones.put(transaction, sorted(scope.marks))
+    names = scope.names
     for rid in others:
-        erasure.redact(transaction, scope, rid)
+        erasure.redact(transaction, names, rid)
         index_words_again(transaction, rid)
-    erasure.remove_from_index(transaction, scope)
-    erasure.remove_from_journal(transaction, scope)
-    erasure.remove_import_results(transaction, scope)
+    erasure.remove_from_index(transaction, scope, others)
+    forget_notes(transaction, scan.journal, scan.imports)
     rows = removal.remove_rows(transaction, erasure.RESOURCE_KEY, scope.rids)
     dead = blobs.mark_dead(transaction, sorted(scope.blobs))
     tombstones.put(transaction, [("content", blob.sha256) for blob in dead])
@@ -144,4 +176,4 @@ def erase_rows(transaction: Transaction, collect: Collect, *, dry_run: bool) -> 
     )
     if dry_run:
         raise DryRun(erased)
-    return erased
+    return erased, names

@@ -1,8 +1,7 @@
 """What belongs to a study, a document or a patient, and who else speaks of it."""
 
-import re
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +10,7 @@ from sqlalchemy import Connection, delete, or_, select, true, update
 from imaging_fhir.model.codec import decode, encode
 from imaging_fhir.storage import resources, tombstones
 from imaging_fhir.storage.database import Transaction
+from imaging_fhir.storage.erasure_scan import REFERENCE, Names, Scan, bodies
 from imaging_fhir.storage.removal import chunks
 from imaging_fhir.storage.schema import (
     binary,
@@ -39,11 +39,9 @@ REWRITTEN = (
     "rendition",
 )
 ABOUT_OTHERS = ("Task", "Provenance", "AuditEvent")  # without their subject they say nothing
-REFERENCE = re.compile(r"\b([A-Z][A-Za-z]+/[A-Za-z0-9.\-]{1,64})")
-UID = re.compile(r"[0-9]+(?:\.[0-9]+){3,}")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Scope:
     """Everything that one erasure takes."""
 
@@ -52,12 +50,11 @@ class Scope:
     uids: set[str] = field(default_factory=set)
     blobs: set[int] = field(default_factory=set)
     marks: set[tuple[str, str]] = field(default_factory=set)
+    scan: Scan
 
-    def speaks_of(self, text: str) -> bool:
-        return not (
-            self.references.isdisjoint(REFERENCE.findall(text))
-            and self.uids.isdisjoint(UID.findall(text))
-        )
+    @property
+    def names(self) -> Names:
+        return Names(references=frozenset(self.references), uids=frozenset(self.uids))
 
 
 def add_resources(connection: Connection, scope: Scope, rids: Collection[int]) -> None:
@@ -122,21 +119,11 @@ def add_document(connection: Connection, scope: Scope, rid: int) -> None:
     add_binaries(connection, scope, named - named_by_others(connection, scope, named))
 
 
-def bodies(connection: Connection, rid: int) -> Iterator[str]:
-    """The current body and the earlier ones."""
-    current = connection.execute(select(resource.c.body).where(resource.c.rid == rid)).scalar()
-    if current is not None:
-        yield current.decode()
-    for body in connection.execute(select(version.c.body).where(version.c.rid == rid)).scalars():
-        if body is not None:
-            yield zlib.decompress(body).decode()
-
-
 def named_by_others(connection: Connection, scope: Scope, names: set[str]) -> set[str]:
-    probe = Scope(references=names)
+    probe = Names(references=frozenset(names), uids=frozenset())
     return {
         name
-        for rid in speakers(connection, probe)
+        for rid in scope.scan.speakers(connection, probe)
         if rid not in scope.rids
         for body in bodies(connection, rid)
         for name in names.intersection(REFERENCE.findall(body))
@@ -232,24 +219,9 @@ def holding(connection: Connection, rids: Collection[int]) -> set[int]:
     return found
 
 
-def speakers(connection: Connection, scope: Scope) -> set[int]:
-    """The resources whose current or earlier body names something in the scope."""
-    current = connection.execute(
-        select(resource.c.rid, resource.c.body).where(resource.c.body.is_not(None))
-    ).yield_per(1000)
-    found = {row.rid for row in current if scope.speaks_of(row.body.decode())}
-    earlier = connection.execute(
-        select(version.c.rid, version.c.body).where(version.c.body.is_not(None))
-    ).yield_per(1000)
-    for row in earlier:
-        if row.rid not in found and scope.speaks_of(zlib.decompress(row.body).decode()):
-            found.add(row.rid)
-    return found
-
-
 def add_what_only_speaks_of_it(connection: Connection, scope: Scope) -> set[int]:
     """Take in the Tasks and Provenances of the scope; who else names it stays and is answered."""
-    others = speakers(connection, scope) - scope.rids
+    others = scope.scan.speakers(connection, scope.names) - scope.rids
     about = {
         row.rid
         for some in chunks(others)
@@ -264,7 +236,7 @@ def add_what_only_speaks_of_it(connection: Connection, scope: Scope) -> set[int]
     return others - about
 
 
-def redact(transaction: Transaction, scope: Scope, rid: int) -> None:
+def redact(transaction: Transaction, names: Names, rid: int) -> None:
     """Make a next version without what is erased, and take it out of the earlier ones."""
     rows = transaction.execute(
         select(version.c.version, version.c.body).where(
@@ -272,7 +244,7 @@ def redact(transaction: Transaction, scope: Scope, rid: int) -> None:
         )
     ).all()
     for row in rows:
-        clean = zlib.compress(encode(without(scope, decode(zlib.decompress(row.body)))))
+        clean = zlib.compress(encode(without(names, decode(zlib.decompress(row.body)))))
         transaction.execute(
             update(version)
             .where(version.c.rid == rid, version.c.version == row.version)
@@ -280,7 +252,7 @@ def redact(transaction: Transaction, scope: Scope, rid: int) -> None:
         )
     current = resources.find_by_rid(transaction.connection, rid)
     if current.body is not None:
-        rewrite(transaction, current, without(scope, decode(current.body)))
+        rewrite(transaction, current, without(names, decode(current.body)))
 
 
 def rewrite(transaction: Transaction, current: resources.StoredResource, content: Any) -> None:
@@ -293,23 +265,23 @@ def rewrite(transaction: Transaction, current: resources.StoredResource, content
     )
 
 
-def without(scope: Scope, value: Any) -> Any:
+def without(names: Names, value: Any) -> Any:
     """The same JSON, references to what is erased left as a display, other mentions left out."""
     if isinstance(value, str):
-        return None if scope.speaks_of(value) else value
+        return None if names.are_in(value) else value
     if isinstance(value, list):
-        kept = [without(scope, item) for item in value]
+        kept = [without(names, item) for item in value]
         return [item for item in kept if item is not None] or None
     if isinstance(value, dict):
-        if isinstance(value.get("reference"), str) and scope.speaks_of(value["reference"]):
+        if isinstance(value.get("reference"), str) and names.are_in(value["reference"]):
             return {"display": "Erased"}
-        kept_members = {name: without(scope, member) for name, member in value.items()}
+        kept_members = {name: without(names, member) for name, member in value.items()}
         return {name: kept for name, kept in kept_members.items() if kept is not None} or None
     return value
 
 
-def remove_from_index(transaction: Transaction, scope: Scope) -> None:
-    """Nobody is found any more by what is erased."""
+def remove_from_index(transaction: Transaction, scope: Scope, others: Collection[int]) -> None:
+    """Nobody is found any more by what is erased, nor one of the others that named it."""
     for some in chunks(scope.references):
         for name in some:
             type_, _, id_ = name.partition("/")
@@ -318,27 +290,22 @@ def remove_from_index(transaction: Transaction, scope: Scope) -> None:
                     reference_index.c.target_type == type_, reference_index.c.target_id == id_
                 )
             )
-    for some in chunks(scope.uids):
-        values = [*some, *(f"urn:oid:{uid}" for uid in some)]
-        transaction.execute(delete(token_index).where(token_index.c.folded.in_(values)))
+    named = {*scope.uids, *(f"urn:oid:{uid}" for uid in scope.uids)}
+    for rid in others:
+        of_it = token_index.c.rid == rid
+        for value in transaction.execute(select(token_index.c.folded).where(of_it)).scalars().all():
+            if value in named:
+                transaction.execute(delete(token_index).where(of_it, token_index.c.folded == value))
 
 
-def remove_import_results(transaction: Transaction, scope: Scope) -> None:
+def remove_import_results(transaction: Transaction, pks: Collection[int]) -> None:
     """What a finished import says of its files; who still polls for it finds nothing."""
-    rows = transaction.execute(
-        select(import_request.c.pk, import_request.c.result).where(
-            import_request.c.result.is_not(None)
-        )
-    ).all()
-    spoken = [row.pk for row in rows if scope.speaks_of(row.result.decode())]
-    for some in chunks(spoken):
+    for some in chunks(pks):
         transaction.execute(delete(import_request).where(import_request.c.pk.in_(some)))
 
 
-def remove_from_journal(transaction: Transaction, scope: Scope) -> None:
-    rows = transaction.execute(select(journal.c.path_sha256, journal.c.outcome)).all()
-    spoken = [row.path_sha256 for row in rows if scope.speaks_of(row.outcome.decode())]
-    for some in chunks(spoken):
+def remove_from_journal(transaction: Transaction, keys: Collection[str]) -> None:
+    for some in chunks(keys):
         transaction.execute(delete(journal).where(journal.c.path_sha256.in_(some)))
 
 

@@ -3,7 +3,7 @@
 import subprocess
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -15,11 +15,21 @@ from sqlalchemy.engine import make_url
 from imaging_fhir.errors import ResourceNotFound, StorageUnavailable
 from imaging_fhir.services.erase import Erase
 from imaging_fhir.storage import blobs, leases, resources, schema
+from imaging_fhir.storage.erasure_scan import Names, Scan
 from tests.dicom_samples import ct_instance
 from tests.house import HOSPITAL, House, build_house, issued_by
 from tests.samples import SAMPLES
 
-SECRETS = ("Zebrowski", "ZEBROWSKI", "zebrowski", "19750314", "1975-03-14", "4711-77", "2.25.881", "2.25.991")
+SECRETS = (
+    "Zebrowski",
+    "ZEBROWSKI",
+    "zebrowski",
+    "19750314",
+    "1975-03-14",
+    "4711-77",
+    "2.25.881",
+    "2.25.991",
+)
 
 
 @pytest.fixture
@@ -210,3 +220,50 @@ def test_what_is_not_known_cannot_be_erased(erase: Erase) -> None:
     for unknown in (erase.study, erase.document, erase.patient):
         with pytest.raises(ResourceNotFound):
             partial(unknown, "nobody")()
+
+
+def another_image(house: House) -> None:
+    house.send(image("3"))
+
+
+def a_resource_that_names_it(house: House) -> None:
+    house.put(
+        {
+            "resourceType": "DiagnosticReport",
+            "id": "report",
+            "status": "final",
+            "code": {"text": "CT"},
+            "imagingStudy": [{"reference": "ImagingStudy/2.25.881"}],
+        }
+    )
+
+
+def named_no_more(house: House) -> None:
+    """Only an earlier version names it."""
+    a_resource_that_names_it(house)
+    report = {"resourceType": "DiagnosticReport", "id": "report", "status": "final"}
+    house.put({**report, "code": {"text": "CT"}})
+
+
+@pytest.mark.parametrize("event", [another_image, a_resource_that_names_it, named_no_more])
+def test_what_comes_while_it_is_looked_for_goes_too(
+    house: House, erase: Erase, monkeypatch: pytest.MonkeyPatch, event: Callable[[House], None]
+) -> None:
+    fill(house)
+    ends = []
+
+    def end_and_let_it_happen(scan: Scan, connection: Connection, names: Names) -> None:
+        looked_through(scan, connection, names)
+        ends.append(scan)
+        if len(ends) == 1:
+            event(house)
+
+    looked_through = Scan.end
+    monkeypatch.setattr(Scan, "end", end_and_let_it_happen)
+    erase.study("2.25.881")
+    assert len(ends) == (2 if event is another_image else 1)
+    with house.database.read() as connection:
+        said = b"".join(unpacked(house))
+        assert b"2.25.881" not in said
+        if event is not another_image:
+            assert resources.find_content(connection, "DiagnosticReport", "report") is not None
