@@ -6,15 +6,14 @@ it, whatever was written in between.
 """
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or_, select, tuple_
 
 from imaging_fhir.model.search import Restrictions
-from imaging_fhir.storage.database import AnyRow
-from imaging_fhir.storage.resources import StoredResource
+from imaging_fhir.storage.resources import StoredResource, stored
 from imaging_fhir.storage.schema import resource, version
 from imaging_fhir.storage.search_conditions import Conditions
 
@@ -138,18 +137,6 @@ def visible(conditions: Conditions) -> Iterable[ColumnElement[bool]]:
     for name in conditions.restrictions:
         shown = conditions.of(resource, name, (), driven=False)
         yield or_(resource.c.type != name, shown)
-
-
-def stored(row: AnyRow, unpacked: Callable[[bytes], bytes]) -> StoredResource:
-    return StoredResource(
-        rid=row.rid,
-        type=row.type,
-        id=row.id,
-        version=row.version,
-        last_updated=row.last_updated,
-        deleted=row.deleted,
-        body=None if row.body is None else unpacked(row.body),
-    )
 
 
 def position(found: StoredResource) -> Position:

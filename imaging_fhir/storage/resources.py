@@ -1,7 +1,7 @@
 """FHIR resources as the bytes that are served, with every version (http.html#versioning)."""
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -50,7 +50,8 @@ FIND = Prepared(BY_ID)
 FIND_BY_RID = Prepared(select(*COLUMNS).where(resource.c.rid == bindparam("rid")))
 
 
-def stored(row: AnyRow) -> StoredResource:
+def stored(row: AnyRow, unpacked: Callable[[bytes], bytes] = bytes) -> StoredResource:
+    """Of a row with these columns: of `resource`, or of `version`, whose bodies are packed."""
     return StoredResource(
         rid=row.rid,
         type=row.type,
@@ -58,7 +59,7 @@ def stored(row: AnyRow) -> StoredResource:
         version=row.version,
         last_updated=row.last_updated,
         deleted=row.deleted,
-        body=row.body,
+        body=None if row.body is None else unpacked(row.body),
     )
 
 
@@ -118,19 +119,14 @@ def history(
         raise ResourceNotFound(f"{resource_type}/{resource_id} is not known.")
     yield current
     rows = connection.execute(
-        select(version).where(version.c.rid == current.rid).order_by(version.c.version.desc())
+        select(version, resource.c.id)
+        .join(resource, resource.c.rid == version.c.rid)
+        .where(version.c.rid == current.rid)
+        .order_by(version.c.version.desc())
     )
     for row in rows:
         if row.version != current.version:
-            yield StoredResource(
-                rid=row.rid,
-                type=resource_type,
-                id=resource_id,
-                version=row.version,
-                last_updated=row.last_updated,
-                deleted=row.deleted,
-                body=None if row.body is None else zlib.decompress(row.body),
-            )
+            yield stored(row, zlib.decompress)
 
 
 def former_content(connection: Connection, resource_type: str, resource_id: str) -> Resource | None:

@@ -222,7 +222,8 @@ def add_images(database: Database, rid: int) -> None:
         content = add(blob, sha256="0", generation=0, size=1, live=True, created=0)
         empty = {"attributes": b"", "head": b""}
         of_study = add(
-            study, study_instance_uid="1.2.3", state="filed", corrected=False, rid=rid, person=b"", given=b"",
+            study, study_instance_uid="1.2.3", state="filed", corrected=False, rid=rid,
+            person=b"", given=b"",
             source="", zone="", link=b"", number_of_series=1, number_of_instances=1, created=0,
             updated=0, **empty,
         )  # fmt: skip
