@@ -37,6 +37,7 @@ PROGRAMS = {  # a program, or a pattern for one off the path -> its Debian packa
     "storescu": ("dcmtk",),
     "npm": ("nodejs", "npm"),
     "strace": ("strace",),
+    "faketime": ("faketime",),  # servers whose clock is set back
 }
 
 NO_VENV = """\
