@@ -1,11 +1,14 @@
 """A production server for a module's tests; parametrised indirectly, it gets settings."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
+from tests.e2e.browser import ARGUMENTS
 from tests.e2e.server import Server
 
 StartServer = Callable[..., Server]
@@ -44,3 +47,14 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
         for one in started:
             one.stop()
             shutil.rmtree(one.data_dir)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    executable = os.environ.get("IMAGING_FHIR_TEST_CHROMIUM")
+    if not executable:
+        pytest.skip("IMAGING_FHIR_TEST_CHROMIUM is not set: `make test` provides it")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        yield started
+        started.close()

@@ -1,14 +1,13 @@
 """The FHIR API in Chromium, on the demo's images: read, followed, searched and fitting a phone."""
 
-import os
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
+from tests.e2e.browser import FAULTS_OF_STRUCTURE, TEXT_OF_WEAK_CONTRAST
 from tests.e2e.server import Server
-from tests.e2e.test_chart_in_browser import ARGUMENTS, FAULTS_OF_STRUCTURE, TEXT_OF_WEAK_CONTRAST
 from tests.serving import demo_server
 
 PAGES = (
@@ -29,17 +28,6 @@ def site(
 ) -> Iterator[Server]:
     with demo_server(tmp_path_factory.mktemp("fhir"), demo_samples) as started:
         yield started
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    executable = os.environ.get("IMAGING_FHIR_TEST_CHROMIUM")
-    if not executable:
-        pytest.skip("IMAGING_FHIR_TEST_CHROMIUM is not set: `make test` provides it")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
-        yield started
-        started.close()
 
 
 @pytest.fixture

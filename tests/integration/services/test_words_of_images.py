@@ -12,8 +12,8 @@ from tests.house import HOSPITAL, House, build_house, issued_by
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    house = build_house(f"sqlite:///{tmp_path}/test.db", tmp_path)
+def house(database_url: str, tmp_path: Path) -> Iterator[House]:
+    house = build_house(database_url, tmp_path)
     yield house
     house.close()
 
