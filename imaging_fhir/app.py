@@ -3,7 +3,7 @@
 import gc
 import os
 
-from flask import Flask
+from flask import Flask, Response
 
 from imaging_fhir.images.decode import start_decoding
 from imaging_fhir.logs import configure_logging
@@ -26,13 +26,17 @@ from imaging_fhir.web import (
     pictures,
     search,
 )
+from imaging_fhir.web.allowed import allowed_methods
+from imaging_fhir.web.compression import Compression
 from imaging_fhir.web.context import EXTENSION
+from imaging_fhir.web.cors import with_cors
 from imaging_fhir.web.errors import register_error_handlers
 from imaging_fhir.web.fhir_pages import FhirPages
 from imaging_fhir.web.fhir_xml import FhirXml
 from imaging_fhir.web.observation import observe_requests
 from imaging_fhir.web.plain_read import PlainReads
-from imaging_fhir.web.responses import Answer
+from imaging_fhir.web.posted_search import PostedSearches
+from imaging_fhir.web.responses import Answer, no_content
 
 COLLECTOR_THRESHOLDS = (10_000, 20, 50)  # a request makes thousands of values, and frees them
 BLUEPRINTS = (
@@ -52,6 +56,12 @@ BLUEPRINTS = (
     pictures.bp,
     chart.bp,
 )
+
+
+class Application(Flask):
+    def make_default_options_response(self) -> Response:
+        """OPTIONS, of every address."""
+        return no_content(headers={"Allow": ", ".join(allowed_methods())})
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -78,7 +88,7 @@ def spare_the_collector() -> None:
 
 
 def app_of(services: Services) -> Flask:
-    app = Flask(__name__, static_folder=None)
+    app = Application(__name__, static_folder=None)
     app.response_class = Answer
     app.extensions[EXTENSION] = services
     observe_requests(app)
@@ -87,7 +97,9 @@ def app_of(services: Services) -> Flask:
     register_error_handlers(app)
     reads = PlainReads(app.wsgi_app, services)
     in_xml = FhirXml(reads, max_bytes=services.settings.max_resource_bytes)
-    app.wsgi_app = FhirPages(in_xml, app.jinja_env, services.base)  # type: ignore[method-assign]
+    shown = FhirPages(in_xml, app.jinja_env, services.base)
+    compressed = Compression(PostedSearches(shown))
+    app.wsgi_app = with_cors(compressed, services.access)  # type: ignore[method-assign, assignment]
     return app
 
 

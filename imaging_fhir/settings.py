@@ -1,5 +1,6 @@
 """All settings, read from the environment once; `serve` takes each as an option too."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -29,6 +30,9 @@ class Settings:
     auth: Annotated[str, "none: everyone who reaches the port may do everything"] = "none"
     allow_open: Annotated[bool, "yes: listen beyond loopback without authentication"] = False
     allowed_hosts: Annotated[str, "Further names for the Host header, separated by commas"] = ""
+    cors_origins: Annotated[
+        str, "Origins of browser apps that may read and write, with commas; * is any"
+    ] = ""
     max_upload_bytes: Annotated[int, "A larger upload is answered 413"] = 8 * 1024**3
     max_resource_bytes: Annotated[int, "A larger FHIR resource or Bundle is answered 413"] = (
         64 * 1024**2
@@ -106,6 +110,7 @@ class Settings:
         if not self.profile_packs <= {"us-core", "ipa"}:
             raise InvalidSetting(f"{PREFIX}PROFILES is {self.profiles!r}: us-core, ipa or both.")
         zone(self.time_zone)
+        require_origins(self)
         require_ehr(self)
 
     @property
@@ -121,8 +126,34 @@ class Settings:
         return frozenset(filter(None, (name.strip() for name in self.profiles.split(","))))
 
     @property
+    def cors_origin_list(self) -> frozenset[str]:
+        listed = (origin.strip().rstrip("/").lower() for origin in self.cors_origins.split(","))
+        return frozenset(filter(None, listed))
+
+    @property
     def public_address(self) -> str:
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+
+def require_origins(settings: Settings) -> None:
+    """As browsers write them, and not all of them where nobody need sign in; or InvalidSetting."""
+    for origin in settings.cors_origin_list - {"*"}:
+        if not ORIGIN.fullmatch(origin):
+            raise InvalidSetting(
+                f"{PREFIX}CORS_ORIGINS has {origin!r}: an origin is like https://app.example:8443, "
+                "without a path, and without the port that its scheme has anyway."
+            )
+    if "*" in settings.cors_origin_list and settings.auth == "none" and not settings.allow_open:
+        raise InvalidSetting(
+            f"Without authentication {PREFIX}CORS_ORIGINS=* would show every page of the web what "
+            "is here: list the origins, or set IMAGING_FHIR_ALLOW_OPEN=yes if that is meant."
+        )
+
+
+ORIGIN = re.compile(
+    r"(?!http://.*:80$)(?!https://.*:443$)"
+    r"[a-z][a-z0-9+.\-]*://(?:[^/?#@\s:\[\]*]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?"
+)
 
 
 def require_ehr(settings: Settings) -> None:

@@ -1,10 +1,8 @@
 """DICOM JSON of many instances (PS3.18 F.2, 10.4.1.1.2), joined from what is stored."""
 
-import zlib
 from collections.abc import Iterable, Iterator
 
 RELATIVE = b'"BulkDataURI":"bulkdata/'  # a quote inside a JSON text is escaped: this is no text
-GZIP = zlib.MAX_WBITS + 16
 
 
 def with_bulk_data_base(json: bytes, instance_address: str) -> bytes:
@@ -21,12 +19,3 @@ def json_array(items: Iterable[bytes]) -> Iterator[bytes]:
         yield separator + item
         separator = b","
     yield b"]" if separator == b"," else b"[]"
-
-
-def gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """One gzip member, compressed as it streams."""
-    compressor = zlib.compressobj(1, zlib.DEFLATED, GZIP)
-    for piece in pieces:
-        if compressed := compressor.compress(piece):
-            yield compressed
-    yield compressor.flush()

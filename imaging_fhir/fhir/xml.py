@@ -4,6 +4,7 @@ Both directions walk the definitions: what R4 calls an element, a list or a numb
 the type, never by how a value looks.
 """
 
+import codecs
 import re
 from collections.abc import Iterator
 from copy import deepcopy
@@ -34,6 +35,9 @@ _RESOURCES = frozenset(RESOURCE_NAMES) - frozenset(UNDEFINED)
 _NUMBERS = frozenset({"decimal", "integer", "positiveInt", "unsignedInt"})
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,99})(?:\.\d{1,99})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_DECLARATION = re.compile(
+    rb"(?:\xef\xbb\xbf)?<\?xml\s[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9._\-]{1,40})[\"']"
+)
 _PLACE = re.compile(r",? line \d+, column \d+$")
 
 
@@ -167,6 +171,14 @@ def from_xml(body: bytes) -> Resource:
             f"{expression}: {message}", expression=expression, issues=tuple(reader.faults)
         )
     return resource
+
+
+def declared_encoding(body: bytes) -> str:
+    """What a document says of its bytes, by a byte order mark or in its declaration."""
+    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in body[:4]:
+        return "utf-16"
+    declared = _DECLARATION.match(body)
+    return declared[1].decode() if declared else "utf-8"
 
 
 def _parsed(body: bytes) -> etree._Element:

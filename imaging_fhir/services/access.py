@@ -34,6 +34,7 @@ class AccessPolicy:
     def __init__(self, settings: Settings) -> None:
         self.beyond_loopback = not is_loopback(settings.host)
         self.public_origin = origin_of(settings.public_address)
+        self.listed_origins = settings.cors_origin_list
         self.names = LOOPBACK_NAMES | {
             settings.host.lower(),
             urlsplit(settings.public_address).hostname or "",
@@ -57,7 +58,11 @@ class AccessPolicy:
 
     def is_foreign(self, origin: str, host: str) -> bool:
         own = {self.public_origin, f"http://{host.lower()}", f"https://{host.lower()}"}
-        return origin.lower() not in own
+        return origin.lower() not in own and not self.is_listed(origin)
+
+    def is_listed(self, origin: str) -> bool:
+        """May pages of this origin read and write? A page without an origin is `null`."""
+        return origin.lower() in self.listed_origins or "*" in self.listed_origins
 
     def require(self, caller: Caller, interaction: str, resource_type: str) -> None:
         """May the caller do this at all? Raise AccessDenied. Open: whoever was admitted may."""

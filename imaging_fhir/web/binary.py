@@ -16,7 +16,7 @@ from imaging_fhir.storage.resources import StoredResource
 from imaging_fhir.web import streams
 from imaging_fhir.web.context import services
 from imaging_fhir.web.fhir import allow, is_known_to_client, resource_sent, written_response
-from imaging_fhir.web.negotiation import FHIR_JSON, is_json_format, prefers_fhir
+from imaging_fhir.web.negotiation import FHIR_JSON, chosen_format, is_json_format, prefers_fhir
 from imaging_fhir.web.responses import CONTENT_TYPE, Answer, no_content, version_headers
 
 bp = Blueprint("binary", __name__, url_prefix="/fhir/Binary")
@@ -106,8 +106,12 @@ def media_type(content_type: str | None) -> str:
 
 
 def wants_fhir() -> bool:
-    chosen = request.args.get("_format")
-    return is_json_format(chosen) if chosen else prefers_fhir(request.headers.get("Accept", ""))
+    chosen = chosen_format(request.query_string.decode(errors="replace"))
+    return (
+        is_json_format(chosen)
+        if chosen is not None
+        else prefers_fhir(request.headers.get("Accept", ""))
+    )
 
 
 def fhir_form(stored: StoredResource, content: BinaryContent) -> Response:
@@ -129,7 +133,7 @@ def octets(stored: StoredResource, content: BinaryContent) -> Response:
     is_part = (start, stop) != (0, size)
     if is_part:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
-    body = b"" if request.method == "HEAD" else part(content, start, stop)
+    body = [] if request.method == "HEAD" else part(content, start, stop)
     return Answer(body, 206 if is_part else 200, headers, content_type=content.content_type)
 
 

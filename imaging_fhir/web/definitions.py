@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 
 from imaging_fhir.errors import ResourceNotFound
 from imaging_fhir.fhir.definition_search import DEFINED, definitions, found_definitions
-from imaging_fhir.web.negotiation import require_json_accepted
+from imaging_fhir.web.negotiation import require_acceptable
 from imaging_fhir.web.responses import fhir_response
 from imaging_fhir.web.search import parameters
 
@@ -14,7 +14,7 @@ bp = Blueprint("definitions", __name__, url_prefix="/fhir")
 
 
 def read_definition(type_name: str, definition_id: str) -> Response:
-    require_json_accepted(request)
+    require_acceptable(request)
     found = definitions(type_name).get(definition_id)
     if found is None:
         raise ResourceNotFound(f"There is no {type_name} of this id that is defined here.")
@@ -22,7 +22,7 @@ def read_definition(type_name: str, definition_id: str) -> Response:
 
 
 def search_definitions(type_name: str) -> Response:
-    require_json_accepted(request)
+    require_acceptable(request)
     return fhir_response(found_definitions(type_name, parameters()))
 
 

@@ -15,7 +15,7 @@ from imaging_fhir.dicomweb.media_type import (
     plain_bulk_form,
     require_dicom_json,
 )
-from imaging_fhir.dicomweb.metadata import gzipped, json_array, with_bulk_data_base
+from imaging_fhir.dicomweb.metadata import json_array, with_bulk_data_base
 from imaging_fhir.errors import InvalidRequest, NotAcceptable, ResourceNotFound
 from imaging_fhir.images.bulk_data import BulkValue
 from imaging_fhir.services.retrieve import DicomFile, Retrieve, StoredInstance
@@ -132,11 +132,7 @@ def retrieve_metadata(
     require_dicom_json(accepted())
     if is_known_to_client(instances):
         return not_modified(instances)
-    body = json_array(metadata(instances))
-    is_compressed = request.accept_encodings.quality("gzip") > 0
-    response = answer(gzipped(body) if is_compressed else body, content_type=DICOM_JSON)
-    if is_compressed:
-        response.headers["Content-Encoding"] = "gzip"
+    response = answer(json_array(metadata(instances)), content_type=DICOM_JSON)
     response.headers["ETag"] = etag(instances)
     return response
 

@@ -7,12 +7,19 @@ come before these.
 import logging
 from http import HTTPStatus
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from imaging_fhir.errors import ImagingError, InvalidResource, NotSupported, StorageUnavailable
+from imaging_fhir.errors import (
+    ImagingError,
+    InvalidResource,
+    NotSupported,
+    ResourceNotFound,
+    StorageUnavailable,
+)
 from imaging_fhir.fhir.operation_outcome import issue, operation_outcome, outcome_of
 from imaging_fhir.model.codec import Resource
+from imaging_fhir.web.allowed import allowed_methods
 from imaging_fhir.web.responses import fhir_response
 
 logger = logging.getLogger(__name__)
@@ -43,10 +50,8 @@ def answer_expected(error: ImagingError) -> Response:
 
 
 def other_methods() -> list[str]:
-    """Of this address (RFC 9110, 15.5.6)."""
-    adapter = current_app.create_url_adapter(request)
-    allowed = set() if adapter is None else set(adapter.allowed_methods())
-    return sorted(allowed - {request.method})
+    """Than the one that was refused: an error may be of the content, such as a resource's type."""
+    return [method for method in allowed_methods() if method != request.method]
 
 
 def outcome_of_error(error: ImagingError) -> Resource:
@@ -67,6 +72,17 @@ def answer_http(error: HTTPException) -> Response:
     for name, value in error.get_headers():
         if name.lower() != "content-type":
             response.headers[name] = value
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        return answer_not_allowed(response)
+    return response
+
+
+def answer_not_allowed(response: Response) -> Response:
+    """What there is not cannot be done by another method either."""
+    try:
+        response.headers["Allow"] = ", ".join(other_methods())
+    except ResourceNotFound as error:
+        return answer_expected(error)
     return response
 
 

@@ -1,7 +1,5 @@
 """FHIR REST of one resource (https://hl7.org/fhir/R4/http.html); each view is one interaction."""
 
-import re
-
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.http import parse_date
@@ -13,8 +11,9 @@ from imaging_fhir.model.codec import Resource, decode_sent
 from imaging_fhir.services.resources import Written
 from imaging_fhir.storage.resources import StoredResource
 from imaging_fhir.web import streams
+from imaging_fhir.web.allowed import RESOURCE_ID
 from imaging_fhir.web.context import caller, services
-from imaging_fhir.web.negotiation import preference, require_json_accepted, require_json_body
+from imaging_fhir.web.negotiation import preference, require_acceptable, require_json_body
 from imaging_fhir.web.responses import (
     fhir_response,
     json_response,
@@ -25,18 +24,6 @@ from imaging_fhir.web.responses import (
 
 bp = Blueprint("fhir", __name__, url_prefix="/fhir")
 
-METHODS = {  # of an address of one resource, by interaction
-    "read": "GET",
-    "update": "PUT",
-    "patch": "PATCH",
-    "delete": "DELETE",
-    "search-type": "GET",
-    "create": "POST",
-}
-TYPE_INTERACTIONS = ("search-type", "create")
-INSTANCE_INTERACTIONS = ("read", "update", "patch", "delete")
-RESOURCE_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-
 
 def allow(interaction: str, type_name: str, resource_id: str | None = None) -> None:
     """Let this caller do it; raise ResourceNotFound, MethodNotAllowed, AccessDenied."""
@@ -44,8 +31,7 @@ def allow(interaction: str, type_name: str, resource_id: str | None = None) -> N
     if type_ is None:
         raise ResourceNotFound("There is no resource type of this name here.")
     if interaction not in type_.interactions:
-        peers = TYPE_INTERACTIONS if resource_id is None else INSTANCE_INTERACTIONS
-        raise MethodNotAllowed([METHODS[peer] for peer in peers if peer in type_.interactions])
+        raise MethodNotAllowed
     if resource_id is not None and not RESOURCE_ID.fullmatch(resource_id):
         raise ResourceNotFound(f"There is no {type_name} of this id: it is no FHIR id.")
     services().access.require(caller(), interaction, type_name)
@@ -55,7 +41,7 @@ def allow(interaction: str, type_name: str, resource_id: str | None = None) -> N
 def read(type_name: str, resource_id: str) -> Response:
     """http.html#read, and cread"""
     allow("read", type_name, resource_id)
-    require_json_accepted(request)
+    require_acceptable(request)
     cut = cut_wanted()
     if cut is not None:
         return resource_response(*services().resources.read_cut(type_name, resource_id, *cut))
@@ -78,7 +64,7 @@ def cut_wanted() -> tuple[str | None, list[str]] | None:
 def vread(type_name: str, resource_id: str, version_id: str) -> Response:
     """http.html#vread"""
     allow("vread", type_name, resource_id)
-    require_json_accepted(request)
+    require_acceptable(request)
     found = services().resources.read_version(type_name, resource_id, version_id)
     return resource_response(*found)
 
@@ -103,7 +89,7 @@ def is_known_to_client(stored: StoredResource) -> bool:
 def create(type_name: str) -> Response:
     """http.html#create, and ccreate"""
     allow("create", type_name)
-    require_json_accepted(request)
+    require_acceptable(request)
     condition = request.headers.get("If-None-Exist")
     if_none_exist = None if condition is None else services().search.condition(type_name, condition)
     return written_response(
@@ -115,7 +101,7 @@ def create(type_name: str) -> Response:
 def update(type_name: str, resource_id: str) -> Response:
     """http.html#update, with upsert"""
     allow("update", type_name, resource_id)
-    require_json_accepted(request)
+    require_acceptable(request)
     written = services().resources.update(
         type_name,
         resource_id,
@@ -130,7 +116,7 @@ def update(type_name: str, resource_id: str) -> Response:
 def update_where(type_name: str) -> Response:
     """http.html#cond-update"""
     allow("update", type_name)
-    require_json_accepted(request)
+    require_acceptable(request)
     condition = services().search.condition(type_name, query_string())
     return written_response(
         services().resources.update_where(
@@ -160,7 +146,7 @@ def delete_where(type_name: str) -> Response:
 @bp.post("/")
 def batch() -> Response:
     """http.html#transaction"""
-    require_json_accepted(request)
+    require_acceptable(request)
     answer = services().transactions.run(
         resource_sent(), caller(), representation=preference("return") == "representation"
     )

@@ -16,9 +16,10 @@ from imaging_fhir.fhir.operation_definition import (
 from imaging_fhir.fhir.parameters import Given, read_parameters, require_only
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.model.codec import Resource
+from imaging_fhir.web.allowed import RESOURCE_ID
 from imaging_fhir.web.context import caller, services
-from imaging_fhir.web.fhir import RESOURCE_ID, resource_sent
-from imaging_fhir.web.negotiation import require_json_accepted
+from imaging_fhir.web.fhir import resource_sent
+from imaging_fhir.web.negotiation import require_acceptable
 from imaging_fhir.web.responses import fhir_response, json_response
 
 bp = Blueprint("fhir_operations", __name__, url_prefix="/fhir")
@@ -60,9 +61,10 @@ def operate(
     code: str, level: Level, resource_type: str | None, resource_id: str | None
 ) -> Response:
     operation = operation_of(code, level, resource_type)
-    if request.method not in ("HEAD", *operation.methods):
-        raise MethodNotAllowed(operation.methods)
-    require_json_accepted(request)
+    asked = "GET" if request.method == "HEAD" else request.method
+    if asked not in operation.methods:
+        raise MethodNotAllowed
+    require_acceptable(request)
     if resource_id is not None and not RESOURCE_ID.fullmatch(resource_id):
         raise ResourceNotFound(f"There is no {resource_type} of this id: it is no FHIR id.")
     services().access.require(caller(), operation.interaction, resource_type or "")
@@ -90,7 +92,7 @@ def operation_of(code: str, level: Level, resource_type: str | None) -> Operatio
 
 def sent(operation: OperationDefinition) -> list[tuple[str, object]]:
     """The parameters of the body, which may be the resource itself where one is asked for."""
-    if request.method != "POST" or not request.content_length:
+    if request.method != "POST" or not has_body():
         return []
     content = resource_sent()
     if content.get("resourceType") == "Parameters":
@@ -98,6 +100,13 @@ def sent(operation: OperationDefinition) -> list[tuple[str, object]]:
     if "resource" not in operation.inputs:
         raise InvalidRequest("The body is no Parameters resource.", expression="resourceType")
     return [("resource", content)]
+
+
+def has_body() -> bool:
+    """A body without a length may come in chunks, as gzip, or from XML: it says what it is."""
+    if request.content_length is None:
+        return bool(request.content_type)
+    return request.content_length > 0
 
 
 def everything(call: Call) -> bytes:

@@ -14,9 +14,9 @@ from werkzeug.http import parse_options_header
 from werkzeug.wrappers import Response
 
 from imaging_fhir.web.fhir_page import FhirPage, page_of
-from imaging_fhir.web.negotiation import FHIR_JSON, accepted_types
+from imaging_fhir.web.negotiation import FHIR_JSON, accepted_types, chosen_format
 from imaging_fhir.web.page_headers import HEADERS
-from imaging_fhir.web.plain_read import Application, Environ, StartResponse
+from imaging_fhir.web.wsgi import Application, Environ, StartResponse
 
 HTML = "text/html"
 HTML_FORMATS = frozenset({"html", HTML})
@@ -24,8 +24,8 @@ OF_A_BROWSER = frozenset({"application/xhtml+xml"})
 OF_AN_API_CLIENT = frozenset(
     {FHIR_JSON, "application/json", "text/json", "application/fhir+xml", "application/json+fhir"}
 )
-CONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE", "HTTP_ACCEPT_ENCODING")
-OF_THE_JSON = ("Content-Type", "Content-Length", "ETag", "Last-Modified", "Content-Encoding")
+CONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE")
+OF_THE_JSON = ("Content-Type", "Content-Length", "ETag", "Last-Modified")
 MOST_FORM_BYTES = 20_000
 
 
@@ -71,7 +71,8 @@ def wants_page(environ: Environ) -> bool:
     if not is_search and environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
         return False
     query = environ.get("QUERY_STRING", "")
-    if "_format" in query and (chosen := dict(parse_qsl(query)).get("_format")):
+    chosen = chosen_format(query)
+    if chosen is not None:
         return chosen.lower() in HTML_FORMATS
     return prefers_html(environ.get("HTTP_ACCEPT", ""))
 

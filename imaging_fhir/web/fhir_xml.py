@@ -5,27 +5,33 @@ XML and no view needs to know of it. What is stored stays JSON.
 """
 
 from collections.abc import Iterable
-from functools import lru_cache
-from io import BytesIO
+from io import BytesIO, RawIOBase
+from typing import Any
 from urllib.parse import parse_qs
 
-from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_options_header
 from werkzeug.wrappers import Request, Response
 
-from imaging_fhir.errors import ImagingError, UploadTooLarge
-from imaging_fhir.fhir.xml import from_xml, to_xml
+from imaging_fhir.fhir.xml import declared_encoding, from_xml, to_xml
 from imaging_fhir.model.codec import decode, encode
-from imaging_fhir.web.errors import outcome_of_error
+from imaging_fhir.web import streams
 from imaging_fhir.web.fhir_pages import without_format
-from imaging_fhir.web.negotiation import FHIR_JSON, accepted_types, is_r4, split_type
-from imaging_fhir.web.plain_read import Application, Environ, StartResponse
+from imaging_fhir.web.negotiation import (
+    FHIR_JSON,
+    FHIR_XML,
+    XML_TYPES,
+    chosen_format,
+    is_r4,
+    is_xml_format,
+    liked_best,
+    prefers_xml,
+    require_utf8,
+    split_type,
+)
+from imaging_fhir.web.wsgi import Application, Environ, StartResponse
 
-FHIR_XML = "application/fhir+xml"
 CONTENT_TYPE = f"{FHIR_XML};charset=utf-8"
-XML_TYPES = frozenset({FHIR_XML, "application/xml", "text/xml"})
-FORMATS = XML_TYPES | {"xml"}
-OF_BYTES = frozenset({FHIR_XML})  # of Binary: any other type of XML is that of its bytes
+BINARY = "/fhir/Binary"  # any other type of XML than FHIR's own is that of its bytes
 
 
 class FhirXml:
@@ -36,35 +42,48 @@ class FhirXml:
         self.max_bytes = max_bytes
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        is_sent, is_wanted = sends_xml(environ), wants_xml(environ)
-        if not (is_sent or is_wanted):
+        if sends_xml(environ):
+            environ = self.with_json_body(environ)
+        if not wants_xml(environ):
             return self.application(environ, start_response)
-        try:
-            asked = self.with_json_body(environ) if is_sent else environ
-        except ImagingError as error:
-            body = encode(outcome_of_error(error))
-            answer = Response(body, error.status, content_type=FHIR_JSON)
-        else:
-            asked = as_json_client(asked) if is_wanted else asked
-            answer = Response.from_app(self.application, asked)
-        if is_wanted:
-            answer = in_xml(answer, is_pretty=is_pretty(environ))
-        return answer(environ, start_response)
+        answer = Response.from_app(self.application, as_json_client(environ))
+        return in_xml(answer, is_pretty=is_pretty(environ))(environ, start_response)
 
     def with_json_body(self, environ: Environ) -> Environ:
-        """Raise InvalidRequest, UploadTooLarge."""
-        request = Request(environ)
-        request.max_content_length = self.max_bytes
-        try:
-            body = encode(from_xml(request.get_data()))
-        except RequestEntityTooLarge as error:
-            raise UploadTooLarge(f"A resource may have at most {self.max_bytes} bytes.") from error
-        return {
-            **environ,
+        """Nothing is parsed before the application reads, which is after it let the caller in."""
+        sent = Request(environ)
+        asked = {name: value for name, value in environ.items() if name != "CONTENT_LENGTH"}
+        return asked | {
             "CONTENT_TYPE": FHIR_JSON,
-            "CONTENT_LENGTH": str(len(body)),
-            "wsgi.input": BytesIO(body),
+            "wsgi.input": AsJson(sent, self.max_bytes),
+            "wsgi.input_terminated": True,
         }
+
+
+class AsJson(RawIOBase):
+    """A body of FHIR XML, read as JSON.
+
+    Raises UnsupportedMediaType, InvalidRequest, InvalidResource and UploadTooLarge from reading.
+    """
+
+    def __init__(self, request: Request, limit: int) -> None:
+        self.request = request
+        self.limit = limit
+        self.json: BytesIO | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if self.json is None:
+            self.json = BytesIO(self.parsed())
+        return self.json.readinto(buffer)
+
+    def parsed(self) -> bytes:
+        require_utf8(split_type(self.request.content_type or "")[1])
+        body = streams.body(self.request, self.limit)
+        require_utf8({"charset": declared_encoding(body)})
+        return encode(from_xml(body))
 
 
 def in_xml(answer: Response, *, is_pretty: bool) -> Response:
@@ -87,10 +106,6 @@ def as_json_client(environ: Environ) -> Environ:
     return {**environ, "HTTP_ACCEPT": FHIR_JSON, "QUERY_STRING": query}
 
 
-def types_of(environ: Environ) -> frozenset[str]:
-    return OF_BYTES if environ["PATH_INFO"].startswith("/fhir/Binary") else XML_TYPES
-
-
 def sends_xml(environ: Environ) -> bool:
     given = environ.get("CONTENT_TYPE") or ""
     if "xml" not in given.lower() or not environ["PATH_INFO"].startswith("/fhir"):
@@ -98,32 +113,21 @@ def sends_xml(environ: Environ) -> bool:
     if environ["PATH_INFO"] == "/fhir/$import-image":
         return False
     name, options = split_type(given)
-    return name in types_of(environ) and is_r4(options)
+    types = {FHIR_XML} if environ["PATH_INFO"].startswith(BINARY) else XML_TYPES
+    return name in types and is_r4(options)
 
 
 def wants_xml(environ: Environ) -> bool:
     """`_format` beats Accept."""
     if not environ["PATH_INFO"].startswith("/fhir"):
         return False
-    query = environ.get("QUERY_STRING", "")
-    if "_format" in query and (chosen := parse_qs(query).get("_format")):
-        return is_xml_format(chosen[-1])
+    chosen = chosen_format(environ.get("QUERY_STRING", ""))
+    if chosen is not None:
+        return is_xml_format(chosen)
     accept = environ.get("HTTP_ACCEPT", "")
-    return "xml" in accept.lower() and prefers_xml(accept, types_of(environ))
-
-
-def is_xml_format(chosen: str) -> bool:
-    """`+` in a query may have been meant literally: `application/fhir xml` is XML too."""
-    name, options = split_type(chosen)
-    return name.replace(" ", "+") in FORMATS and is_r4(options)
-
-
-@lru_cache(maxsize=256)
-def prefers_xml(accept: str, types: frozenset[str]) -> bool:
-    """Is the type that is liked best one of FHIR XML? Of several, the first counts."""
-    liked = sorted(accepted_types(accept), key=lambda accepted: -accepted[2])
-    usable = [(name, quality) for name, options, quality in liked if is_r4(options)]
-    return bool(usable) and usable[0][1] > 0 and usable[0][0] in types
+    if environ["PATH_INFO"].startswith(BINARY):
+        return "xml" in accept.lower() and liked_best(accept) == FHIR_XML
+    return ("xml" in accept.lower() or "q=0" in accept) and prefers_xml(accept)
 
 
 def is_pretty(environ: Environ) -> bool:

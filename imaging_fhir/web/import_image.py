@@ -14,7 +14,7 @@ from imaging_fhir.services.ingest import NOTHING_GIVEN, Outcome
 from imaging_fhir.storage.ports import StagedBlob
 from imaging_fhir.web import streams
 from imaging_fhir.web.context import caller, services, source_of_caller
-from imaging_fhir.web.negotiation import require_json_accepted
+from imaging_fhir.web.negotiation import require_acceptable
 from imaging_fhir.web.responses import fhir_response, json_response, no_content
 
 bp = Blueprint("import_image", __name__, url_prefix="/fhir")
@@ -38,7 +38,7 @@ def import_image() -> Response:
     """Operation import-image; see docs/api/import-image.md."""
     services().access.require(caller(), "create", "ImagingStudy")
     services().access.require(caller(), "create", "DocumentReference")
-    require_json_accepted(request)
+    require_acceptable(request)
     if "respond-async" in request.headers.get("Prefer", ""):
         return accept(LaterImport(*services().imports.begin(source_of_caller())))
     here = ImportNow()

@@ -8,7 +8,7 @@ from imaging_fhir.fhir.capability_statement import Operation, capability_stateme
 from imaging_fhir.fhir.operation_definition import declared
 from imaging_fhir.fhir.profiles import supported_profiles
 from imaging_fhir.web.context import services
-from imaging_fhir.web.negotiation import require_json_accepted
+from imaging_fhir.web.negotiation import require_acceptable
 from imaging_fhir.web.responses import fhir_response
 
 bp = Blueprint("metadata", __name__, url_prefix="/fhir")
@@ -26,7 +26,7 @@ OPERATIONS = (
 
 @bp.get("/metadata")
 def metadata() -> Response:
-    require_json_accepted(request)
+    require_acceptable(request)
     return fhir_response(
         capability_statement(
             base=services().base,

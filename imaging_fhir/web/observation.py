@@ -13,10 +13,13 @@ from time import perf_counter
 from flask import Flask, Response, g, request
 from prometheus_client import Histogram
 
+from imaging_fhir.errors import UnsupportedMediaType
 from imaging_fhir.logs import request_id
 from imaging_fhir.services.access import CALLER
 from imaging_fhir.services.metrics import REQUESTS
+from imaging_fhir.web.compression import DOORS
 from imaging_fhir.web.context import caller, services
+from imaging_fhir.web.responses import ANY_CACHE
 
 logger = logging.getLogger("imaging_fhir.request")
 
@@ -35,11 +38,25 @@ def begin() -> None:
     begin_request(request.headers.get(HEADER, ""))
     CALLER.set(caller())
     services().access.admit(request.method, request.host, request.headers.get("Origin"))
+    if is_encoded():
+        raise UnsupportedMediaType(
+            "A body is sent as it is, or as gzip.", expression="http.Content-Encoding"
+        )
+
+
+def is_encoded() -> bool:
+    """Otherwise than by gzip, which is no more here."""
+    return request.headers.get("Content-Encoding", "identity").lower() != "identity"
 
 
 def end(response: Response) -> Response:
     route = request.url_rule.rule if request.url_rule else "unknown"
     response.headers[HEADER] = request_id.get()
+    if request.path.startswith(DOORS):
+        for name, value in ANY_CACHE.items():
+            response.headers.setdefault(name, value)
+    if response.status_code == UnsupportedMediaType.status and is_encoded():
+        response.headers["Accept-Encoding"] = "gzip"
     seconds = perf_counter() - g.started
     end_request(request.method, route, response.status_code, seconds)
     return response

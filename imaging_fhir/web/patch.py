@@ -17,7 +17,7 @@ from imaging_fhir.web.fhir import allow, query_string, resource_sent, written_re
 from imaging_fhir.web.negotiation import (
     FHIR_JSON,
     JSON_TYPES,
-    require_json_accepted,
+    require_acceptable,
     split_type,
 )
 
@@ -28,7 +28,7 @@ ACCEPTED = f"{JSON_PATCH}, {FHIR_JSON}, application/fhir+xml"
 @bp.patch("/<type_name>/<resource_id>")
 def patch(type_name: str, resource_id: str) -> Response:
     allow("patch", type_name, resource_id)
-    require_json_accepted(request)
+    require_acceptable(request)
     return written_response(
         services().patching.patch(
             type_name, resource_id, change_sent(), if_match=request.headers.get("If-Match")
@@ -39,7 +39,7 @@ def patch(type_name: str, resource_id: str) -> Response:
 @bp.patch("/<type_name>")
 def patch_where(type_name: str) -> Response:
     allow("patch", type_name)
-    require_json_accepted(request)
+    require_acceptable(request)
     condition = services().search.condition(type_name, query_string())
     return written_response(
         services().patching.patch_where(

@@ -5,9 +5,8 @@ all errors included, is Flask's. The same policy is asked, and the answer is the
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from time import perf_counter
-from typing import Any
 
 from imaging_fhir.errors import ImagingError
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
@@ -16,17 +15,14 @@ from imaging_fhir.services.access import Caller
 from imaging_fhir.services.composition import Services
 from imaging_fhir.web.negotiation import accepts_json
 from imaging_fhir.web.observation import HEADER, begin_request, end_request
-from imaging_fhir.web.responses import CONTENT_TYPE, version_headers
+from imaging_fhir.web.responses import ANY_CACHE, CONTENT_TYPE, version_headers
+from imaging_fhir.web.wsgi import Application, Environ, StartResponse
 
 ADDRESS = re.compile(r"/fhir/([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})")
 ROUTE = "/fhir/<type_name>/<resource_id>"
 CONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE")
 TYPES = frozenset(name for name, type_ in RESOURCE_TYPES.items() if "read" in type_.interactions)
 BYTES = frozenset({"Binary"})  # answered with what they stand for
-
-Environ = dict[str, Any]
-StartResponse = Callable[..., Any]
-Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
 class PlainReads:
@@ -57,6 +53,7 @@ class PlainReads:
         body = with_base(found.body, self.services.base)
         headers = [
             *version_headers(found).items(),
+            *ANY_CACHE.items(),
             ("Content-Type", CONTENT_TYPE),
             ("Content-Length", str(len(body))),
             (HEADER, begin_request(environ.get("HTTP_X_REQUEST_ID", ""))),

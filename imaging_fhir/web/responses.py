@@ -11,6 +11,10 @@ from imaging_fhir.storage.resources import StoredResource
 from imaging_fhir.web.context import services
 
 CONTENT_TYPE = "application/fhir+json;charset=utf-8"
+ANY_CACHE = {  # kept for one person alone, and asked about each time: a 304 is judged like a read
+    "Cache-Control": "private, no-cache",
+    "Vary": "Accept, Accept-Encoding",
+}
 
 
 class Answer(Response):

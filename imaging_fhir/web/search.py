@@ -1,17 +1,21 @@
 """Searching over HTTP (http.html#search): by GET or POST, of a type or in a compartment."""
 
+from urllib.parse import parse_qsl
+
 from flask import Blueprint, Response, request
 
 from imaging_fhir.errors import ResourceNotFound, UnsupportedMediaType
 from imaging_fhir.fhir.compartments import COMPARTMENTS
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
+from imaging_fhir.web import streams
+from imaging_fhir.web.allowed import RESOURCE_ID
 from imaging_fhir.web.context import caller, services
-from imaging_fhir.web.fhir import RESOURCE_ID, allow
-from imaging_fhir.web.negotiation import preference, require_json_accepted
+from imaging_fhir.web.fhir import allow
+from imaging_fhir.web.negotiation import preference, require_acceptable
+from imaging_fhir.web.posted_search import FORM, MOST_FORM_BYTES
 from imaging_fhir.web.responses import json_response
 
 bp = Blueprint("search", __name__, url_prefix="/fhir")
-FORM = "application/x-www-form-urlencoded"
 
 
 @bp.get("/<type_name>")
@@ -54,7 +58,7 @@ def allow_owner(owner_type: str, owner_id: str) -> None:
 
 
 def found_in_all(compartment: tuple[str, str] | None) -> Response:
-    require_json_accepted(request)
+    require_acceptable(request)
     return json_response(
         services().search.search_all(
             parameters(),
@@ -67,7 +71,7 @@ def found_in_all(compartment: tuple[str, str] | None) -> Response:
 
 def found(type_name: str, compartment: tuple[str, str] | None) -> Response:
     allow("search-type", type_name)
-    require_json_accepted(request)
+    require_acceptable(request)
     return json_response(
         services().search.search(
             type_name,
@@ -80,10 +84,13 @@ def found(type_name: str, compartment: tuple[str, str] | None) -> Response:
 
 
 def parameters() -> list[tuple[str, str]]:
-    """Those of the address, and of the form where there is one; raise UnsupportedMediaType."""
+    """Of the address, and of the form if any; raise UnsupportedMediaType, UploadTooLarge."""
     given = list(request.args.items(multi=True))
     if request.method == "POST":
         if request.mimetype not in (FORM, ""):
-            raise UnsupportedMediaType(f"A search is posted as {FORM}.")
-        given += request.form.items(multi=True)
+            raise UnsupportedMediaType(
+                f"A search is posted as {FORM}.", expression="http.Content-Type"
+            )
+        form = streams.body(request, MOST_FORM_BYTES).decode(errors="replace")
+        given += parse_qsl(form, keep_blank_values=True)
     return given

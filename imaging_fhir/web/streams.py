@@ -3,10 +3,11 @@
 from collections.abc import Generator, Iterator
 from typing import IO
 
-from flask import Request
 from werkzeug.exceptions import LengthRequired
+from werkzeug.wrappers import Request
 
 from imaging_fhir.errors import InvalidRequest, UploadTooLarge
+from imaging_fhir.web.compression import INFLATED
 
 CHUNK = 256 * 1024
 
@@ -21,8 +22,11 @@ def sent(request: Request) -> Iterator[bytes]:
     """The whole body in pieces; raise InvalidRequest where it ends before its Content-Length.
 
     A connection that breaks looks like the end of the body, so that of a body without a length
-    nobody could say whether it is whole: raise LengthRequired.
+    nobody could say whether it is whole: raise LengthRequired. What comes as gzip says it itself.
     """
+    if INFLATED in request.environ:
+        yield from chunks(request.stream)
+        return
     left = request.content_length
     for piece in chunks(request.stream):
         if left is None:

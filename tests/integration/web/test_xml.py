@@ -128,3 +128,45 @@ def test_a_client_that_knows_the_version_is_told_so(client: FlaskClient) -> None
 def test_head_answers_as_get_without_a_body(client: FlaskClient) -> None:
     answer = client.head("/fhir/Patient/p", headers=XML)
     assert (answer.status_code, answer.mimetype, answer.data) == (200, FHIR_XML, b"")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        to_xml(PATIENT).replace(b"UTF-8", b"ISO-8859-1"),
+        to_xml(PATIENT).decode().replace("UTF-8", "UTF-16").encode("utf-16"),
+        to_xml(PATIENT).decode().partition("?>")[2].encode("utf-16-le"),
+    ],
+    ids=["declared", "with its mark", "without a mark"],
+)
+def test_xml_in_another_encoding_is_refused_rather_than_misread(
+    client: FlaskClient, body: bytes
+) -> None:
+    refused = client.put("/fhir/Patient/p", data=body, headers={"Content-Type": FHIR_XML})
+    assert refused.status_code == 415
+    assert "UTF-8" in json_of(refused)["issue"][0]["diagnostics"]
+
+
+def test_a_charset_that_is_said_is_minded(client: FlaskClient) -> None:
+    body = b"\xef\xbb\xbf" + to_xml(PATIENT)
+    for charset, status in (("utf-8", 200), ("UTF8", 200), ("iso-8859-1", 415), ("utf-16", 415)):
+        sent = {"Content-Type": f"{FHIR_XML}; charset={charset}"}
+        assert client.put("/fhir/Patient/p", data=body, headers=sent).status_code == status
+
+
+def test_a_posted_search_says_its_format_in_the_form(client: FlaskClient) -> None:
+    answer = client.post("/fhir/Patient/_search", data={"_id": "p", "_format": "xml"})
+    assert (answer.status_code, answer.mimetype) == (200, FHIR_XML)
+    assert b'<id value="p"/>' in answer.data
+    pretty = client.post("/fhir/_search", data={"_type": "Patient", "_pretty": "true"})
+    assert b'\n  "resourceType"' in pretty.data
+    page = client.post("/fhir/Patient/_search", data={"_id": "p", "_format": "html"})
+    assert page.mimetype == "text/html"
+    refused = client.post("/fhir/Patient/_search", data={"_format": "turtle"})
+    assert refused.status_code == 406
+
+
+def test_who_may_not_come_in_has_nothing_parsed(client: FlaskClient) -> None:
+    headers = {"Content-Type": FHIR_XML, "Host": "evil.example"}
+    assert client.put("/fhir/Patient/p", data=b"<", headers=headers).status_code == 403
+    assert client.put("/fhir/Patient/p", data=b"<", headers=SENT).status_code == 400

@@ -1,0 +1,110 @@
+"""Leave for pages of listed origins to read and write (https://fetch.spec.whatwg.org/#http-cors-protocol).
+
+It stands before the whole application, so that every answer, errors included, can be read by the
+page. Nothing is ever said of credentials: a page sends its token in `Authorization`.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from imaging_fhir.services.access import AccessPolicy
+from imaging_fhir.web.wsgi import Application, Environ, StartResponse, varying
+
+DOORS = ("/fhir", "/dicomweb", "/.well-known")
+METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+MAY_BE_SENT = ", ".join(
+    (
+        "Accept",
+        "Accept-Language",
+        "Authorization",
+        "Cache-Control",
+        "Content-Encoding",
+        "Content-Language",
+        "Content-Type",
+        "If-Match",
+        "If-Modified-Since",
+        "If-None-Exist",
+        "If-None-Match",
+        "If-Range",
+        "Prefer",
+        "Range",
+        "X-Correlation-Id",
+        "X-Request-Id",
+        "X-Requested-With",
+        "X-Security-Context",
+    )
+)
+MAY_BE_READ = ", ".join(
+    (
+        "Accept-Patch",
+        "Accept-Ranges",
+        "Allow",
+        "Content-Disposition",
+        "Content-Location",
+        "Content-Range",
+        "ETag",
+        "Last-Modified",
+        "Link",
+        "Location",
+        "Preference-Applied",
+        "Retry-After",
+        "Warning",
+        "WWW-Authenticate",
+        "X-Progress",
+        "X-Request-Id",
+        "X-Security-Context",
+    )
+)
+PREFLIGHT_SECONDS = "7200"  # the most that Chromium keeps it for
+
+
+class Cors:
+    def __init__(self, application: Application, access: AccessPolicy) -> None:
+        self.application = application
+        self.access = access
+        self.is_any = "*" in access.listed_origins
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if not environ["PATH_INFO"].startswith(DOORS):
+            return self.application(environ, start_response)
+        allowed = self.allowed(environ)
+        if allowed and is_preflight(environ) and self.access.admits(environ.get("HTTP_HOST", "")):
+            start_response("204 No Content", [*allowed, *PREFLIGHT])
+            return []
+
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            answered = [*headers, *allowed]
+            if not self.is_any:
+                varying(answered, "Origin")
+            return start_response(status, answered, *rest)
+
+        return self.application(environ, start)
+
+    def allowed(self, environ: Environ) -> list[tuple[str, str]]:
+        """With `*` whoever asks, so that a cache may give the answer to any page."""
+        origin = "*" if self.is_any else environ.get("HTTP_ORIGIN")
+        if origin is None or not self.access.is_listed(origin):
+            return []
+        return [
+            ("Access-Control-Allow-Origin", origin),
+            ("Access-Control-Expose-Headers", MAY_BE_READ),
+        ]
+
+
+def with_cors(application: Application, access: AccessPolicy) -> Application:
+    """The application itself where no origin is listed."""
+    return Cors(application, access) if access.listed_origins else application
+
+
+PREFLIGHT = [
+    ("Access-Control-Allow-Methods", METHODS),
+    ("Access-Control-Allow-Headers", MAY_BE_SENT),
+    ("Access-Control-Max-Age", PREFLIGHT_SECONDS),
+    ("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),
+]
+
+
+def is_preflight(environ: Environ) -> bool:
+    return (
+        environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
+    )
