@@ -30,7 +30,7 @@ from tests.search_population import synthea
 from tests.seeded_defects import RIGHT
 from tests.unit.fhir.test_xml import canonical
 
-APART = ("Binary", "ImagingStudy")  # bytes, and what is made from images: each has its own tests
+APART = ("Binary",)  # bytes, which have tests of their own
 NOWHERE = "nowhere-at-all"
 
 
