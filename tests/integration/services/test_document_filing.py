@@ -8,7 +8,7 @@ import pytest
 from imaging_fhir.errors import ResourceDeleted
 from imaging_fhir.services.erase import Erase
 from imaging_fhir.services.ingest import Outcome
-from imaging_fhir.settings import Source
+from imaging_fhir.settings import DEFAULT_SOURCE, Source
 from tests.house import House, build_house
 from tests.samples import SAMPLES
 
@@ -22,8 +22,8 @@ def house(database_url: str, tmp_path: Path) -> Iterator[House]:
     house.close()
 
 
-def send(house: House, **given: str) -> Outcome:
-    return house.send(SAMPLES["image/jpeg"](), **({"patient": "Patient/jane"} | given))
+def send(house: House, patient: str = "Patient/jane", **given: str) -> Outcome:
+    return house.send(SAMPLES["image/jpeg"](), source=DEFAULT_SOURCE, patient=patient, **given)
 
 
 def sent_and_deleted(house: House, **given: str) -> str:

@@ -250,7 +250,7 @@ def test_what_comes_while_it_is_looked_for_goes_too(
     house: House, erase: Erase, monkeypatch: pytest.MonkeyPatch, event: Callable[[House], None]
 ) -> None:
     fill(house)
-    ends = []
+    ends: list[Scan] = []
 
     def end_and_let_it_happen(scan: Scan, connection: Connection, names: Names) -> None:
         looked_through(scan, connection, names)
