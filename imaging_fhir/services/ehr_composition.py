@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from imaging_fhir.ehr.client import open_ehr
+from imaging_fhir.fhir.validation import check
 from imaging_fhir.services import ehr_sync, ehr_word
-from imaging_fhir.services.ehr_copies import Copies
+from imaging_fhir.services.ehr_copies import NEEDED, Copies
 from imaging_fhir.services.ehr_look_up import LookUp
 from imaging_fhir.services.ehr_return import EhrReturn
 from imaging_fhir.services.ehr_sync import EhrSync
@@ -39,6 +40,8 @@ def with_ehr(settings: Settings, database: Database, relinking: Relinking) -> Wi
     ehr = open_ehr(settings)
     if ehr is None:
         return None
+    for type_, elements in NEEDED.items():  # the definitions are read now, not in a look-up's time
+        check({"resourceType": type_, **{name: [{}] for name in elements}})
     secret = database.write(lambda transaction: known_of_ehr.secret_of(transaction, SEAL))
     copies = Copies(
         base=ehr.base,

@@ -193,3 +193,9 @@ def require_own(connection: Connection, resource_type: str, resource_id: str) ->
     is_new = resources.find(connection, resource_type, resource_id) is None
     if is_new and not MADE_HERE.fullmatch(resource_id):
         raise NotSupported(f"{resource_type}/{resource_id}: {CHOSEN_ID}")
+
+
+def require_no_copy(connection: Connection, patient_id: str) -> None:
+    """Patients of the EHR are merged there, and here by that; raise NotSupported."""
+    if ehr.checked_at(connection, "Patient", patient_id) is not None:
+        raise NotSupported(f"Patient/{patient_id}: {READ_ONLY}")

@@ -74,14 +74,27 @@ class LookUp:
         first = questions(self.linking, evidence)
         if not first:
             return None
-        known = self.known(first)
-        if None not in known:
-            answers = [one for one in known if one is not None]
-            later = later_questions(first, answers, evidence)
-            visits = self.known(later)
-            if None not in visits:
-                return EhrWord(answered=True, at=oldest(answers + [v for v in visits if v]))
+        answers = self.all_cached(first)
+        if answers is not None:
+            visits = self.all_cached(later_questions(answers, evidence))
+            if visits is not None and self.are_current([*answers, *visits]):
+                return EhrWord(answered=True, at=oldest([*answers, *visits]))
         return self.asked(first, evidence)
+
+    def all_cached(self, asked: Sequence[Question]) -> list[Answer] | None:
+        """The answers, where each of them is in the cache."""
+        values = self.cache.get([self.key(one) for one in asked])
+        found = [decode_as(Answer, value) for value in values if value is not None]
+        return found if len(found) == len(asked) else None
+
+    def are_current(self, answers: Sequence[Answer]) -> bool:
+        """Has nothing changed the copies since?"""
+        references = {(type_, id_) for one in answers for type_, id_, _ in one.copies}
+        if not references:
+            return True
+        with self.database.read() as connection:
+            current = known_of_ehr.versions(connection, references)
+        return all(is_current(one, current) for one in answers)
 
     def asked(self, first: Sequence[Question], evidence: Evidence) -> EhrWord:
         """In a thread: a name server that hangs is beyond what a socket's time-out can end."""
@@ -97,20 +110,13 @@ class LookUp:
 
     def ask(self, first: Sequence[Question], evidence: Evidence, deadline: Deadline) -> EhrWord:
         answers = [self.answer(question, deadline) for question in first]
-        for question in later_questions(first, answers, evidence):
+        for question in later_questions(answers, evidence):
             answers.append(self.answer(question, deadline))
         return EhrWord(answered=True, at=oldest(answers))
 
-    def known(self, asked: Sequence[Question]) -> list[Answer | None]:
-        """The answers that are in the cache, and whose copies nothing has changed since."""
-        values = self.cache.get([self.key(one) for one in asked])
-        answers = [None if value is None else decode_as(Answer, value) for value in values]
-        references = {(type_, id_) for one in answers if one for type_, id_, _ in one.copies}
-        if not references:
-            return answers
-        with self.database.read() as connection:
-            current = known_of_ehr.versions(connection, references)
-        return [one if one and is_current(one, current) else None for one in answers]
+    def known(self, question: Question) -> Answer | None:
+        cached = self.all_cached([question])
+        return cached[0] if cached and self.are_current(cached) else None
 
     def key(self, question: Question) -> str:
         return self.cache.key(question.kind, question.resource_type, *question.parts)
@@ -119,7 +125,7 @@ class LookUp:
         self, question: Question, deadline: Deadline, under_way: tuple[Question, ...] = ()
     ) -> Answer:
         """From the cache, else from the EHR: of many who ask at once, one asks it."""
-        known = self.known([question])[0]
+        known = self.known(question)
         if known is not None:
             return known
         found: list[Answer] = []
@@ -132,7 +138,7 @@ class LookUp:
         key = self.key(question)
         value = self.cache.found_once(key, find, seconds=deadline.left())
         answer = decode_as(Answer, value)
-        if found or self.known([question])[0] is not None:
+        if found or self.known(question) is not None:
             return answer
         found.append(
             self.found(question, deadline, under_way)
@@ -216,9 +222,7 @@ class LookUp:
             ]
 
 
-def later_questions(
-    first: Sequence[Question], answers: Sequence[Answer], evidence: Evidence
-) -> list[Question]:
+def later_questions(answers: Sequence[Answer], evidence: Evidence) -> list[Question]:
     """By the day, for who was found, where no number led to a visit."""
     copies = [(type_, id_) for answer in answers for type_, id_, _ in answer.copies]
     if any(type_ == "Encounter" for type_, _ in copies):

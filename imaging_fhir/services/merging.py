@@ -18,6 +18,7 @@ from imaging_fhir.model.correction import Corrected, Correction, MergedPatient, 
 from imaging_fhir.model.link import Link, id_of
 from imaging_fhir.services.access import Caller
 from imaging_fhir.services.correction import DONE, record, undoable
+from imaging_fhir.services.ehr_copies import require_no_copy
 from imaging_fhir.services.refiling import refile
 from imaging_fhir.services.relinking import (
     Relinking,
@@ -71,6 +72,7 @@ class Merging:
         source, target = f"Patient/{source_id}", f"Patient/{target_id}"
 
         def unit(transaction: Transaction) -> Corrected:
+            require_no_copy(transaction.connection, source_id)
             pair = self.pair(transaction, source_id, target_id, if_match)
             if preview:
                 return Corrected(text=self.foreseen(transaction, source_id), result=target)

@@ -6,12 +6,20 @@ import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from imaging_fhir.storage.database import AnyRow, Transaction
+from imaging_fhir.storage.prepared import Prepared
 from imaging_fhir.storage.schema import ehr_copy, ehr_cursor, ehr_pending, resource, secret
 
+VERSION = Prepared(
+    select(resource.c.version).where(
+        resource.c.type == bindparam("type"),
+        resource.c.id == bindparam("id"),
+        resource.c.deleted.is_(False),
+    )
+)
 UPSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
@@ -50,15 +58,10 @@ def versions(
     connection: Connection, references: Iterable[tuple[str, str]]
 ) -> dict[tuple[str, str], int]:
     """The current version of each (type, id) that is there."""
-    wanted = list(references)
-    if not wanted:
-        return {}
-    rows = connection.execute(
-        select(resource.c.type, resource.c.id, resource.c.version).where(
-            tuple_(resource.c.type, resource.c.id).in_(wanted), resource.c.deleted.is_(False)
-        )
-    )
-    return {(row.type, row.id): row.version for row in rows}
+    found = {
+        (type_, id_): VERSION.first(connection, type=type_, id=id_) for type_, id_ in references
+    }
+    return {reference: row.version for reference, row in found.items() if row is not None}
 
 
 def follow(

@@ -196,3 +196,17 @@ def test_redis_that_is_killed_and_restarted_is_not_noticed(
     assert set(statuses) == {201}
     for number in range(100, 108):
         assert total(server, f"ImagingStudy?patient=p{number}") == 15
+
+
+def test_of_all_processes_one_asks_for_a_patient(
+    start_server: StartServer, odd_ehr: OddEhr, redis_url: str
+) -> None:
+    odd_ehr.put(JANE)
+    odd_ehr.put(VISIT)
+    odd_ehr.seconds = 0.1
+    server = start_server(
+        ehr_url=odd_ehr.base, redis_url=redis_url, time_zone="Europe/Berlin", ehr_timeout="30"
+    )
+    assert set(send(server, *(image(number) for number in range(1, 41)))) == {201}
+    assert len(odd_ehr.searches_for("Patient")) == 1
+    assert len(odd_ehr.searches_for("Encounter")) == 1

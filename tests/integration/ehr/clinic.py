@@ -81,7 +81,7 @@ class Clinic:
 
 
 def open_clinic(database_url: str, folder: Path, ehr: OddEhr, **settings: Any) -> Clinic:
-    given = {"ehr_timeout": 2.0, "ehr_miss_seconds": 1, "min_free_bytes": 1, **settings}
+    given = {"ehr_timeout": 10.0, "ehr_miss_seconds": 1, "min_free_bytes": 1, **settings}
     return Clinic(
         build_services(
             Settings(

@@ -1,12 +1,18 @@
 """Images are filed by what the EHR knows; while it is away they wait, then file themselves."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from imaging_fhir.errors import NotSupported
+from imaging_fhir.model.person import IssuedId, Issuer, Person
+from imaging_fhir.model.study import LocalDateTime
+from imaging_fhir.services.access import LOCAL
 from imaging_fhir.services.ingest import Outcome
+from imaging_fhir.services.linking import Evidence
+from imaging_fhir.settings import DEFAULT_SOURCE
 from tests.dicom_samples import ROOT
 from tests.house import HOSPITAL, ORDERS, VISITS, issued_by
 from tests.integration.ehr.clinic import JANE, Clinic, ct, open_clinic, order, visit
@@ -14,6 +20,7 @@ from tests.odd_ehr import OddEhr
 from tests.samples import SAMPLES
 
 HOUR = 3_600_000
+ISSUER = Issuer(universal_entity_id="1.2.3", universal_entity_id_type="ISO")
 
 
 @pytest.fixture
@@ -181,6 +188,15 @@ def test_copies_are_the_ehr_s_to_change(clinic: Clinic) -> None:
     resources.update("Device", "d1", {"resourceType": "Device", "id": "d1"})
 
 
+def test_patients_of_the_ehr_are_merged_there(clinic: Clinic) -> None:
+    clinic.ehr.patient("jane", "4711", system=HOSPITAL, **JANE)
+    clinic.ehr.patient("mary", "4712", system=HOSPITAL, **JANE)
+    clinic.send(ct(1))
+    clinic.send(ct(2, PatientID="4712"))
+    with pytest.raises(NotSupported, match="change it there"):
+        clinic.services.merging.merge("jane", "mary", reason=None, caller=LOCAL)
+
+
 def test_an_ehr_s_id_that_begins_like_a_provisional_one_is_not_used(clinic: Clinic) -> None:
     clinic.ehr.patient("provisional-1", "4711", system=HOSPITAL, **JANE)
     assert filed(clinic.send(ct()))[1] == "provisional-identifier"
@@ -200,6 +216,7 @@ def test_a_patient_that_is_not_as_r4_has_it_is_not_believed(clinic: Clinic) -> N
 def test_while_the_ehr_is_away_an_image_waits(clinic: Clinic, mode: str) -> None:
     clinic.ehr.patient("jane", "4711", system=HOSPITAL, **JANE)
     clinic.ehr.put(visit("v1", "jane"))
+    clinic.look_up.seconds = 1.0
     if mode == "stopped":
         clinic.ehr.stop()
     else:
@@ -315,7 +332,7 @@ def test_an_older_copy_is_not_enough(clinic: Clinic) -> None:
     clinic.send(ct(1))
     clinic.forget()
     clinic.ehr.mode = "error"
-    clinic.look_up.clock = lambda: 25 * HOUR + __import__("time").time_ns() // 1_000_000
+    clinic.look_up.clock = lambda: 25 * HOUR + time.time_ns() // 1_000_000
     assert filed(clinic.send(ct(2)))[1] == "ehr-unavailable"
 
 
@@ -378,3 +395,23 @@ def test_news_about_a_patient_drops_what_was_looked_up(clinic: Clinic) -> None:
     clinic.send(SAMPLES["image/jpeg"](), patient="Patient/jane")  # reads her by id, and sees it
     clinic.send(ct(3))
     assert len(clinic.ehr.searches_for("Patient")) == asked + 1
+
+
+def test_a_cached_look_up_costs_less_than_a_millisecond(clinic: Clinic) -> None:
+    clinic.ehr.patient("jane", "4711", system=HOSPITAL, **JANE)
+    clinic.ehr.put(visit("v1", "jane"))
+    clinic.send(ct())
+    evidence = Evidence(
+        person=Person(identifiers=(IssuedId(value="4711", issuer=ISSUER),)),
+        started=LocalDateTime(date="2026-03-14", time="10:15:00"),
+        source=DEFAULT_SOURCE,
+    )
+    asked, times = len(clinic.ehr.asked), []
+    for _ in range(100):
+        begun = time.thread_time()
+        word = clinic.look_up.word(evidence)
+        times.append(time.thread_time() - begun)
+        assert word is not None
+        assert word.answered
+    assert len(clinic.ehr.asked) == asked
+    assert sorted(times)[50] < 0.001  # of our own time, whatever else the machine does
