@@ -92,7 +92,8 @@ def plain_criterion(
     try:
         values = values_of(parameter, modifier, text, setting)
     except ValueError as error:
-        raise invalid(key, f"its value is no {parameter.type} as this server reads it.") from error
+        kind = "search for words" if parameter.words else parameter.type
+        raise invalid(key, f"its value is no {kind} as this server reads it.") from error
     if not values:
         raise invalid(key, "it has no value.")
     most = MOST_LISTED if is_listed(parameter, modifier) else MOST_COMPARED
