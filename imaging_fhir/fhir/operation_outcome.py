@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from imaging_fhir.errors import ImagingError, InvalidResource
 from imaging_fhir.fhir.datatypes import string, without_empty
 from imaging_fhir.model.codec import Resource
 
@@ -46,3 +47,13 @@ def outcome_of(issues: Iterable[Resource]) -> Resource:
         "resourceType": "OperationOutcome",
         "issue": found or [issue("informational", "All is well.", severity="information")],
     }
+
+
+def outcome_of_error(error: ImagingError) -> Resource:
+    """The OperationOutcome that says it, with every fault of an invalid resource."""
+    if isinstance(error, InvalidResource) and error.issues:
+        return outcome_of(
+            issue(code, fault, expression=expression)
+            for code, (expression, fault) in zip(error.codes, error.issues, strict=True)
+        )
+    return operation_outcome(error.issue_code, str(error), expression=error.expression)

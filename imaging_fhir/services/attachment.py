@@ -133,6 +133,29 @@ def keep(
                 continue
 
 
+def keep_within(
+    transaction: Transaction, store: BlobStore, binaries: Sequence[Detached]
+) -> list[Detached]:
+    """The same within a transaction that has begun, of bytes that were not known before it.
+
+    What it places and does not commit is what nothing refers to.
+    """
+    with staged(store, binaries) as arrived:
+        return [
+            replace(one, blob=claimed_within(transaction, bytes_))
+            for one, bytes_ in zip(binaries, arrived, strict=True)
+        ]
+
+
+def claimed_within(transaction: Transaction, one: StagedBlob) -> int:
+    while True:
+        placed = one.place(blob_rows.generation_for(transaction.connection, one.sha256))
+        try:
+            return blob_rows.claim(transaction, placed)
+        except blob_rows.BlobIsDead:  # cleaned up meanwhile: it is placed anew
+            continue
+
+
 @contextmanager
 def staged(store: BlobStore, binaries: Sequence[Detached]) -> Iterator[list[StagedBlob]]:
     with ExitStack() as stack:

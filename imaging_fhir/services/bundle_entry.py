@@ -30,6 +30,7 @@ class Entry:
     full_url: str | None
     resource: Resource | None
     request: Mapping[str, Any]
+    strict: bool = False  # a search with parameters that are not known fails
 
     @property
     def interaction(self) -> str:
@@ -47,7 +48,7 @@ class Entry:
         return self.resource
 
 
-def entry_at(index: int, entry: object, base: str) -> Entry:
+def entry_at(index: int, entry: object, base: str, *, strict: bool = False) -> Entry:
     """Raise InvalidRequest where it asks for nothing that can be understood."""
     request = entry.get("request") if isinstance(entry, dict) else None
     if not isinstance(entry, dict) or not isinstance(request, dict):
@@ -60,7 +61,10 @@ def entry_at(index: int, entry: object, base: str) -> Entry:
             raise InvalidRequest(f"The entry's request has a {name} that is no text.")
     address = ADDRESS.fullmatch(url.removeprefix(base))
     if method not in ORDER or address is None:
-        raise InvalidRequest("The entry's request is none that this server knows.")
+        raise InvalidRequest(
+            "The entry's request is none that is known here; a history, a compartment and an "
+            "operation are read in a batch, not in a transaction."
+        )
     resource, full_url = entry.get("resource"), entry.get("fullUrl")
     return Entry(
         index=index,
@@ -72,6 +76,7 @@ def entry_at(index: int, entry: object, base: str) -> Entry:
         full_url=full_url if isinstance(full_url, str) else None,
         resource=resource if isinstance(resource, dict) else None,
         request=request,
+        strict=strict,
     )
 
 

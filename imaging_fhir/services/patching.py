@@ -15,7 +15,7 @@ from imaging_fhir.fhir.fhirpath_patch import fhirpath_operations, fhirpath_patch
 from imaging_fhir.fhir.json_patch import json_patch_operations, json_patched
 from imaging_fhir.model.codec import Resource, decode, with_base
 from imaging_fhir.model.search import Query
-from imaging_fhir.services.attachment import Detached, decoded
+from imaging_fhir.services.attachment import Detached, decoded, keep_within
 from imaging_fhir.services.resources import Resources, Written, require_match
 from imaging_fhir.storage import resources as resource_rows
 from imaging_fhir.storage.database import Connection, Transaction
@@ -124,17 +124,14 @@ class Patching:
         *,
         if_match: str | None = None,
     ) -> Written:
-        """The same within a transaction, whose bytes were placed before it began."""
+        """The same within a transaction; bytes that the patch brings are placed in it."""
         connection = transaction.connection
         stored, body = self.resources.fetch(connection, resource_type, resource_id)
         require_match(if_match, stored)
         content = self.patched(body, change)
         prepared = self.resources.prepared(resource_type, resource_id, content)
-        if prepared.detached:
-            raise InvalidResource(
-                "In a transaction a patch brings no attachment.data: add a Binary, and its address."
-            )
-        return self.resources.update_in(transaction, prepared, [])
+        kept = keep_within(transaction, self.resources.store, prepared.detached)
+        return self.resources.update_in(transaction, prepared, kept)
 
     def patched(self, body: bytes, change: Change) -> Resource:
         """What the client would read, changed; raise InvalidResource."""

@@ -102,10 +102,10 @@ class Search:
             strict=strict,
         )
 
-    def query(self, resource_type: str, text: str) -> Query:
+    def query(self, resource_type: str, text: str, *, strict: bool = False) -> Query:
         """The search of a Bundle's entry."""
         parameters = parse_qsl(text, keep_blank_values=True)
-        return self.parsed(resource_type, parameters, strict=False)
+        return self.parsed(resource_type, parameters, strict=strict)
 
     def condition(self, resource_type: str, text: str) -> Query:
         """Of a conditional interaction: nothing of it may be ignored, and it may not be empty."""

@@ -13,12 +13,13 @@ from imaging_fhir.errors import (
     MultipleMatches,
     ResourceNotFound,
 )
-from imaging_fhir.fhir.operation_outcome import operation_outcome
+from imaging_fhir.fhir.operation_outcome import outcome_of, outcome_of_error
 from imaging_fhir.fhir.validation import require_valid
-from imaging_fhir.model.codec import Resource, decode
+from imaging_fhir.model.codec import Resource, decode, with_base
 from imaging_fhir.model.search import Query
 from imaging_fhir.services.access import AccessPolicy, Caller
 from imaging_fhir.services.attachment import Detached, Prepared, keep, prepare
+from imaging_fhir.services.batch_reads import BatchReads
 from imaging_fhir.services.bundle_entry import ORDER, READING, WRITING, Entry, entry_at, named
 from imaging_fhir.services.interactions import is_supported, require_supported
 from imaging_fhir.services.patching import Change, Patching, change_in_bundle, require_object
@@ -54,9 +55,15 @@ class Transactions:
         self.search = search
         self.access = access
         self.patching = Patching(resources)
+        self.reads = BatchReads(search)
 
-    def run(self, bundle: Resource, caller: Caller, *, representation: bool = False) -> Resource:
-        """The response Bundle; raise ImagingError where a transaction fails as a whole."""
+    def run(
+        self, bundle: Resource, caller: Caller, *, returned: str = "minimal", strict: bool = False
+    ) -> Resource:
+        """The response Bundle; raise ImagingError where a transaction fails as a whole.
+
+        `returned` and `strict` are what the client prefers of each entry (http.html#ops).
+        """
         require_type("Bundle", bundle)
         kind, entries = bundle.get("type"), bundle.get("entry", [])
         if kind not in ("batch", "transaction") or not isinstance(entries, list):
@@ -66,31 +73,42 @@ class Transactions:
         if len(entries) > MOST_ENTRIES:
             raise InvalidRequest(f"A Bundle may have at most {MOST_ENTRIES} entries.")
         run = self.batch if kind == "batch" else self.transaction
-        answers = run(bundle, caller)
+        answers = run(bundle, caller, strict)
         response = {"resourceType": "Bundle", "type": f"{kind}-response"}
         shown_entries = [
-            shown(answers[index], representation or is_reading(entry))
+            shown(answers[index], "representation" if is_reading(entry) else returned)
             for index, entry in enumerate(entries)
         ]
         return {**response, "entry": shown_entries} if shown_entries else response
 
-    def entry(self, index: int, entry: object, caller: Caller) -> Entry:
-        understood = entry_at(index, entry, self.resources.base)
+    def entry(self, index: int, entry: object, caller: Caller, strict: bool) -> Entry:
+        understood = entry_at(index, entry, self.resources.base, strict=strict)
         require_supported(understood.interaction, understood.resource_type)
         self.access.require(caller, understood.interaction, understood.resource_type)
         return understood
 
     # batch: each entry for itself
 
-    def batch(self, bundle: Resource, caller: Caller) -> Answers:
+    def batch(self, bundle: Resource, caller: Caller, strict: bool) -> Answers:
         answers = {}
         for index, entry in enumerate(bundle.get("entry", [])):
             try:
                 with named(index):
-                    answers[index] = self.alone(self.entry(index, entry, caller), caller)
+                    answers[index] = self.read_beyond(entry, caller, strict) or self.alone(
+                        self.entry(index, entry, caller, strict), caller
+                    )
             except ImagingError as error:
                 answers[index] = failed(error)
         return answers
+
+    def read_beyond(self, entry: object, caller: Caller, strict: bool) -> Resource | None:
+        """The answer to a GET of more than a resource or a type; None where it is none."""
+        url = url_read(entry)
+        answer = None if url is None else self.reads.find(url.removeprefix(self.resources.base))
+        if answer is None:
+            return None
+        found = decode(with_base(answer(caller, strict), self.resources.base))
+        return {"resource": found, "response": {"status": "200 OK"}}
 
     def alone(self, entry: Entry, caller: Caller) -> Resource:
         """One interaction with a transaction of its own."""
@@ -144,11 +162,11 @@ class Transactions:
 
     # transaction: all of it or nothing
 
-    def transaction(self, bundle: Resource, caller: Caller) -> Answers:
+    def transaction(self, bundle: Resource, caller: Caller, strict: bool) -> Answers:
         entries = []
         for index, entry in enumerate(bundle.get("entry", [])):
             with named(index):
-                entries.append(self.entry(index, entry, caller))
+                entries.append(self.entry(index, entry, caller, strict))
         chosen = [self.chosen_id(entry) for entry in entries]
         require_valid(with_targets(bundle, entries, chosen))
         planned = [self.plan(entry, id_) for entry, id_ in zip(entries, chosen, strict=True)]
@@ -208,9 +226,8 @@ class Transactions:
     def fetched(self, connection: Connection, entry: Entry, caller: Caller) -> Resource:
         """The answer to a GET."""
         if entry.resource_id is None:
-            page = self.search.bundle(
-                connection, self.search.query(entry.resource_type, entry.query or ""), caller
-            )
+            query = self.search.query(entry.resource_type, entry.query or "", strict=entry.strict)
+            page = self.search.bundle(connection, query, caller)
             return {"resource": decode(page), "response": {"status": "200 OK"}}
         stored, body = self.resources.fetch(
             connection, entry.resource_type, entry.resource_id, entry.version_id
@@ -452,12 +469,26 @@ def deleted() -> Resource:
 
 
 def failed(error: ImagingError) -> Resource:
-    outcome = operation_outcome(error.issue_code, str(error), expression=error.expression)
-    return {"response": {"status": str(error.status), "outcome": outcome}}
+    return {"response": {"status": str(error.status), "outcome": outcome_of_error(error)}}
 
 
-def shown(answer: Resource, with_resource: bool) -> Resource:
-    return answer if with_resource else {"response": answer["response"]}
+def shown(answer: Resource, returned: str) -> Resource:
+    """An entry's answer with as much of it as is wanted."""
+    if returned == "representation":
+        return answer
+    response = answer["response"]
+    if returned == "OperationOutcome":
+        response = {**response, "outcome": response.get("outcome", outcome_of([]))}
+    return {"response": response}
+
+
+def url_read(entry: object) -> str | None:
+    """The address of an entry that is a GET or HEAD."""
+    request = entry.get("request") if isinstance(entry, dict) else None
+    if not isinstance(request, dict) or request.get("method") not in READING:
+        return None
+    url = request.get("url")
+    return url if isinstance(url, str) else None
 
 
 def is_reading(entry: object) -> bool:

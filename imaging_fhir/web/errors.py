@@ -12,13 +12,11 @@ from werkzeug.exceptions import HTTPException
 
 from imaging_fhir.errors import (
     ImagingError,
-    InvalidResource,
     NotSupported,
     ResourceNotFound,
     StorageUnavailable,
 )
-from imaging_fhir.fhir.operation_outcome import issue, operation_outcome, outcome_of
-from imaging_fhir.model.codec import Resource
+from imaging_fhir.fhir.operation_outcome import operation_outcome, outcome_of_error
 from imaging_fhir.web.allowed import allowed_methods
 from imaging_fhir.web.responses import fhir_response
 
@@ -52,16 +50,6 @@ def answer_expected(error: ImagingError) -> Response:
 def other_methods() -> list[str]:
     """Than the one that was refused: an error may be of the content, such as a resource's type."""
     return [method for method in allowed_methods() if method != request.method]
-
-
-def outcome_of_error(error: ImagingError) -> Resource:
-    """The OperationOutcome that says it, with every fault of an invalid resource."""
-    if isinstance(error, InvalidResource) and error.issues:
-        return outcome_of(
-            issue(code, fault, expression=expression)
-            for code, (expression, fault) in zip(error.codes, error.issues, strict=True)
-        )
-    return operation_outcome(error.issue_code, str(error), expression=error.expression)
 
 
 def answer_http(error: HTTPException) -> Response:

@@ -22,6 +22,8 @@ from imaging_fhir.web.responses import (
     version_location,
 )
 
+RETURNED = ("minimal", "representation", "OperationOutcome")
+
 bp = Blueprint("fhir", __name__, url_prefix="/fhir")
 
 
@@ -147,10 +149,15 @@ def delete_where(type_name: str) -> Response:
 def batch() -> Response:
     """http.html#transaction"""
     require_acceptable(request)
+    returned = preference("return")
+    headers = {"Preference-Applied": f"return={returned}"} if returned in RETURNED else {}
     answer = services().transactions.run(
-        resource_sent(), caller(), representation=preference("return") == "representation"
+        resource_sent(),
+        caller(),
+        returned=returned if returned in RETURNED else "minimal",
+        strict=preference("handling") == "strict",
     )
-    return fhir_response(answer)
+    return fhir_response(answer, headers=headers)
 
 
 def query_string() -> str:
