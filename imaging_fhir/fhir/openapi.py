@@ -7,22 +7,22 @@ The addresses that stand in no table (batch, `$import-image`, DICOMweb) are in `
 from collections.abc import Iterator
 from typing import Any
 
-from imaging_fhir.fhir import openapi_calls
-from imaging_fhir.fhir.openapi_calls import (
+from imaging_fhir.fhir import openapi_call
+from imaging_fhir.fhir.openapi_call import (
     ANSWERS,
     COMMON_PARAMETERS,
     FHIR_JSON,
+    FHIR_XML,
     URL_ENCODED,
     Call,
-    base_calls,
-    image_calls,
-    type_calls,
 )
+from imaging_fhir.fhir.openapi_calls import base_calls, image_calls
 from imaging_fhir.fhir.openapi_operations import (
     OPERATION_PARAMETERS,
     definition_call,
     operation_calls,
 )
+from imaging_fhir.fhir.openapi_types import type_calls
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.model.search import SearchParameter
 
@@ -143,7 +143,10 @@ def form_of(searched: tuple[SearchParameter, ...]) -> Json | None:
 def sent(call: Call) -> Json | None:
     if not call.sends:
         return None
-    content = {media_type: {"schema": body_schema(call, media_type)} for media_type in call.sends}
+    xml = (FHIR_XML,) if FHIR_JSON in call.sends else ()
+    content = {
+        media_type: {"schema": body_schema(call, media_type)} for media_type in (*call.sends, *xml)
+    }
     return {"required": True, "content": content}
 
 
@@ -153,7 +156,7 @@ def body_schema(call: Call, media_type: str) -> Json:
             return schema_of(call.sent_type or call.tag)
         case "application/json-patch+json":
             return {"type": "array", "items": {"type": "object", "required": ["op", "path"]}}
-        case openapi_calls.FORM | openapi_calls.URL_ENCODED:
+        case openapi_call.FORM | openapi_call.URL_ENCODED:
             return {"type": "object", "properties": call.fields}
         case _:
             return {"type": "string", "format": "binary"}
@@ -206,6 +209,7 @@ def answer(description: str) -> Json:
     """DICOMweb has errors in a form of its own."""
     content = {
         FHIR_JSON: {"schema": schema_of("OperationOutcome")},
+        FHIR_XML: {"schema": {"type": "string"}},
         "application/json": {"schema": {"type": "object"}},
         "text/html": {"schema": {"type": "string"}},
     }

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from imaging_fhir.fhir.capability_statement import DEFINITIONS
-from imaging_fhir.fhir.openapi_calls import (
+from imaging_fhir.fhir.openapi_call import (
     ALWAYS,
     FHIR_JSON,
     FORMAT,

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from typing import Any
 
-from flask import Blueprint, Response, render_template
+from flask import Blueprint, Response, render_template, request
 
 from imaging_fhir import __version__
 from imaging_fhir.fhir.openapi import openapi
@@ -19,7 +20,11 @@ METHODS = ("get", "post", "put", "patch", "delete")
 
 @bp.get("/openapi.json")
 def document() -> Response:
-    return Response(encode(openapi_here()), content_type="application/json")
+    body, tag = document_of(services().settings.public_address)
+    response = Response(body, content_type="application/json")
+    response.set_etag(tag, weak=True)  # compressed it is another body
+    response.make_conditional(request)
+    return response
 
 
 @bp.get("/docs")
@@ -29,8 +34,11 @@ def docs() -> Response:
     return Response(body, headers=HEADERS, content_type="text/html; charset=utf-8")
 
 
-def openapi_here() -> dict[str, Any]:
-    return openapi(root=services().settings.public_address, version=__version__)
+@cache
+def document_of(root: str) -> tuple[bytes, str]:
+    """The document and its tag: it changes with the program alone."""
+    body = encode(openapi(root=root, version=__version__))
+    return body, sha256(body).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from imaging_fhir.fhir.openapi import openapi
 from imaging_fhir.services.composition import build_services
 from imaging_fhir.settings import Settings
 from tests.dicom_samples import ct_instance
+from tests.integration.web.answers import json_of
 
 ROOT = "https://images.example"
 SAMPLES = {
@@ -40,6 +41,7 @@ SAMPLES = {
 }
 NOT_DESCRIBED = {"/fhir/openapi.json", "/fhir/docs", "/fhir/"}  # these describe; the last is /fhir
 CASES = 4  # of each call
+MANY_CASES = 60
 KNOWN = {
     "id": "known",
     "version": "1",
@@ -90,7 +92,7 @@ def test_every_route_is_described() -> None:
     assert missing == []
 
 
-@schemathesis.serializer("application/dicom", "multipart/related", "*/*")
+@schemathesis.serializer("application/dicom", "multipart/related", "*/*", "application/fhir+xml")
 def as_bytes(_context: Any, value: Any) -> Any:
     """What the case has made up, as it is."""
     return serialize_binary(value)
@@ -139,25 +141,26 @@ def test_every_described_call_can_be_made(api: Flask) -> None:
     assert client.get("/fhir/openapi.json").status_code == 200
 
 
-def test_whatever_is_sent_the_answer_is_one_that_is_described(api: Flask) -> None:
+@pytest.mark.parametrize("cases", [CASES, pytest.param(MANY_CASES, marks=pytest.mark.long)])
+def test_whatever_is_sent_the_answer_is_one_that_is_described(api: Flask, cases: int) -> None:
     described = schemathesis.openapi.from_wsgi("/fhir/openapi.json", api)
     described.config.generation.update(modes=list(GenerationMode), allow_x00=False)
     faults: dict[str, str] = {}
     asked = 0
     for found in described.get_all_operations():
         operation: Any = found.ok()  # type: ignore[union-attr]
-        asked += len(answers_of(operation, faults))
+        asked += len(answers_of(operation, faults, cases))
     assert faults == {}
-    assert asked >= 500
+    assert asked >= 125 * cases
 
 
-def answers_of(operation: Any, faults: dict[str, str]) -> list[int]:
+def answers_of(operation: Any, faults: dict[str, str], cases: int) -> list[int]:
     """The statuses of some answers of a call; what they should not be goes to `faults`."""
     statuses: list[int] = []
 
     @given(case=operation.as_strategy(), of_what_is_there=booleans())
     @settings(
-        max_examples=CASES,
+        max_examples=cases,
         phases=[Phase.generate],
         derandomize=True,
         deadline=None,
@@ -178,6 +181,22 @@ def answers_of(operation: Any, faults: dict[str, str]) -> list[int]:
 
     ask()
     return statuses
+
+
+def test_the_document_is_read_once(client: FlaskClient) -> None:
+    first = client.get("/fhir/openapi.json")
+    assert first.headers["ETag"].startswith('W/"')
+    known = {"If-None-Match": first.headers["ETag"], "Accept-Encoding": "gzip"}
+    again = client.get("/fhir/openapi.json", headers=known)
+    assert (again.status_code, again.data) == (304, b"")
+
+
+def test_xml_is_described_wherever_json_is(client: FlaskClient) -> None:
+    described = json_of(client.get("/fhir/openapi.json"))
+    create = described["paths"]["/fhir/Patient"]["post"]
+    assert "application/fhir+xml" in create["requestBody"]["content"]
+    assert "application/fhir+xml" in create["responses"]["201"]["content"]
+    assert "xml" in described["components"]["parameters"]["_format"]["schema"]["enum"]
 
 
 @pytest.fixture
