@@ -99,6 +99,8 @@ class LookUp:
     def asked(self, first: Sequence[Question], evidence: Evidence) -> EhrWord:
         """In a thread: a name server that hangs is beyond what a socket's time-out can end."""
         at, deadline = self.clock(), Deadline(self.seconds)
+        if self.ehr.transport.breaker.is_open:
+            return EhrWord(answered=False, at=at)
         try:
             return self.pool.submit(self.ask, first, evidence, deadline).result(self.seconds)
         except TooLong:

@@ -20,16 +20,32 @@ VERSION = Prepared(
         resource.c.deleted.is_(False),
     )
 )
+REASON = {
+    column: Prepared(
+        select(ehr_pending.c.reason).where(ehr_pending.c[column] == bindparam("subject"))
+    )
+    for column in ("study", "document")
+}
+PEND = Prepared(
+    insert(ehr_pending).values(
+        {
+            name: bindparam(name)
+            for name in ("study", "document", "reason", "since", "due", "attempts")
+        }
+    )
+)
+CHECKED = Prepared(
+    select(ehr_copy.c.checked).where(
+        ehr_copy.c.type == bindparam("type"), ehr_copy.c.id == bindparam("id")
+    )
+)
 UPSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 def checked_at(connection: Connection, resource_type: str, resource_id: str) -> int | None:
     """When the EHR last said that it is so; None where it is no copy."""
-    return connection.execute(
-        select(ehr_copy.c.checked).where(
-            ehr_copy.c.type == resource_type, ehr_copy.c.id == resource_id
-        )
-    ).scalar()
+    row = CHECKED.first(connection, type=resource_type, id=resource_id)
+    return None if row is None else int(row.checked)
 
 
 def set_checked(transaction: Transaction, resource_type: str, resource_id: str, at: int) -> None:
@@ -76,22 +92,23 @@ def follow(
 
     With no reason, it is looked at no more.
     """
-    of = ehr_pending.c.study == study if document is None else ehr_pending.c.document == document
-    known = transaction.execute(select(ehr_pending.c.reason).where(of)).scalar()
+    column, subject = ("study", study) if document is None else ("document", document)
+    row = REASON[column].first(transaction.connection, subject=subject)
+    known = None if row is None else row.reason
     if reason == known:
         return
     if known is not None:
+        of = ehr_pending.c[column] == subject
         transaction.execute(delete(ehr_pending).where(of))
     if reason is not None:
-        transaction.execute(
-            insert(ehr_pending).values(
-                study=study,
-                document=document,
-                reason=reason,
-                since=transaction.now,
-                due=transaction.now + after,
-                attempts=0,
-            )
+        PEND.run(
+            transaction.connection,
+            study=study,
+            document=document,
+            reason=reason,
+            since=transaction.now,
+            due=transaction.now + after,
+            attempts=0,
         )
 
 

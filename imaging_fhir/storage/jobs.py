@@ -1,13 +1,13 @@
 """Work that waits, a row each: a lost message or a killed worker loses nothing."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from collections.abc import Sequence
-
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from imaging_fhir.storage.database import Transaction
+from imaging_fhir.storage.prepared import Prepared
 from imaging_fhir.storage.schema import job
 
 
@@ -41,16 +41,20 @@ def enqueue(transaction: Transaction, kind: str, subject: str, *, after: int = 0
 
 def hasten(transaction: Transaction, kind: str, subject: str, *, after: int) -> None:
     """Have it done within so many milliseconds, where it waits for later and is not in hand."""
-    transaction.execute(
-        update(job)
-        .where(
-            job.c.kind == kind,
-            job.c.subject == subject,
-            job.c.attempts == 0,
-            job.c.due > transaction.now + after,
-        )
-        .values(due=transaction.now + after)
+    soon = transaction.now + after
+    HASTEN.run(transaction.connection, of_kind=kind, of_subject=subject, soon=soon)
+
+
+HASTEN = Prepared(
+    update(job)
+    .where(
+        job.c.kind == bindparam("of_kind"),
+        job.c.subject == bindparam("of_subject"),
+        job.c.attempts == 0,
+        job.c.due > bindparam("soon"),
     )
+    .values(due=bindparam("soon"))
+)
 
 
 def enqueue_many(
