@@ -74,6 +74,8 @@ RULES = {  # of services/linking and services/study_filing
     "provisional-alone": "Provisional patient, for this study alone",
     "identifiers-conflict": "The identifiers belong to several patients",
     "demographics-disagree": "Name, birth date or sex contradict the identifier",
+    "patient-gone": "The EHR has deleted the patient who had the number",
+    "ehr-unavailable": "Waiting for the EHR, which does not answer",
     "no-identity": "Nothing says whose image it is",
     "given-patient-disagrees": "The sender and the file name different patients",
     "study-of-another-patient": "Its study is filed to another patient",
