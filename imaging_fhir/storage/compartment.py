@@ -9,7 +9,7 @@ from imaging_fhir.model.search import AnyCriterion, Restrictions
 from imaging_fhir.storage.resources import COLUMNS, StoredResource, stored
 from imaging_fhir.storage.schema import date_index, reference_index, resource
 from imaging_fhir.storage.search_conditions import Conditions
-from imaging_fhir.storage.search_values import entries_of_row
+from imaging_fhir.storage.search_values import checked_only, entries_of_row
 
 Dates = Mapping[str, tuple[str, ...]]
 
@@ -100,7 +100,11 @@ def shared(
     targets = (
         select(target.c.rid)
         .join(link, and_(link.c.target_type == target.c.type, link.c.target_id == target.c.id))
-        .where(or_(of_matches, of_owner), link.c.target_type.in_(types))
+        .where(
+            link.c.rid.in_([*rids, owner.rid]),
+            or_(of_matches, of_owner),
+            checked_only(link.c.target_type, conditions.dialect).in_(types),
+        )
     )
     wanted = select(*COLUMNS).where(
         resource.c.rid.in_(targets), resource.c.rid.not_in(rids), conditions.visible(resource)

@@ -40,6 +40,7 @@ from imaging_fhir.storage.search_composites import composite_condition
 from imaging_fhir.storage.search_text import words_condition
 from imaging_fhir.storage.search_values import (
     VALUE_CONDITIONS,
+    checked_only,
     entries_of_row,
     number_condition,
     table_of,
@@ -220,9 +221,13 @@ class Conditions:
             ids = select(link.c.target_id).where(
                 link.c.rid.in_(select(source.c.rid).where(fulfilled)),
                 entries_of_row(link, parameter, self.dialect),
-                link.c.target_type == resource_type,
+                checked_only(link.c.target_type, self.dialect) == resource_type,
             )
-            return row.c.id.in_(ids)
+            target = resource.alias()
+            targets = select(target.c.rid).where(
+                target.c.type == resource_type, target.c.id.in_(ids)
+            )
+            return row.c.rid.in_(targets)
         return exists().where(
             link.c.parameter == parameter,
             link.c.target_type == resource_type,

@@ -10,6 +10,7 @@ from imaging_fhir.model.search import Inclusion, Query, Restrictions
 from imaging_fhir.storage.resources import COLUMNS, StoredResource, stored
 from imaging_fhir.storage.schema import reference_index, resource
 from imaging_fhir.storage.search_conditions import Conditions
+from imaging_fhir.storage.search_values import checked_only, entries_of_row
 
 CHUNK = 500  # of keys in one statement
 OPEN: Restrictions = {}
@@ -93,11 +94,14 @@ def referred_to(conditions: Conditions, inclusion: Inclusion, rids: list[int]) -
         .join(link, and_(link.c.target_type == target.c.type, link.c.target_id == target.c.id))
         .where(
             link.c.rid.in_(rids),
-            link.c.parameter == f"{inclusion.source_type}.{inclusion.parameter}",
+            entries_of_row(
+                link, f"{inclusion.source_type}.{inclusion.parameter}", conditions.dialect
+            ),
         )
     )
     if inclusion.target_type is not None:
-        found = found.where(link.c.target_type == inclusion.target_type)
+        target_type = checked_only(link.c.target_type, conditions.dialect)
+        found = found.where(target_type == inclusion.target_type)
     return visible_rows(conditions, found)
 
 

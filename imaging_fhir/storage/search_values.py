@@ -51,10 +51,13 @@ def entries_of_row(table: FromClause, parameter: str | list[str], dialect: str) 
 
     Without the plus, SQLite would look through all resources' entries of that parameter instead.
     """
-    column: ColumnElement[str] = table.c.parameter
-    if dialect == "sqlite":
-        column = UnaryExpression(column, operator=PLUS)
+    column = checked_only(table.c.parameter, dialect)
     return column.in_(parameter) if isinstance(parameter, list) else column == parameter
+
+
+def checked_only(column: ColumnElement[str], dialect: str) -> ColumnElement[str]:
+    """The column as SQLite does not look rows up by it: without statistics it takes any index."""
+    return UnaryExpression(column, operator=PLUS) if dialect == "sqlite" else column
 
 
 def starts_with(column: ColumnElement[str], prefix: str, dialect: str) -> Condition:

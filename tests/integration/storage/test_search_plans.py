@@ -201,7 +201,8 @@ def plan(connection: Connection, query: Query) -> list[str]:
 def scans(steps: list[str]) -> list[str]:
     """Steps that look at a whole table or a whole index of ours."""
     tables = "|".join(["resource", r"\w+_index", "study", "series", "instance"])
-    whole = re.compile(rf"Seq Scan on ({tables})\b|SCAN ({tables})(_\d+)?\b")
+    all_references = r"SEARCH reference_index(_\d+)? USING .*\((parameter|target_type)=\?\)"
+    whole = re.compile(rf"Seq Scan on ({tables})\b|SCAN ({tables})(_\d+)?\b|{all_references}")
     return [step for step in steps if whole.search(step)]
 
 
