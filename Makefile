@@ -31,8 +31,9 @@ format: dev ## rewrite the code in the one style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: dev ## measure ingest, reads and searches, and how they grow
-	@$(BIN)/python -m benchmarks
+bench: dev ## measure ingest, reads and searches, and how they grow, on SQLite and PostgreSQL
+	@$(PREPARE) tools
+	@$(WITH_SERVICES) $(BIN)/python -m benchmarks
 
 upgrade: dev ## pin the newest versions that pyproject.toml allows; then run the tests
 	@$(BIN)/pip install --quiet --upgrade --upgrade-strategy eager -e '.[dev]'

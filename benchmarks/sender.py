@@ -72,6 +72,17 @@ class Connection:
             raise ValueError(f"{path} was answered {status}: {body[:300]!r}")
         return body
 
+    def post(self, path: str, host: str, content_type: str, body: bytes) -> bytes:
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n"
+            f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        self.send(head.encode(), body)
+        status, answer = self.receive()
+        if status not in (200, 201):
+            raise ValueError(f"{path} was answered {status}: {answer[:300]!r}")
+        return answer
+
     def close(self) -> None:
         self.socket.close()
 

@@ -16,7 +16,7 @@ from benchmarks.instances import study_uid
 from benchmarks.sender import Connection, Door
 
 HOST = "127.0.0.1"
-START_SECONDS = 60
+START_SECONDS = 180
 ORTHANC_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 
@@ -33,6 +33,13 @@ class Server:
         connection = Connection(HOST, self.port)
         try:
             return connection.get(path, f"{HOST}:{self.port}")
+        finally:
+            connection.close()
+
+    def post(self, path: str, content_type: str, body: bytes) -> bytes:
+        connection = Connection(HOST, self.port)
+        try:
+            return connection.post(path, f"{HOST}:{self.port}", content_type, body)
         finally:
             connection.close()
 
@@ -55,12 +62,13 @@ class Server:
 
 
 @contextmanager
-def ours(root: Path, *, workers: int = 2) -> Iterator[Server]:
+def ours(root: Path, *, workers: int = 2, database_url: str = "") -> Iterator[Server]:
     folder, port = root / "ours", free_port()
     environment = os.environ | {
         "IMAGING_FHIR_DATA_DIR": str(folder),
         "IMAGING_FHIR_PORT": str(port),
         "IMAGING_FHIR_WORKERS": str(workers),
+        "IMAGING_FHIR_DATABASE_URL": database_url,
         "IMAGING_FHIR_LOG_LEVEL": "WARNING",
     }
     command = [str(Path(sys.executable).with_name("imaging-fhir")), "serve"]

@@ -24,3 +24,5 @@ def test_every_benchmark_runs() -> None:
         assert f"{part}" in names
     for part in ("read of a Patient", "search by identifier", "sustained"):
         assert f"{part}" in names
+    for part in ("patient= and _include", "Patient/$everything", "transaction of 10"):
+        assert f"SQLite: {part}" in names
