@@ -25,6 +25,7 @@ from imaging_fhir.web import (
     patch,
     pictures,
     search,
+    worklist,
 )
 from imaging_fhir.web.allowed import allowed_methods
 from imaging_fhir.web.compression import Compression
@@ -54,6 +55,7 @@ BLUEPRINTS = (
     dicomweb_store.bp,
     operations.bp,
     pictures.bp,
+    worklist.bp,
     chart.bp,
 )
 

@@ -37,6 +37,23 @@ OWN: dict[str, tuple[SearchParameter, ...]] = {
             documentation="How many images the study has.",
         ),
     ),
+    "Task": (
+        own("token", "reason", "reasonCode", documentation="The rule that held the image."),
+        own(
+            "token",
+            "modality",
+            "input.valueCoding",
+            where=("system", canonical.DCM),
+            documentation="What a held image was made with.",
+        ),
+        own(
+            "token",
+            "source",
+            "input.valueCoding",
+            where=("system", canonical.IMAGE_SOURCE),
+            documentation="Where a held image came from: the id of the source in the site file.",
+        ),
+    ),
     "DocumentReference": (
         own(
             "date",

@@ -49,6 +49,9 @@ REVIEW = {
 }
 
 
+CODED = {"Modality": canonical.DCM, "Source": canonical.IMAGE_SOURCE}  # facts that are searched
+
+
 def held_task(
     *,
     rule: str,
@@ -93,6 +96,10 @@ def held_task(
 
 def _input(name: str, value: str | int | None) -> Resource | None:
     type_ = {"coding": [{"system": canonical.TASK_INPUT, "code": name}], "text": name}
+    if name in CODED:
+        code = string(value if value is None else str(value))
+        coding = {"system": CODED[name], "code": code}
+        return {"type": type_, "valueCoding": coding} if code else None
     if isinstance(value, int):
         return {"type": type_, "valueInteger": value}
     text = string(value)
@@ -102,6 +109,8 @@ def _input(name: str, value: str | int | None) -> Resource | None:
 def facts_of(task: Resource) -> dict[str, str | int]:
     """The facts that `held_task` was given, by name."""
     return {
-        item["type"]["text"]: item.get("valueString", item.get("valueInteger"))
+        item["type"]["text"]: item["valueCoding"]["code"]
+        if "valueCoding" in item
+        else item.get("valueString", item.get("valueInteger"))
         for item in task.get("input", ())
     }

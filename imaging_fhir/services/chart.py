@@ -108,7 +108,7 @@ class HeldItem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Worklist:
+class Reviews:
     """The urgent first, then the newest; `total` may be more than are shown."""
 
     items: tuple[HeldItem, ...]
@@ -244,21 +244,15 @@ class Chart:
         with self.database.read() as connection:
             return chart.count_tasks(connection, code_of(HELD))
 
-    def held(self) -> Worklist:
-        """What waits for a decision."""
-        return self.worklist(code_of(HELD))
-
-    def reviews(self) -> Worklist:
+    def reviews(self) -> Reviews:
         """What is filed, but has something that speaks against it."""
-        return self.worklist(code_of(REVIEW))
-
-    def worklist(self, code: str) -> Worklist:
+        code = code_of(REVIEW)
         with self.database.read() as connection:
             rows = chart.tasks(connection, code, MOST_HELD)
             total = chart.count_tasks(connection, code)
         items = [held_item(decode(row.body), self.zone) for row in rows]
         urgent_first = sorted(items, key=lambda item: not item.is_urgent)
-        return Worklist(items=tuple(urgent_first), total=total)
+        return Reviews(items=tuple(urgent_first), total=total)
 
     def close_review(self, task_id: str) -> None:
         """A person says that the image is right where it is.

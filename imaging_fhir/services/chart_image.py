@@ -17,7 +17,6 @@ from imaging_fhir.services.chart_card import (
     StudyCard,
     document_card,
     first_attachment,
-    patient_card,
     study_card,
 )
 from imaging_fhir.services.chart_words import (
@@ -31,7 +30,7 @@ from imaging_fhir.services.chart_words import (
 from imaging_fhir.services.pictures import DICOM, Kind, Pictures
 from imaging_fhir.storage import chart, dicom_index, documents, resources
 from imaging_fhir.storage.database import AnyRow, Connection
-from imaging_fhir.storage.people import encounters_of, resources_with
+from imaging_fhir.storage.people import encounters_of
 from imaging_fhir.storage.renditions import StoredRendition
 
 
@@ -108,7 +107,6 @@ class DocumentPage:
 class HeldPage:
     item: HeldItem
     counts: str
-    known: tuple[PatientCard, ...]  # Patients with a number that the image names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,17 +248,10 @@ class ImagePages:
         with self.chart.database.read() as connection:
             stored = resources.read(connection, "Task", task_id)
             study = chart.held_study(connection, stored.rid)
-            known = () if study is None else self.known(connection, decode_as(Link, study.link))
         return HeldPage(
             item=held_item(decode(stored.body or b"{}"), self.chart.zone),
             counts="" if study is None else counted(study.number_of_instances, "image"),
-            known=known,
         )
-
-    def known(self, connection: Connection, link: Link) -> tuple[PatientCard, ...]:
-        numbers = [(system, value) for type_, system, value in link.awaited if type_ == "Patient"]
-        found = resources_with(connection, "Patient", numbers)
-        return tuple(patient_card(patient, self.chart.today()) for patient in found)
 
     def held_picture(self, task_id: str) -> tuple[int, StoredRendition]:
         """Of what is held: a study's first series, a document, a conflicting instance."""

@@ -67,6 +67,9 @@ SEXES = {"male": "Male", "female": "Female", "other": "Other", "unknown": "Unkno
 LATERALITIES = {"24028007": "Right", "7771000": "Left", "51440002": "Both sides"}
 
 RULES = {  # of services/linking and services/study_filing
+    "decided": "A person decided so",
+    "decided-no-longer-holds": "The patient that a person chose is not there any more",
+    "rejected": "A person said that it belongs in no chart",
     "patient-identifier": "Matched by the patient identifier in the file",
     "given-patient": "The sender named the patient",
     "given-patient-and-identifier": "The sender and the file name the same patient",
@@ -109,6 +112,7 @@ FACTS = {
     "StudyDescription": "Description",
     "ContentType": "Type of file",
     "Taken": "Taken on",
+    "Source": "Came from",
 }
 
 

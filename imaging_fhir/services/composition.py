@@ -16,6 +16,7 @@ from imaging_fhir.model.correction import Corrected
 from imaging_fhir.services.access import AccessPolicy, Caller
 from imaging_fhir.services.background import Background
 from imaging_fhir.services.binary import Binaries
+from imaging_fhir.services.candidates import Candidates
 from imaging_fhir.services.chart import Chart
 from imaging_fhir.services.chart_image import ImagePages
 from imaging_fhir.services.cleanup import CleanUp
@@ -49,6 +50,7 @@ from imaging_fhir.services.subscription_status import SubscriptionStatus
 from imaging_fhir.services.subscriptions import Subscriptions
 from imaging_fhir.services.transaction import Transactions
 from imaging_fhir.services.validating import Validating
+from imaging_fhir.services.worklist import Worklist
 from imaging_fhir.settings import Settings, Site, zone
 from imaging_fhir.storage.database import Database, Transaction
 from imaging_fhir.storage.folder import FolderBlobStore
@@ -86,6 +88,7 @@ class Services:
     pictures: Pictures
     chart: Chart
     image_pages: ImagePages
+    worklist: Worklist
     notifying: Notifying
     delivery: Delivery
     subscription_status: SubscriptionStatus
@@ -206,6 +209,9 @@ def build_services(settings: Settings) -> Services:
     )
     imports = Imports(database=database, store=blobs, ingest=ingest, site=site, new_id=new_id)
     merging = Merging(database, relinking, new_id=new_id)
+    matching = Matching(search)
+    corrections = Corrections(database, relinking, new_id=new_id)
+    candidates = Candidates(chart=chart, matching=matching, relinking=relinking)
     return Services(
         settings=settings,
         database=database,
@@ -221,8 +227,8 @@ def build_services(settings: Settings) -> Services:
         docref=DocRef(search),
         validating=Validating(resources),
         meta_operations=MetaOperations(resources, access, settings),
-        matching=Matching(search),
-        corrections=Corrections(database, relinking, new_id=new_id),
+        matching=matching,
+        corrections=corrections,
         merging=merging,
         transactions=Transactions(resources, search, access),
         ehr=ehr,
@@ -231,6 +237,7 @@ def build_services(settings: Settings) -> Services:
         pictures=pictures,
         chart=chart,
         image_pages=ImagePages(chart=chart, pictures=pictures),
+        worklist=Worklist(candidates=candidates, corrections=corrections, new_id=new_id),
         notifying=notifying,
         delivery=delivery,
         subscription_status=SubscriptionStatus(resources, delivery),

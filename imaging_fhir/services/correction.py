@@ -62,13 +62,27 @@ class Corrections:
         """
 
         def unit(transaction: Transaction) -> Corrected:
-            found = self.find(transaction, reference, if_match)
-            decided = agreed(transaction.connection, decision)
-            before = self.decide(transaction, found, decided)
-            result = self.settled(transaction, found, before, decided)
-            return self.tell(transaction, "link", found, before, result, reason, caller)
+            return self.link_in(
+                transaction, reference, decision, reason=reason, caller=caller, if_match=if_match
+            )
 
         return self.database.write(unit)
+
+    def link_in(
+        self,
+        transaction: Transaction,
+        reference: str,
+        decision: Decision,
+        *,
+        reason: str | None,
+        caller: Caller,
+        if_match: str | None,
+    ) -> Corrected:
+        found = self.find(transaction, reference, if_match)
+        decided = agreed(transaction.connection, decision)
+        before = self.decide(transaction, found, decided)
+        result = self.settled(transaction, found, before, decided)
+        return self.tell(transaction, "link", found, before, result, reason, caller)
 
     def reject(
         self, task_id: str, *, reason: str | None, caller: Caller, if_match: str | None = None

@@ -84,7 +84,7 @@ class DocumentFiling:
 
     def add(self, transaction: Transaction, link: Link, arrival: DocumentArrival, blob: int) -> int:
         if link.state == "held":
-            rid = self.hold(transaction, link, arrival.document)
+            rid = self.hold(transaction, link, arrival)
         else:
             rid = self.publish(transaction, link, arrival, blob)
         pk = documents.add(
@@ -151,10 +151,12 @@ class DocumentFiling:
         patient = resolve_patient(transaction.connection, id_of(link.patient) or "")
         return subject_reference(patient["id"], patient) if patient else {}
 
-    def hold(self, transaction: Transaction, link: Link, document: Document) -> int:
+    def hold(self, transaction: Transaction, link: Link, arrival: DocumentArrival) -> int:
+        document = arrival.document
         about = {
             "ContentType": document.media_type,
             "Taken": document.taken.date if document.taken else None,
+            "Source": arrival.source.id,
         }
         return open_task(transaction, self.new_id(), link, about)
 

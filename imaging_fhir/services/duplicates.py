@@ -9,7 +9,7 @@ from imaging_fhir.model.codec import decode_as
 from imaging_fhir.model.link import Link
 from imaging_fhir.services.arrival import ComparisonNeeded, DicomArrival, Filed, Verdict
 from imaging_fhir.services.held import open_task
-from imaging_fhir.services.study_evidence import answer, facts, held_link
+from imaging_fhir.services.study_evidence import answer, facts_of_arrival, held_link
 from imaging_fhir.storage import dicom_index, resources
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.ports import BlobStore
@@ -70,7 +70,7 @@ def conflict(
         transaction,
         new_id,
         link,
-        facts(arrival.image.study, arrival.image.person),
+        facts_of_arrival(arrival),
         sop_instance_uid=uid,
         data_set_sha256=arrival.data_set_sha256,
         blob=blob,

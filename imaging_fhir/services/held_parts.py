@@ -15,13 +15,12 @@ from imaging_fhir.model.blob import Blob
 from imaging_fhir.model.codec import decode_as, encode
 from imaging_fhir.model.link import Link
 from imaging_fhir.model.merge import Merged
-from imaging_fhir.model.person import Person
-from imaging_fhir.model.study import DicomInstance, StudyAttributes
+from imaging_fhir.model.study import DicomInstance
 from imaging_fhir.services import duplicates, study_parts
 from imaging_fhir.services.arrival import Verdict
 from imaging_fhir.services.held import complete_task
 from imaging_fhir.services.relinking import Relinking
-from imaging_fhir.services.study_evidence import evidence_of_study, facts
+from imaging_fhir.services.study_evidence import evidence_of_study, facts_of_row
 from imaging_fhir.services.study_filing import rank_of
 from imaging_fhir.services.study_parts import Fate
 from imaging_fhir.storage import dicom_index, jobs
@@ -168,12 +167,12 @@ class HeldParts:
         self, transaction: Transaction, row: AnyRow, clash: Clash, *, lossy: bool
     ) -> None:
         known = dicom_index.study_by_pk(transaction.connection, clash.known_study)
-        said = decode_as(Merged, row.attributes).as_type(StudyAttributes)
+        said = decode_as(Merged, row.attributes)
         duplicates.keep_beside(
             transaction,
             self.relinking.studies.new_id,
             duplicates.conflict_link(decode_as(Link, known.link), lossy=lossy),
-            facts(said, decode_as(Person, row.person)),
+            facts_of_row(row, said),
             sop_instance_uid=clash.sop_instance_uid,
             data_set_sha256=self.comparisons[contents(clash)].data_set_sha256,
             blob=clash.blob,

@@ -5,6 +5,7 @@ Each web process counts for itself; `serve` gives all of them one temporary fold
 """
 
 import os
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import (
     REGISTRY,
@@ -13,7 +14,9 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 SHARED_FOLDER = os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # prometheus_client reads it once, too
 
@@ -28,8 +31,36 @@ INGESTED = Counter(
 )
 
 
-def exposition() -> bytes:
-    """All counters in Prometheus' text form."""
+Ageing = Callable[[], Iterable[tuple[str, int, float]]]
+
+
+class Held(Collector):
+    """The held worklist, asked of the database when it is scraped: it is the same for all."""
+
+    def __init__(self, ageing: Ageing) -> None:
+        self.ageing = ageing
+
+    def collect(self) -> Iterator[Metric]:
+        held = GaugeMetricFamily(
+            "imaging_fhir_held", "Images that wait for a person's decision", labels=["rule"]
+        )
+        oldest = GaugeMetricFamily(
+            "imaging_fhir_held_oldest_seconds", "For how long the oldest waits", labels=["rule"]
+        )
+        for rule, count, seconds in self.ageing():
+            held.add_metric([rule], count)
+            oldest.add_metric([rule], seconds)
+        yield from (held, oldest)
+
+
+def exposition(ageing: Ageing) -> bytes:
+    """All counters, and what is held, in Prometheus' text form."""
+    own = CollectorRegistry()
+    own.register(Held(ageing))
+    return counters() + generate_latest(own)
+
+
+def counters() -> bytes:
     if SHARED_FOLDER is None:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()

@@ -67,8 +67,10 @@ def known_patient(transaction: Transaction, link: Link) -> Resource | None:
     return None if patient is None or is_provisional(patient) else patient
 
 
-def facts(study: StudyAttributes, person: Person) -> dict[str, str | None]:
-    """What the file says, for those who decide about a held image."""
+def facts(
+    study: StudyAttributes, person: Person, *, modality: str, source: str
+) -> dict[str, str | None]:
+    """What the file says, for those who decide about a held image, and where it came from."""
     name = next((name.alphabetic for name in person.names if name.alphabetic), None)
     number = next(iter(person.identifiers), None)
     return {
@@ -79,7 +81,26 @@ def facts(study: StudyAttributes, person: Person) -> dict[str, str | None]:
         "PatientSex": person.gender,
         "StudyDate": study.started.date if study.started else None,
         "StudyDescription": study.study_description,
+        "Modality": modality,
+        "Source": source,
     }
+
+
+def facts_of_row(row: AnyRow, merged: Merged) -> dict[str, str | None]:
+    """The same of all images of a study together."""
+    return facts(
+        merged.as_type(StudyAttributes),
+        decode_as(Person, row.person),
+        modality=next(iter(merged.ordered_modalities()), ""),
+        source=row.source,
+    )
+
+
+def facts_of_arrival(arrival: DicomArrival) -> dict[str, str | None]:
+    image = arrival.image
+    return facts(
+        image.study, image.person, modality=image.series.modality, source=arrival.source.id
+    )
 
 
 def encounter_reference(link: Link) -> Resource | None:

@@ -42,7 +42,8 @@ from imaging_fhir.services.study_evidence import (
     encounter_reference,
     evidence_of,
     evidence_of_study,
-    facts,
+    facts_of_arrival,
+    facts_of_row,
     held_link,
     known_patient,
     viewer_address,
@@ -205,7 +206,7 @@ class StudyFiling:
         """A study row without series: an ImagingStudy when filed, a Task when held."""
         image, overlay = arrival.image, None
         if link.state == "held":
-            about = facts(image.study, image.person)
+            about = facts_of_arrival(arrival)
             rid = open_task(transaction, self.new_id(), link, about, priority=priority)
         else:
             link = make_provisional(transaction, self.linking, link, image.person, arrival.source)
@@ -268,7 +269,7 @@ class StudyFiling:
             decode_as(Link, existing.link), "study-of-another-patient", ANOTHER_PATIENT
         )
         merged = decode_as(Merged, existing.attributes)
-        about = facts(merged.as_type(StudyAttributes), decode_as(Person, existing.person))
+        about = facts_of_row(existing, merged)
         dicom_index.change_study(
             transaction,
             existing.pk,

@@ -1,13 +1,14 @@
 """What the chart's pages read: each kind of thing on a page by one statement."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select
 
 from imaging_fhir.storage.database import AnyRow
 from imaging_fhir.storage.schema import (
     binary,
     conflict,
+    date_index,
     instance,
     reference_index,
     resource,
@@ -48,6 +49,23 @@ OPEN_TASKS = (
         OF_CODE.c.parameter == "Task.code",
         OF_CODE.c.folded == bindparam("code"),
     )
+)
+OF_RULE = token_index.alias("of_rule")
+BY_RULE = (  # of the open Tasks: how many, and since when the oldest waits, in microseconds
+    select(
+        OF_RULE.c.value.label("rule"),
+        func.count().label("tasks"),
+        func.min(date_index.c.low).label("since"),
+    )
+    .join(date_index, date_index.c.rid == OF_RULE.c.rid)
+    .where(
+        OF_RULE.c.rid.in_(OPEN_TASKS),
+        OF_RULE.c.parameter == "Task.reason",
+        OF_RULE.c.value != "",  # the reason in words has no code
+        date_index.c.parameter == "Task.authored-on",
+    )
+    .group_by(OF_RULE.c.value)
+    .order_by(OF_RULE.c.value)
 )
 BINARY = select(binary.c.blob, binary.c.content_type).where(binary.c.rid == bindparam("rid"))
 
@@ -157,6 +175,60 @@ def tasks(connection: Connection, code: str, limit: int) -> Sequence[AnyRow]:
     """Tasks that wait, the newest first."""
     newest = TASKS.where(resource.c.rid.in_(OPEN_TASKS)).order_by(resource.c.rid.desc())
     return connection.execute(newest.limit(limit), {"code": code}).all()
+
+
+def waiting_tasks(
+    connection: Connection,
+    code: str,
+    tokens: Mapping[str, str],
+    *,
+    before: int | None = None,
+    last: int | None = None,
+    limit: int,
+) -> tuple[Sequence[AnyRow], int, int]:
+    """Tasks that wait, with these tokens and authored before, the oldest first.
+
+    Also how many they are, and the `rid` of the newest, after which a later call need not look.
+    """
+    wanted: list[ColumnElement[bool]] = [resource.c.rid.in_(OPEN_TASKS)]
+    if last is not None:
+        wanted.append(resource.c.rid <= last)
+    for parameter, value in tokens.items():
+        having = select(token_index.c.rid).where(
+            token_index.c.parameter == f"Task.{parameter}", token_index.c.value == value
+        )
+        wanted.append(resource.c.rid.in_(having))
+    if before is not None:
+        older = select(date_index.c.rid).where(
+            date_index.c.parameter == "Task.authored-on", date_index.c.low < before
+        )
+        wanted.append(resource.c.rid.in_(older))
+    found = TASKS.where(*wanted)
+    of_all = found.subquery()
+    counted = select(func.count().label("tasks"), func.max(of_all.c.rid).label("newest"))
+    all_ = connection.execute(counted.select_from(of_all), {"code": code}).one()
+    oldest = found.add_columns(resource.c.version).order_by(resource.c.rid).limit(limit)
+    return connection.execute(oldest, {"code": code}).all(), all_.tasks, all_.newest or 0
+
+
+def values_of_tasks(connection: Connection, code: str, parameter: str) -> list[str]:
+    """What the Tasks that wait have there, each value once."""
+    values = (
+        select(token_index.c.value)
+        .where(
+            token_index.c.parameter == f"Task.{parameter}",
+            token_index.c.value != "",
+            token_index.c.rid.in_(OPEN_TASKS),
+        )
+        .distinct()
+        .order_by(token_index.c.value)
+    )
+    return [row.value for row in connection.execute(values, {"code": code})]
+
+
+def waiting_by_rule(connection: Connection, code: str) -> Sequence[AnyRow]:
+    """`rule`, `tasks`, and `since` when the oldest waits, in microseconds since 1970 UTC."""
+    return connection.execute(BY_RULE, {"code": code}).all()
 
 
 def held_study(connection: Connection, task: int) -> AnyRow | None:

@@ -1,11 +1,13 @@
 """The rows of what people corrected."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, insert, select, update
 
 from imaging_fhir.model.codec import decode_as, encode
 from imaging_fhir.model.correction import Correction
-from imaging_fhir.storage.database import Transaction
-from imaging_fhir.storage.schema import correction, resource
+from imaging_fhir.storage.database import AnyRow, Transaction
+from imaging_fhir.storage.schema import correction, reference_index, resource
 
 
 def add(transaction: Transaction, provenance_rid: int, body: Correction) -> None:
@@ -23,6 +25,23 @@ def of_provenance(
         .where(resource.c.type == "Provenance", resource.c.id == provenance_id)
     ).first()
     return None if row is None else (row.pk, decode_as(Correction, row.body), bool(row.undone))
+
+
+def about(connection: Connection, reference: str) -> Sequence[AnyRow]:
+    """The corrections of that resource, the newest first: `id` and `body` of the Provenance."""
+    resource_type, _, resource_id = reference.partition("/")
+    return connection.execute(
+        select(resource.c.id, resource.c.body, correction.c.undone)
+        .join(correction, correction.c.provenance == resource.c.rid)
+        .join(reference_index, reference_index.c.rid == resource.c.rid)
+        .where(
+            reference_index.c.parameter == "Provenance.target",
+            reference_index.c.target_type == resource_type,
+            reference_index.c.target_id == resource_id,
+            ~resource.c.deleted,
+        )
+        .order_by(resource.c.rid.desc())
+    ).all()
 
 
 def mark_undone(transaction: Transaction, pk: int) -> None:

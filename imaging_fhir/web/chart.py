@@ -24,6 +24,7 @@ TITLES = {
     404: "There is nothing here",
     409: "This is decided already",
     410: "This was deleted",
+    412: "Somebody else was faster",
     503: "The service is busy",
 }
 logger = logging.getLogger(__name__)
@@ -99,7 +100,8 @@ def patient(patient_id: str) -> AnyResponse:
 def study(study_id: str) -> Response:
     may_read("Patient", "Encounter", "ImagingStudy")
     found = services().image_pages.study(study_id)
-    return page("study.html", page=found, patient=found.patient)
+    told = services().worklist.of(f"ImagingStudy/{study_id}")
+    return page("study.html", page=found, patient=found.patient, told=told)
 
 
 @bp.get("/chart/studies/<study_id>/series/<uid>")
@@ -115,28 +117,8 @@ def series(study_id: str, uid: str) -> Response:
 def document(document_id: str) -> Response:
     may_read("Patient", "Encounter", "DocumentReference", "Binary")
     found = services().image_pages.document(document_id, page=number("page") or 1)
-    return page("document.html", page=found, patient=found.patient)
-
-
-@bp.get("/chart/held")
-def held() -> Response:
-    may_read("Task", interaction="search-type")
-    chart = services().chart
-    return page("held.html", held=chart.held(), reviews=chart.reviews())
-
-
-@bp.get("/chart/held/<task_id>")
-def held_item(task_id: str) -> Response:
-    may_read("Task")
-    return page("held_item.html", page=services().image_pages.held(task_id))
-
-
-@bp.post("/chart/held/<task_id>")
-def close_review(task_id: str) -> AnyResponse:
-    """The filed image is right where it is: nobody need look at it again."""
-    may_read("Task", interaction="update")
-    services().chart.close_review(task_id)
-    return redirect("/chart/held", code=HTTPStatus.SEE_OTHER)
+    told = services().worklist.of(f"DocumentReference/{document_id}")
+    return page("document.html", page=found, patient=found.patient, told=told)
 
 
 @bp.get("/chart/<path:_rest>")

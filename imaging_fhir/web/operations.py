@@ -25,4 +25,7 @@ def readyz() -> Response:
 
 @bp.get("/metrics")
 def metrics() -> Response:
-    return Response(exposition(), content_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(
+        exposition(services().worklist.ageing),
+        content_type="text/plain; version=0.0.4; charset=utf-8",
+    )

@@ -41,7 +41,8 @@ FAULTS_OF_STRUCTURE = """() => {
   const levels = every("h1, h2, h3, h4").map((one) => Number(one.tagName[1]));
   levels.forEach((one, at) => at && one > levels[at - 1] + 1 && faults.push(`h${one} skips`));
   for (const one of every("img")) if (!one.alt) faults.push(`no words: ${one.src}`);
-  for (const one of every("input")) if (!one.labels.length) faults.push(`no label: ${one.name}`);
+  for (const one of every("input:not([type=hidden]), select"))
+    if (!one.labels.length) faults.push(`no label: ${one.name}`);
   for (const one of every("a")) if (!one.innerText && !one.querySelector("img[alt]"))
     faults.push(`no text: ${one.href}`);
   const ids = every("[id]").map((one) => one.id);

@@ -206,5 +206,46 @@ def test_a_held_image_is_nobodys_but_can_be_read_about(open_page: Open) -> None:
     page.get_by_role("link", name="Name, birth date or sex contradict the identifier").click()
     assert "demographics-disagree" in page.locator("main").inner_text()
     assert load_pictures(page)[0] > 100
-    page.get_by_role("link", name="Images of this patient").click()
+    page.locator(".candidate h3 a").first.click()
     assert "Mammography, repeated" not in page.locator("main").inner_text()
+
+
+def held_item(open_page: Open, **options: object) -> Page:
+    """The page of the one held image, opened from the list by keys."""
+    page = open_page("/held", **options)
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Whose image it may be").wait_for()
+    return page
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_held_image_is_filed_and_held_again(open_page: Open, width: int) -> None:
+    """The demo's mammogram, whose birth date is mistyped."""
+    page = held_item(open_page, width=width)
+    assert "Differs" in page.locator(".candidate").first.inner_text()
+    page.get_by_role("button", name="File to").first.click()
+    page.get_by_role("heading", name="Filed by a person").wait_for()
+    assert page.evaluate(FAULTS_OF_STRUCTURE) == []
+    assert page.evaluate(TEXT_OF_WEAK_CONTRAST) == []
+    page.get_by_role("link", name="The image in its chart").click()
+    page.get_by_role("link", name="Move to another patient or visit").click()
+    page.get_by_role("heading", name="Move to another patient or visit").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(FAULTS_OF_STRUCTURE) == []
+    page.get_by_role("link", name="Show or undo").click()
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("heading", name="Whose image it may be").wait_for()
+    assert "Undone" in page.locator("main").inner_text()
+
+
+def test_another_patient_is_found_and_many_are_decided_without_scripts(open_page: Open) -> None:
+    page = open_page("/held", scripts=False)
+    page.get_by_role("link", name="Name, birth date or sex contradict the identifier").click()
+    page.get_by_label("Name", exact=True).fill("okafor")
+    page.get_by_role("button", name="Find").click()
+    assert "You searched for them" in page.locator("main").inner_text()
+    page.get_by_role("link", name="All held images").click()
+    page.get_by_label("Choose Name, birth date or sex contradict the identifier").check()
+    page.get_by_role("button", name="File those whose patient is certain").click()
+    assert "0 of 1 done" in page.locator("h1").inner_text()

@@ -368,7 +368,7 @@ def test_a_held_image_is_listed_with_its_reason(jane: FlaskClient, services: Ser
     row = words(jane.get("/chart/held"))
     assert "Name, birth date or sex contradict the identifier Jane Roe 14 Mar 1957 4711" in row
     page = words(jane.get(chart_of(held)))
-    assert "Known patient with this number Name Roe, Jane Birth date 14 Mar 1975" in page
+    assert "Birth date 14 Mar 1957 14 Mar 1975 Differs" in page
     assert "demographics-disagree" in page
     assert jane.get(f"{chart_of(held)}/thumbnail").mimetype == "image/jpeg"
     assert "No images of this patient yet" in words(jane.get("/chart/patients/jane"))
