@@ -18,7 +18,6 @@ class Relinked:
     task: int | None = None  # row of the Task, where it was held
     overlay: bytes | None = None  # what users had written of the ImagingStudy
     decided: Decision  # by this correction
-    retired: str | None = None  # id of the provisional Patient that was left without images
     corrected: bool = False  # the study was one whose files name somebody else
     joined: bool = False  # its images are one with those of the study that was filed already
 
@@ -53,6 +52,13 @@ class Correction:
 
     relinked: Relinked | None = None
     merged: MergedPatient | None = None
+
+    @property
+    def subject(self) -> str:
+        """What was corrected: of two corrections of the same, the later is undone first."""
+        if self.relinked is not None:
+            return f"{self.relinked.kind} {self.relinked.pk}"
+        return f"Patient {self.merged.source}" if self.merged else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

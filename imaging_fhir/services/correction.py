@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import cast
 
 from imaging_fhir.errors import InvalidResource, ResourceConflict, ResourceNotFound
-from imaging_fhir.fhir.patient import is_provisional
 from imaging_fhir.fhir.provenance import provenance
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.model.codec import Resource, decode, decode_as, encode
@@ -79,9 +78,9 @@ class Corrections:
         if_match: str | None,
     ) -> Corrected:
         found = self.find(transaction, reference, if_match)
-        decided = agreed(transaction.connection, decision)
-        before = self.decide(transaction, found, decided)
-        result = self.settled(transaction, found, before, decided)
+        require_together(transaction.connection, decision)
+        before = self.decide(transaction, found, decision)
+        result = self.settled(transaction, found, before, decision)
         return self.tell(transaction, "link", found, before, result, reason, caller)
 
     def reject(
@@ -123,7 +122,7 @@ class Corrections:
             return replace(before, joined=True)
         if cleared and row.state == "filed":
             self.relinking.show(transaction, row.pk, decode_as(Merged, row.attributes))
-        return replace(before, retired=self.retired(transaction, found.row.patient))
+        return before
 
     def remember(self, found: Found, decision: Decision) -> Relinked:
         row, held = found.row, found.row.state == "held"
@@ -157,15 +156,6 @@ class Corrections:
         self.change(transaction, found, overlay=None if kept == b"{}" else kept)
         return True
 
-    def retired(self, transaction: Transaction, patient_id: str | None) -> str | None:
-        """The provisional Patient whose last image has just gone."""
-        before = patient_id and resources.find_content(
-            transaction.connection, "Patient", patient_id
-        )
-        if before and is_provisional(before) and before.get("active") is False:
-            return patient_id
-        return None
-
     def settled(
         self, transaction: Transaction, found: Found, before: Relinked, decision: Decision
     ) -> str:
@@ -178,8 +168,9 @@ class Corrections:
             row = dicom_index.study_by_pk(connection, found.row.pk)
         else:
             row = documents.by_pk(connection, found.row.pk)
-        patient = resolve_patient(connection, row.patient or "")
-        if row.state != "filed" or patient is None or patient["id"] != id_of(decision.patient):
+        filed_to = resolve_patient(connection, row.patient or "")
+        meant = resolve_patient(connection, id_of(decision.patient) or "")
+        if row.state != "filed" or filed_to is None or filed_to != meant:
             raise ResourceConflict(TAKEN)
         return resources.find_by_rid(connection, row.rid).reference
 
@@ -251,7 +242,6 @@ class Corrections:
         self.change(transaction, found, decision=decision)
         if found.kind == "study":
             self.change(transaction, found, corrected=before.corrected)
-        self.revive(transaction, before.retired)
         if before.state == "held":
             self.hold_again(transaction, found, before)
         elif found.kind == "study":
@@ -259,17 +249,6 @@ class Corrections:
             self.put_back_study(transaction, found, before)
         else:
             self.put_back_document(transaction, found, before)
-
-    def revive(self, transaction: Transaction, patient_id: str | None) -> None:
-        """A provisional Patient that was replaced because its images had gone is one again."""
-        content = patient_id and resources.find_content(
-            transaction.connection, "Patient", patient_id
-        )
-        if content:
-            content["active"] = True
-            content.pop("link", None)
-            entries = index_entries("Patient", content, zone=self.relinking.studies.linking.zone)
-            resources.put(transaction, "Patient", content["id"], content, entries)
 
     def put_back_study(self, transaction: Transaction, found: Found, before: Relinked) -> None:
         row = dicom_index.study_by_pk(transaction.connection, found.row.pk)
@@ -324,8 +303,11 @@ def image_of(connection: Connection, stored: StoredResource) -> Found | None:
     return None if document is None else Found(kind="document", row=document, stored=stored)
 
 
-def agreed(connection: Connection, decision: Decision) -> Decision:
-    """The Patient of today, and a visit of theirs; raise InvalidResource."""
+def require_together(connection: Connection, decision: Decision) -> None:
+    """The Patient is known, and the visit theirs; raise InvalidResource.
+
+    The decision stays as it was said: of a merged Patient, it is theirs when that is taken back.
+    """
     patient = resolve_patient(connection, id_of(decision.patient) or "")
     if patient is None:
         raise InvalidResource("The patient is not known here.", expression="http.patient")
@@ -337,7 +319,6 @@ def agreed(connection: Connection, decision: Decision) -> Decision:
             raise InvalidResource(
                 "The encounter is of another patient.", expression="http.encounter"
             )
-    return replace(decision, patient=f"Patient/{patient['id']}")
 
 
 def of_another(connection: Connection, reference: Resource, patient: Resource | None) -> bool:
@@ -400,6 +381,8 @@ def undoable(connection: Connection, provenance_id: str) -> tuple[int, Correctio
     pk, correction, undone = known
     if undone:
         raise ResourceConflict("The correction was undone already.")
+    if not corrections.is_latest(connection, pk, correction):
+        raise ResourceConflict(SINCE)
     return pk, correction
 
 

@@ -251,14 +251,18 @@ class Linking:
     def candidates(
         self, connection: Connection, numbers: Sequence[tuple[str, str]]
     ) -> list[Resource]:
-        """The Patients of these numbers, merges followed; a provisional one gives way."""
-        found = {
-            patient["id"]: patient
-            for candidate in resources_with(connection, "Patient", numbers)
-            if (patient := resolve_patient(connection, candidate["id"])) is not None
-        }
-        known = [one for one in found.values() if not is_provisional(one) and not is_gone(one)]
-        return known or list(found.values())
+        """The Patients of these numbers, merges followed; a provisional one gives way.
+
+        So does whoever took a provisional one's place: the number may be another's by now.
+        """
+        known: dict[str, Resource] = {}
+        weaker: dict[str, Resource] = {}
+        for candidate in resources_with(connection, "Patient", numbers):
+            patient = resolve_patient(connection, candidate["id"])
+            if patient is not None:
+                is_weak = is_provisional(candidate) or is_provisional(patient) or is_gone(patient)
+                (weaker if is_weak else known)[patient["id"]] = patient
+        return list((known or weaker).values())
 
     def checked(
         self, evidence: Evidence, patient: Resource, *, rule: str, reason: str

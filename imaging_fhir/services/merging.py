@@ -31,6 +31,7 @@ from imaging_fhir.storage import (
     dicom_index,
     documents,
     jobs,
+    parting,
     referring,
     refiling,
     resources,
@@ -279,11 +280,14 @@ class Merging:
             if is_at(row, merged.target)
         ]
         corrected = {pk: study.corrected for pk, study in before.items()}
-        self.refile(transaction, rows, source, corrected)
+        undecided = [row for row in rows if row.decision is None]
+        self.refile(transaction, undecided, source, corrected)
+        for pk in parting.of_several(transaction.connection, (merged.source, merged.target)):
+            self.relinking.part(transaction, pk)
         visits = {f"Encounter/{id_}" for type_, id_, _ in merged.rewritten if type_ == "Encounter"}
         for row in rows:
             visit = decode_as(Link, row.link).encounter
-            if visit is not None and visit not in visits:
+            if row.decision is not None or (visit is not None and visit not in visits):
                 self.relinking.link_study(transaction, row.pk)
 
     def merged_pair(self, transaction: Transaction, merged: MergedPatient) -> Pair:

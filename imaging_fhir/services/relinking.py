@@ -13,7 +13,7 @@ from imaging_fhir.services import review, study_parts
 from imaging_fhir.services.arrival import DocumentArrival
 from imaging_fhir.services.document_filing import DocumentFiling, evidence_of
 from imaging_fhir.services.ehr_word import word_of
-from imaging_fhir.services.held import complete_task
+from imaging_fhir.services.held import complete_task, open_task
 from imaging_fhir.services.linking import (
     BY_NUMBER,
     DECIDED,
@@ -22,10 +22,11 @@ from imaging_fhir.services.linking import (
     awaiting,
     same_subject,
 )
+from imaging_fhir.services.parting import part_strangers
 from imaging_fhir.services.provisional import retire_provisional
 from imaging_fhir.services.studies import Studies
 from imaging_fhir.services.study_authored import ANOTHER_SUBJECT, held_for
-from imaging_fhir.services.study_evidence import decision_on, evidence_of_study
+from imaging_fhir.services.study_evidence import decision_on, evidence_of_study, facts_of_row
 from imaging_fhir.services.study_filing import StudyFiling
 from imaging_fhir.services.visit_news import touched
 from imaging_fhir.storage import dicom_index, documents, resources
@@ -134,6 +135,9 @@ class Relinking:
         """Another Patient only by identifier or merge; the visit as the rules now say."""
         old, decided = decode_as(Link, row.link), link
         current = resolve_patient(transaction.connection, row.patient or "")
+        if self.is_groundless(transaction.connection, row, merged, link, old):
+            self.hold_study(transaction, row, merged, link)
+            return
         if not may_move(current, link, old):
             link = awaiting(without_broken_visit(transaction, current, old), decided)
             link = without_gone_orders(transaction.connection, link)
@@ -146,11 +150,59 @@ class Relinking:
             corrected = names_another(transaction.connection, link, evidence, linking)
             dicom_index.change_study(transaction, row.pk, corrected=corrected)
         review.of_study(transaction, self.studies.new_id, row.pk, decided=decided, old=old)
-        if old.patient != link.patient:
+        if old.patient != link.patient and not is_provisional(current or {}):
+            self.part(transaction, row.pk)
+        if old.patient != link.patient and link.patient_rule != DECIDED:
             self.retire(transaction, row.patient, link.patient)
 
+    def is_groundless(
+        self, connection: Connection, row: AnyRow, merged: Merged, link: Link, old: Link
+    ) -> bool:
+        """Was it filed by a number that is another Patient's now, whom the file contradicts?"""
+        if link.state != "held" or old.patient_rule != BY_NUMBER or row.deleted:
+            return False
+        linking = self.studies.linking
+        evidence = evidence_of_study(row, merged, linking)
+        numbers = linking.patient_numbers(evidence.person, evidence.source)
+        whose = {patient["id"] for patient in linking.candidates(connection, numbers)}
+        current = resolve_patient(connection, row.patient or "")
+        return bool(whose) and current is not None and current["id"] not in whose
+
+    def hold_study(self, transaction: Transaction, row: AnyRow, merged: Merged, link: Link) -> None:
+        """It leaves the chart, as after a DELETE, and a Task asks whose it is."""
+        review.reconcile(transaction, self.studies.new_id, row.rid, {})
+        self.keep_version(transaction, row)
+        stored = resources.find_by_rid(transaction.connection, row.rid)
+        resources.delete(transaction, stored.type, stored.id)
+        about = facts_of_row(row, merged)
+        dicom_index.change_study(
+            transaction,
+            row.pk,
+            state="held",
+            rid=open_task(transaction, self.studies.new_id(), link, about, priority="urgent"),
+            patient=None,
+            encounter=None,
+            corrected=False,
+            link=encode(link),
+        )
+        dicom_index.await_identifiers(transaction, link.awaited, study_pk=row.pk)
+
+    def part(self, transaction: Transaction, pk: int) -> None:
+        """Those of its images that name another known person are theirs, and held."""
+        parts = part_strangers(
+            transaction,
+            self.studies,
+            pk,
+            before=lambda row: self.keep_version(transaction, row),
+        )
+        for part in parts:
+            self.link_study(transaction, part)
+
     def retire(self, transaction: Transaction, provisional: str, successor: str | None) -> None:
-        """Documents follow the studies of a provisional Patient."""
+        """Documents follow the studies of a provisional Patient.
+
+        Not where a person decided of one study: that says nothing of its number.
+        """
         zone = self.studies.linking.zone
         if retire_provisional(transaction, provisional, successor, zone=zone):
             for pk in sorted(documents.of_patient(transaction.connection, provisional)):
@@ -182,10 +234,10 @@ class Relinking:
         `word` is what the EHR says today, else what it said when the document was linked counts.
         """
         row = documents.by_pk(connection, pk)
-        facts, given = decode_as(Document, row.facts), decode_as(Given, row.given)
+        document, given = decode_as(Document, row.facts), decode_as(Given, row.given)
         source = self.documents.linking.site.source_or_default(row.source)
         arrival = DocumentArrival(
-            document=facts,
+            document=document,
             given=given,
             source=source,
             zone=row.zone,
@@ -193,7 +245,7 @@ class Relinking:
             size=row.size,
         )
         ehr = word or word_of(decode_as(Link, row.link))
-        evidence = evidence_of(facts, given, source, row.zone, decision_on(row), ehr=ehr)
+        evidence = evidence_of(document, given, source, row.zone, decision_on(row), ehr=ehr)
         return arrival, self.documents.linking.link_kept(connection, evidence)
 
     def link_document(self, transaction: Transaction, pk: int) -> None:

@@ -11,7 +11,12 @@ from imaging_fhir.storage.schema import correction, reference_index, resource
 
 
 def add(transaction: Transaction, provenance_rid: int, body: Correction) -> None:
-    values = {"provenance": provenance_rid, "body": encode(body), "undone": False}
+    values = {
+        "provenance": provenance_rid,
+        "subject": body.subject,
+        "body": encode(body),
+        "undone": False,
+    }
     transaction.execute(insert(correction).values(values))
 
 
@@ -42,6 +47,14 @@ def about(connection: Connection, reference: str) -> Sequence[AnyRow]:
         )
         .order_by(resource.c.rid.desc())
     ).all()
+
+
+def is_latest(connection: Connection, pk: int, body: Correction) -> bool:
+    """Was the same not corrected again since?"""
+    later = select(correction.c.pk).where(
+        correction.c.subject == body.subject, correction.c.pk > pk, ~correction.c.undone
+    )
+    return connection.execute(later.limit(1)).first() is None
 
 
 def mark_undone(transaction: Transaction, pk: int) -> None:

@@ -374,6 +374,7 @@ correction = Table(
     metadata,
     key(),
     Column("provenance", ForeignKey("resource.rid"), nullable=False, unique=True),
+    Column("subject", Text, nullable=False, index=True),  # what was corrected
     Column("body", LargeBinary, nullable=False),  # model.correction
     Column("undone", Boolean, nullable=False),
 )

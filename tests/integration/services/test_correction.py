@@ -271,16 +271,18 @@ def test_who_was_slower_is_told(house: House, corrections: Corrections) -> None:
         corrections.link(held.location or "", decision, reason=None, caller=LOCAL, if_match='W/"1"')
 
 
-def test_a_provisional_patient_left_without_images_is_back_after_the_undo(
+def test_a_decision_about_one_study_says_nothing_of_its_number(
     house: House, corrections: Corrections
 ) -> None:
-    sent = house.send(ct(PatientID="unheard-of"))
+    house.send(ct(PatientID="unheard-of"))
     provisional = house.subject(IMAGING_STUDY)
     done = decide(corrections, IMAGING_STUDY, "john")
-    assert house.read(provisional)["active"] is False
+    other = house.send(
+        ct(PatientID="unheard-of", StudyInstanceUID="1.2.9", SOPInstanceUID="1.2.9.9")
+    )
+    assert house.subject(other.location) == provisional
     undo(corrections, done)
-    assert house.subject(sent.location) == provisional
-    assert house.read(provisional).get("active", True) is True
+    assert house.subject(IMAGING_STUDY) == provisional
 
 
 def merge(merging: Merging, source: str, target: str) -> Corrected:
@@ -348,3 +350,36 @@ def test_what_changed_since_a_merge_stays_when_it_is_undone(house: House, mergin
     house.encounter("hers", "joan")
     undo(merging, done)
     assert house.subject("Encounter/hers") == "Patient/joan"
+
+
+def test_a_study_of_two_who_were_one_is_told_apart_when_they_are_two_again(
+    house: House, merging: Merging
+) -> None:
+    house.patient("joan", "5", **JANE)
+    house.send(ct())
+    of_joan = ct(PatientID="5", SOPInstanceUID="1.2.9.2", SeriesInstanceUID="1.2.9.1")
+    held = house.send(of_joan)
+    assert held.status == 202
+    done = merge(merging, "joan", "jane")
+    match_again(house, merging)
+    assert house.read(IMAGING_STUDY)["numberOfInstances"] == 2
+    undo(merging, done)
+    study = house.read(IMAGING_STUDY)
+    assert (study["subject"]["reference"], study["numberOfInstances"]) == ("Patient/jane", 1)
+    assert study["numberOfSeries"] == 1
+    again = house.send(of_joan)
+    assert again.status == 202
+    assert house.read(again.location)["status"] == "requested"
+
+
+def test_an_image_whose_patient_was_merged_away_for_a_while_and_contradicts_it_is_held(
+    house: House,
+) -> None:
+    house.patient("joan", "5", birthDate="1999-01-01")
+    link = [{"other": {"reference": "Patient/jane"}, "type": "replaced-by"}]
+    house.patient("joan", "5", birthDate="1999-01-01", link=link)
+    house.send(ct(PatientID="5"))
+    assert house.subject(IMAGING_STUDY) == "Patient/jane"
+    house.patient("joan", "5", birthDate="1999-01-01")
+    with pytest.raises(ImagingError, match="deleted"):
+        house.read(IMAGING_STUDY)

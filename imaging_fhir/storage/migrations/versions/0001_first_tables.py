@@ -323,6 +323,7 @@ def create_documents() -> None:
         "correction",
         Column("pk", Key, primary_key=True, autoincrement=True),
         Column("provenance", Key, ForeignKey("resource.rid"), nullable=False, unique=True),
+        Column("subject", Text, nullable=False, index=True),
         Column("body", LargeBinary, nullable=False),
         Column("undone", Boolean, nullable=False),
     )

@@ -1,0 +1,154 @@
+"""A study whose images name two people, told apart again when these turn out to be two.
+
+While they were one Patient (a merge), their images were one study. Those of whoever does not have
+the study any more are held: there is one ImagingStudy of a Study Instance UID.
+"""
+
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from imaging_fhir.images.dicom_kept import Said, said
+from imaging_fhir.model.codec import decode_as, encode
+from imaging_fhir.model.link import Given
+from imaging_fhir.model.merge import Merged, rank
+from imaging_fhir.model.person import Person
+from imaging_fhir.model.study import StudyAttributes
+from imaging_fhir.services.held import open_task
+from imaging_fhir.services.linking import Linking
+from imaging_fhir.services.study_evidence import evidence_of_study, facts, held_link
+from imaging_fhir.services.study_filing import ANOTHER_PATIENT, StudyFiling
+from imaging_fhir.storage import dicom_index, parting, study_parts
+from imaging_fhir.storage.database import AnyRow, Transaction
+from imaging_fhir.storage.people import resolve_patient
+
+Spoken = tuple[AnyRow, Said]  # an instance, and what it says
+
+
+def part_strangers(
+    transaction: Transaction,
+    filing: StudyFiling,
+    study_pk: int,
+    *,
+    before: Callable[[AnyRow], None],
+) -> list[int]:
+    """Hold the instances whose own number leads to other known people; keys of the new rows.
+
+    `before` is called with the study row if there are any.
+    """
+    row = dicom_index.find_study(transaction.connection, study_pk)
+    if row is None or row.state != "filed" or row.decision is not None:
+        return []
+    if not parting.names_several(transaction.connection, study_pk):
+        return []
+    spoken = [
+        (one, said(zlib.decompress(one.body), row.study_instance_uid, one.series_instance_uid))
+        for one in parting.instances(transaction.connection, study_pk)
+    ]
+    strangers = strangers_in(transaction, filing.linking, row, spoken)
+    if not strangers:
+        return []
+    before(row)
+    gone = {one.pk for group in strangers.values() for one, _ in group}
+    parts = [
+        hold_apart(transaction, filing, row, person, group) for person, group in strangers.items()
+    ]
+    stay = [(one, says) for one, says in spoken if one.pk not in gone]
+    parting.forget_identities(transaction, study_pk)
+    say_again(transaction, filing, row, stay)
+    return parts
+
+
+def strangers_in(
+    transaction: Transaction, linking: Linking, row: AnyRow, spoken: Sequence[Spoken]
+) -> dict[Person, list[Spoken]]:
+    """By person, those whose number is known, and not of the Patient who has the study."""
+    holder = resolve_patient(transaction.connection, row.patient or "") or {}
+    found: dict[Person, list[Spoken]] = defaultdict(list)
+    whose: dict[tuple[Person, str], bool] = {}
+    for one, says in spoken:
+        key = (says.person, one.source)
+        if key not in whose:
+            source = linking.site.source_or_default(one.source)
+            numbers = linking.patient_numbers(says.person, source)
+            ids = {each["id"] for each in linking.candidates(transaction.connection, numbers)}
+            whose[key] = bool(ids) and holder.get("id") not in ids
+        if whose[key]:
+            found[says.person].append((one, says))
+    return found
+
+
+def hold_apart(
+    transaction: Transaction,
+    filing: StudyFiling,
+    row: AnyRow,
+    person: Person,
+    group: Sequence[Spoken],
+) -> int:
+    """A held row of their own."""
+    merged, of_series = merged_of(group)
+    evidence = evidence_of_study(row, merged, filing.linking)
+    link = held_link(
+        filing.linking.link_kept(transaction.connection, evidence),
+        "study-of-another-patient",
+        ANOTHER_PATIENT,
+    )
+    about = facts(
+        merged.as_type(StudyAttributes),
+        person,
+        modality=next(iter(merged.ordered_modalities()), ""),
+        source=group[0][0].source,
+    )
+    pk = dicom_index.add_study(
+        transaction,
+        study_instance_uid=row.study_instance_uid,
+        state="held",
+        rid=open_task(transaction, filing.new_id(), link, about, priority="urgent"),
+        attributes=encode(merged),
+        person=encode(person),
+        given=encode(Given()),
+        source=group[0][0].source,
+        zone=row.zone,
+        link=encode(link),
+        head=b"",
+    )
+    new_row = dicom_index.study_by_pk(transaction.connection, pk)
+    uids = {one.series: one.series_instance_uid for one, _ in group}
+    for series_pk, attributes in of_series.items():
+        values = filing.series_values(new_row, attributes)
+        into = dicom_index.add_series(
+            transaction, study=pk, series_instance_uid=uids[series_pk], **values
+        )
+        parting.move(transaction, [one.pk for one, _ in group if one.series == series_pk], into)
+    study_parts.count(transaction, pk)
+    dicom_index.await_identifiers(transaction, link.awaited, study_pk=pk)
+    return pk
+
+
+def say_again(
+    transaction: Transaction, filing: StudyFiling, row: AnyRow, stay: Sequence[Spoken]
+) -> None:
+    """What those that stay say together, in a next version."""
+    parting.drop_empty_series(transaction, row.pk)
+    merged, of_series = merged_of(stay)
+    person = next((says.person for _, says in stay), decode_as(Person, row.person))
+    dicom_index.change_study(transaction, row.pk, attributes=encode(merged), person=encode(person))
+    for series_pk, attributes in of_series.items():
+        dicom_index.change_series(transaction, series_pk, **filing.series_values(row, attributes))
+    study_parts.count(transaction, row.pk)
+    row = dicom_index.study_by_pk(transaction.connection, row.pk)
+    filing.write_head(transaction, row, merged)
+    filing.bump(transaction, row)
+    filing.index(transaction, row)
+
+
+def merged_of(spoken: Sequence[Spoken]) -> tuple[Merged, dict[int, Merged]]:
+    """Of the study and the visit together, and of each series by its key."""
+    study, of_series = Merged(), defaultdict[int, Merged](Merged)
+    for one, says in spoken:
+        position = rank(one.series_number, one.instance_number, one.sop_instance_uid)
+        study.add(says.study, position)
+        study.add(says.visit, position)
+        study.add_modality(says.series.modality, one.series_number)
+        of_series[one.series].add(says.series, position)
+    return study, dict(of_series)

@@ -1,0 +1,314 @@
+"""Images, news, merges, corrections and undoing in any order, against a small model of the truth.
+
+Whatever happens: an image is in the chart of whom its number or a person's decision leads to
+today, or in none; its visit is the same patient's; and nothing that was taken in is lost.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import func, select
+
+from imaging_fhir.errors import ResourceConflict
+from imaging_fhir.model.correction import Corrected
+from imaging_fhir.model.link import Decision
+from imaging_fhir.services.access import LOCAL
+from imaging_fhir.services.check import Check
+from imaging_fhir.services.composition import new_id
+from imaging_fhir.services.correction import Corrections
+from imaging_fhir.services.indexing import entries_of
+from imaging_fhir.services.merging import MATCH_AGAIN, Merging
+from imaging_fhir.storage import jobs, resources
+from imaging_fhir.storage.migrations import upgrade
+from imaging_fhir.storage.schema import conflict, instance, job, series, study
+from tests.dicom_samples import ct_instance
+from tests.house import HOSPITAL, VISITS, copied_house, issued_by
+
+PEOPLE = ("ann", "bea", "cia")
+VISIT_NUMBERS = ("v1", "v2")
+BIRTH_DATES = ("1970-01-01", "1980-02-02")
+person, birth_date = st.sampled_from(PEOPLE), st.sampled_from(BIRTH_DATES)
+visit = st.sampled_from(VISIT_NUMBERS)
+study_number, instance_number = st.integers(1, 3), st.integers(1, 2)
+
+
+@dataclass
+class Study:
+    """What the model knows of the images that name one person in one study."""
+
+    owner: str
+    birth_date: str
+    instances: set[str] = field(default_factory=set)
+    decisions: list[tuple[str, str]] = field(default_factory=list)  # Provenance, patient
+    joined: bool = False  # by a decision, with images that were there: these have their own reason
+
+
+@dataclass
+class Chart:
+    """A Patient resource: whose place was taken, and which numbers it has."""
+
+    numbers: set[str]
+    birth_date: str
+    replaced_by: str | None = None
+
+
+class Histories(RuleBasedStateMachine):
+    template: Path
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = TemporaryDirectory()
+        self.house = copied_house(self.template, Path(self.folder.name))
+        database, relinking = self.house.database, self.house.relinking
+        self.corrections = Corrections(database, relinking, new_id=new_id)
+        self.merging = Merging(database, relinking, new_id=new_id)
+        self.charts: dict[str, Chart] = {}
+        self.studies: dict[tuple[int, str], Study] = {}
+        self.merges: list[tuple[str, str, str]] = []  # Provenance, source, target
+        self.visits: dict[str, str | None] = {}  # that a file names
+        self.decided: list[tuple[str, str]] = []  # Provenance, patient
+
+    def teardown(self) -> None:
+        check = Check(database=self.house.database, store=self.house.store, recompute=entries_of)
+        found = [(one.kind, one.subject) for one in check.run()]
+        self.house.close()
+        self.folder.cleanup()
+        wrong = [one for one in found if one[0] != "dangling-reference"]
+        assert wrong == [], wrong
+
+    def today(self, name: str) -> str:
+        """Whom a Patient stands for, by the model."""
+        seen = [name]
+        while (chart := self.charts.get(seen[-1])) and chart.replaced_by:
+            if chart.replaced_by in seen:
+                return min(seen[seen.index(chart.replaced_by) :])
+            seen.append(chart.replaced_by)
+        return seen[-1]
+
+    @rule(name=person, born=birth_date)
+    def a_patient_is_written(self, name: str, born: str) -> None:
+        """As an EHR writes it: whole, so that a merge is taken back."""
+        self.charts[name] = Chart({name}, born)
+        self.house.patient(name, name, birthDate=born)
+
+    @precondition(lambda self: len(self.charts) > 1)
+    @rule(data=st.data())
+    def a_merge_is_told_by_its_link(self, data: st.DataObject) -> None:
+        source = data.draw(st.sampled_from(sorted(self.charts)))
+        target = data.draw(st.sampled_from(sorted(set(self.charts) - {source})))
+        if self.today(target) == source:
+            return
+        chart = self.charts[source]
+        self.charts[source] = Chart({source}, chart.birth_date, target)
+        link = [{"other": {"reference": f"Patient/{target}"}, "type": "replaced-by"}]
+        self.house.patient(source, source, birthDate=chart.birth_date, link=link)
+
+    @precondition(lambda self: len(self.charts) > 1)
+    @rule(data=st.data())
+    def a_person_merges(self, data: st.DataObject) -> None:
+        source = data.draw(st.sampled_from(sorted(self.charts)))
+        target = data.draw(st.sampled_from(sorted(set(self.charts) - {source})))
+        if self.today(source) != source or self.today(target) != target:
+            with pytest.raises(ResourceConflict):
+                self.merging.merge(source, target, reason=None, caller=LOCAL)
+            return
+        done = self.merging.merge(source, target, reason=None, caller=LOCAL)
+        self.charts[source].replaced_by = target
+        self.charts[target].numbers |= self.charts[source].numbers
+        self.merges.append((done.provenance or "", source, target))
+
+    @precondition(lambda self: self.merges)
+    @rule(data=st.data())
+    def a_merge_is_undone(self, data: st.DataObject) -> None:
+        done = self.merges[data.draw(st.integers(0, len(self.merges) - 1))]
+        provenance, source, target = done
+        if self.charts[source].replaced_by != target:
+            with pytest.raises(ResourceConflict):
+                self.undo(self.merging, provenance)
+            return
+        self.undo(self.merging, provenance)
+        self.merges.remove(done)
+        self.charts[source].replaced_by = None
+        stored = self.house.read(f"Patient/{target}")
+        self.charts[target].numbers = {one["value"] for one in stored["identifier"]}
+
+    def undo(self, by: Corrections | Merging, provenance: str) -> Corrected:
+        provenance_id = provenance.partition("/")[2]
+        return by.database.write(lambda one: by.undo(one, provenance_id, None, LOCAL))
+
+    @rule(number=visit, name=person, day=st.integers(13, 15), planned=st.booleans())
+    def a_visit_is_written(self, number: str, name: str, day: int, planned: bool) -> None:
+        moment = f"2026-03-{day}"
+        self.house.encounter(
+            number,
+            name,
+            moment,
+            moment,
+            identifier=[{"system": VISITS, "value": number}],
+            status="planned" if planned else "finished",
+        )
+
+    @rule(
+        number=study_number,
+        which=instance_number,
+        name=person,
+        born=birth_date,
+        of_visit=st.none() | visit,
+    )
+    def an_image_comes(
+        self, number: int, which: int, name: str, born: str, of_visit: str | None
+    ) -> None:
+        known = self.studies.get((number, name))
+        if known is not None and known.birth_date != born:
+            return  # one person's files agree with one another
+        uid = f"1.2.{number}.{PEOPLE.index(name)}.{which}"
+        of_visit = self.visits.setdefault(uid, of_visit)  # sent again, it is the same file
+        attributes: dict[str, Any] = {
+            "StudyInstanceUID": f"1.2.{number}",
+            "SeriesInstanceUID": f"1.2.{number}.{PEOPLE.index(name)}",
+            "SOPInstanceUID": uid,
+            "PatientID": name,
+            "PatientName": "",
+            "PatientSex": "",
+            "PatientBirthDate": born.replace("-", ""),
+            "IssuerOfPatientIDQualifiersSequence": issued_by(HOSPITAL),
+        }
+        if of_visit is not None:
+            attributes["AdmissionID"] = of_visit
+            attributes["IssuerOfAdmissionIDSequence"] = issued_by(VISITS)
+        outcome = self.house.send(ct_instance(**attributes))
+        assert outcome.status in (200, 201, 202), outcome.message
+        found = self.studies.setdefault((number, name), Study(name, born))
+        found.instances.add(uid)
+
+    def rows(self) -> list[Any]:
+        with self.house.database.read() as connection:
+            return list(connection.execute(select(study)).all())
+
+    def of_row(self, row: Any) -> list[Study]:
+        """The model's studies whose images are in that row."""
+        with self.house.database.read() as connection:
+            uids = set(
+                connection.execute(
+                    select(instance.c.sop_instance_uid)
+                    .join(series, series.c.pk == instance.c.series)
+                    .where(series.c.study == row.pk)
+                ).scalars()
+            )
+        return [one for one in self.studies.values() if one.instances & uids]
+
+    @precondition(lambda self: self.studies and self.charts)
+    @rule(data=st.data())
+    def a_person_decides(self, data: st.DataObject) -> None:
+        rows = sorted(self.rows(), key=lambda one: int(one.pk))
+        row = rows[data.draw(st.integers(0, len(rows) - 1))]
+        name = data.draw(st.sampled_from(sorted(self.charts)))
+        with self.house.database.read() as connection:
+            reference = resources.find_by_rid(connection, row.rid).reference
+        parts = self.of_row(row)
+        decision = Decision(patient=f"Patient/{name}")
+        try:
+            done = self.corrections.link(reference, decision, reason=None, caller=LOCAL)
+        except ResourceConflict:
+            return  # the rest of the study is somebody else's
+        made = (done.provenance or "", name)
+        self.decided.append(made)
+        joined = row.pk not in {one.pk for one in self.rows()}
+        for part in parts:
+            part.decisions.append(made)
+            part.joined = part.joined or joined
+
+    @precondition(lambda self: self.decided)
+    @rule(data=st.data())
+    def a_decision_is_undone(self, data: st.DataObject) -> None:
+        chosen = self.decided[data.draw(st.integers(0, len(self.decided) - 1))]
+        try:
+            self.undo(self.corrections, chosen[0])
+        except ResourceConflict:
+            return
+        self.decided.remove(chosen)
+        for part in self.studies.values():
+            if chosen in part.decisions:
+                part.decisions.remove(chosen)
+
+    @precondition(lambda self: self.merges)
+    @rule()
+    def the_background_works(self) -> None:
+        with self.house.database.read() as connection:
+            query = select(job.c.pk, job.c.subject).where(job.c.kind == MATCH_AGAIN)
+            due = connection.execute(query).all()
+        for pk, patient_rid in due:
+            self.merging.match_again(int(patient_rid))
+            self.house.database.write(lambda one, pk=pk: jobs.finish(one, pk, 0))
+
+    def supported(self, part: Study) -> set[str]:
+        """Who may have the images: whom a person said, else whom the number leads to."""
+        said = {self.today(name) for _, name in part.decisions}
+        if said and not part.joined:
+            return said
+        holders = {name for name, chart in self.charts.items() if part.owner in chart.numbers}
+        return said | {self.today(name) for name in holders}
+
+    @invariant()
+    def an_image_is_where_something_says_so(self) -> None:
+        for row in self.rows():
+            if row.state != "filed":
+                continue
+            shown = self.house.read(f"ImagingStudy/{row.study_instance_uid}")
+            subject = shown["subject"]["reference"].removeprefix("Patient/")
+            for part in self.of_row(row):
+                if not subject.startswith("provisional-"):
+                    assert subject in self.supported(part), (subject, part, self.charts)
+            visit_of = shown.get("encounter", {}).get("reference")
+            if visit_of is not None:
+                whose = str(self.house.subject(visit_of)).removeprefix("Patient/")
+                assert self.today(whose) == subject, (whose, subject)
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        sent = {uid for one in self.studies.values() for uid in one.instances}
+        with self.house.database.read() as connection:
+            kept = set(connection.execute(select(instance.c.sop_instance_uid)).scalars())
+            assert connection.execute(select(func.count()).select_from(conflict)).scalar() == 0
+        assert kept == sent
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "empty.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+def run(template: Path, histories: int) -> None:
+    machine = type("On", (Histories,), {"template": template})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=histories,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_whatever_happens_an_image_is_where_something_says_so(template: Path) -> None:
+    run(template, 15)
+
+
+@pytest.mark.long
+def test_whatever_happens_in_ten_thousand_histories(template: Path) -> None:
+    run(template, 10_000)
