@@ -29,7 +29,7 @@ from imaging_fhir.services.study_authored import ANOTHER_SUBJECT, held_for
 from imaging_fhir.services.study_evidence import decision_on, evidence_of_study, facts_of_row
 from imaging_fhir.services.study_filing import StudyFiling
 from imaging_fhir.services.visit_news import touched
-from imaging_fhir.storage import dicom_index, documents, resources
+from imaging_fhir.storage import dicom_index, documents, parting, resources
 from imaging_fhir.storage.database import AnyRow, Connection, Transaction
 from imaging_fhir.storage.people import encounters_of, predecessors, resolve_patient, successor_of
 
@@ -63,6 +63,10 @@ class Relinking:
                 self.link_study(transaction, pk)
             for pk in sorted(found[1]):
                 self.link_document(transaction, pk)
+        if resource_type == "Patient":
+            same = everyone(transaction.connection, resource_id)
+            for pk in parting.of_several(transaction.connection, same):
+                self.part(transaction, pk)
 
     def link_study(self, transaction: Transaction, pk: int) -> None:
         row = dicom_index.find_study(transaction.connection, pk)
@@ -300,10 +304,7 @@ def concerned(
     """What is filed to this Patient, in this Encounter, or might be: studies, and documents."""
     connection = transaction.connection
     if resource_type == "Patient":
-        former = resources.former_content(connection, resource_type, resource_id)
-        patients = all_of(connection, resource_id)
-        if former is not None and (left := successor_of(former)):
-            patients |= all_of(connection, left)  # a merge may have been taken back
+        patients = everyone(connection, resource_id)
         visits = [one["id"] for one in encounters_of(connection, patient=resource_id)]
         return (
             dicom_index.studies_at(connection, visits).union(
@@ -319,6 +320,13 @@ def concerned(
         former = resources.former_content(connection, resource_type, resource_id)
         return touched(connection, resource_id, [content or {}, former or {}])
     return set(), set()
+
+
+def everyone(connection: Connection, patient_id: str) -> set[str]:
+    """All who are the same person today, and those who were: a merge may have been taken back."""
+    former = resources.former_content(connection, "Patient", patient_id)
+    left = successor_of(former) if former is not None else ""
+    return all_of(connection, patient_id) | (all_of(connection, left) if left else set())
 
 
 def all_of(connection: Connection, patient_id: str) -> set[str]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from imaging_fhir.fhir.datatypes import without_empty
 from imaging_fhir.fhir.patient import is_provisional
 from imaging_fhir.model.codec import ROOT_PLACEHOLDER, Resource, decode_as
-from imaging_fhir.model.link import Decision, Given, Link, id_of
+from imaging_fhir.model.link import OWN_ID, Decision, Given, Link, id_of
 from imaging_fhir.model.merge import Change, Merged
 from imaging_fhir.model.person import Person, Visit
 from imaging_fhir.model.study import ReadWarning, StudyAttributes
@@ -21,8 +21,16 @@ DELETED = "The study was deleted here: the image is kept, but not shown."
 
 
 def held_link(link: Link, rule: str, reason: str) -> Link:
+    """Held for another reason than what it says; news of whom that led to may settle it."""
+    whose = id_of(link.patient)
     return replace(
-        link, state="held", patient=None, encounter=None, patient_rule=rule, patient_reason=reason
+        link,
+        state="held",
+        patient=None,
+        encounter=None,
+        patient_rule=rule,
+        patient_reason=reason,
+        awaited=link.awaited + ((("Patient", OWN_ID, whose),) if whose else ()),
     )
 
 

@@ -35,14 +35,12 @@ def names_several(connection: Connection, study_pk: int) -> bool:
 
 def of_several(connection: Connection, patients: Collection[str]) -> list[int]:
     """Keys of the filed studies of these patients to which people named in several ways came."""
-    several = (
-        select(study_identity.c.study)
-        .group_by(study_identity.c.study)
+    query = (
+        select(study.c.pk)
+        .join(study_identity, study_identity.c.study == study.c.pk)
+        .where(study.c.patient.in_(patients), study.c.state == "filed")
+        .group_by(study.c.pk)
         .having(func.count() > 1)
-        .scalar_subquery()
-    )
-    query = select(study.c.pk).where(
-        study.c.patient.in_(patients), study.c.state == "filed", study.c.pk.in_(several)
     )
     return sorted(connection.execute(query).scalars())
 
