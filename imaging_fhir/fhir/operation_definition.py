@@ -159,7 +159,7 @@ OPERATIONS = (
         parameters=(
             given("resource", "Any", text="Also as the body itself."),
             given("mode", "code", text="create, update, delete or profile."),
-            given("profile", "uri", text="One that is known here; the resource's own are checked too."),
+            given("profile", "uri", text="One known here; those that are claimed are checked too."),
             answered("OperationOutcome"),
         ),
     ),

@@ -7,15 +7,24 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import MethodNotAllowed
 
 from imaging_fhir.errors import InvalidRequest, ResourceNotFound
+from imaging_fhir.fhir.correction import corrected
 from imaging_fhir.fhir.operation_definition import (
     CODES,
     Level,
     OperationDefinition,
     operation_at,
 )
-from imaging_fhir.fhir.parameters import Given, read_parameters, require_only
+from imaging_fhir.fhir.parameters import (
+    Given,
+    read_parameters,
+    reference_in,
+    require_only,
+    text,
+    truth,
+)
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.model.codec import Resource
+from imaging_fhir.model.link import Decision
 from imaging_fhir.web.allowed import RESOURCE_ID
 from imaging_fhir.web.context import caller, services
 from imaging_fhir.web.fhir import resource_sent
@@ -139,6 +148,59 @@ def match(call: Call) -> bytes:
     return services().matching.match(call.given, caller())
 
 
+def link(call: Call) -> Resource:
+    decision = Decision(
+        patient=reference_in(call.given, "patient", "Patient", services().base),
+        encounter=reference_in(call.given, "encounter", "Encounter", services().base),
+    )
+    if decision.patient is None:
+        raise InvalidRequest("The patient is missing.", expression="http.patient")
+    return corrected(
+        services().corrections.link(
+            f"{call.type}/{call.id}",
+            decision,
+            reason=text(call.given, "reason"),
+            caller=caller(),
+            if_match=request.headers.get("If-Match"),
+        )
+    )
+
+
+def reject(call: Call) -> Resource:
+    return corrected(
+        services().corrections.reject(
+            call.id,
+            reason=text(call.given, "reason"),
+            caller=caller(),
+            if_match=request.headers.get("If-Match"),
+        )
+    )
+
+
+def undo(call: Call) -> Resource:
+    return corrected(services().undo(call.id, text(call.given, "reason"), caller()))
+
+
+def merge(call: Call) -> Resource:
+    return corrected(
+        services().merging.merge(
+            patient_named(call, "source-patient"),
+            patient_named(call, "target-patient"),
+            reason=text(call.given, "reason"),
+            caller=caller(),
+            if_match=request.headers.get("If-Match"),
+            preview=truth(call.given, "preview"),
+        )
+    )
+
+
+def patient_named(call: Call, name: str) -> str:
+    """The id of the Patient that is named by reference, by identifiers, or by both."""
+    reference = reference_in(call.given, name, "Patient", services().base)
+    identifiers = [value for key, value in call.given if key == f"{name}-identifier"]
+    return services().merging.named(name, reference, identifiers)
+
+
 def subscription_status(call: Call) -> Resource:
     return services().subscription_status.status(call.resource_id, call.given, caller())
 
@@ -157,4 +219,8 @@ HANDLERS: dict[str, Callable[[Call], bytes | Resource]] = {
     "match": match,
     "status": subscription_status,
     "events": subscription_events,
+    "link": link,
+    "reject": reject,
+    "undo": undo,
+    "merge": merge,
 }
