@@ -49,7 +49,14 @@ MAX_FRAME_ANATOMIES = 64  # distinct ones
 MAX_FRAME_ANATOMY_BYTES = 4096
 MAX_CHARSET_BYTES = 256
 
+MAX_REMEMBERED_BYTES = 64  # of one value
+MAX_REMEMBERED = 4096  # values
+
 Element = dict[str, object]
+ValueKey = tuple[str, bytes, tuple[str, ...], bool]  # VR, bytes, encodings, is it little endian?
+
+# The images of a series say nearly all the same. Nobody changes an element once it is made.
+REMEMBERED: dict[ValueKey, Element] = {}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -241,8 +248,28 @@ class ElementReader:
             self._stop("ends in the middle of an element", tag)
         if convert is None:
             return {"vr": vr, "InlineBinary": inline_binary(vr, value, data_set.reading)}
-        items = convert(value, data_set.reading)
-        if tag in SWITCHES or tag & 0x1FF00 == 0x10000:
+        is_switch = tag in SWITCHES or tag & 0x1FF00 == 0x10000
+        if is_switch or length > MAX_REMEMBERED_BYTES or self._loaded > self._kept_limit:
+            return self._converted(tag, vr, value, data_set, is_switch=is_switch)
+        reading = data_set.reading
+        key = (vr, value, reading.charset.encodings, reading.little_endian)
+        return REMEMBERED.get(key) or self._to_remember(key, tag, data_set)
+
+    def _to_remember(self, key: ValueKey, tag: int, data_set: DataSet) -> Element:
+        """Convert it; a value with a warning is converted each time, for its warning."""
+        times = self.warnings.times
+        element = self._converted(tag, key[0], key[1], data_set, is_switch=False)
+        if self.warnings.times == times:
+            if len(REMEMBERED) >= MAX_REMEMBERED:
+                REMEMBERED.clear()
+            REMEMBERED[key] = element
+        return element
+
+    def _converted(
+        self, tag: int, vr: str, value: bytes, data_set: DataSet, *, is_switch: bool
+    ) -> Element:
+        items = CONVERTERS[vr](value, data_set.reading)
+        if is_switch:
             items = self._switched(tag, value, items, data_set)
         if not items:
             return {"vr": vr}

@@ -13,9 +13,11 @@ class ReadWarnings:
     """Collects what was wrong; a message never repeats a value, which may name the patient."""
 
     def __init__(self) -> None:
+        self.times = 0  # that something was wrong, also where it was said already
         self._found: dict[ReadWarning, None] = {}
 
     def add(self, keyword: str, message: str) -> None:
+        self.times += 1
         if len(self._found) < MAX_WARNINGS:
             self._found[ReadWarning(keyword=keyword, message=message)] = None
 

@@ -88,6 +88,7 @@ class Database:
         self.clock = clock or (lambda: time.time_ns() // 1_000_000)
         self.units: deque[Unit[Any]] = deque()  # that wait for a transaction
         self.writing = threading.Lock()
+        self.kept: Connection | None = None  # by whoever has the lock
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -120,6 +121,10 @@ class Database:
             connection.execute(select(1))
 
     def close(self) -> None:
+        with self.writing:
+            kept, self.kept = self.kept, None
+        if kept is not None:
+            kept.close()
         self.engine.dispose()
 
     def commit_group(self) -> list[Committed]:
@@ -187,12 +192,31 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Committed at its end."""
-        with translated(), write_lock(self.url), self.engine.connect() as connection:
+        with translated(), write_lock(self.url), self.writer() as connection:
             begin_writing(connection)
             clock = self.next_stamp(connection)
             transaction = Transaction(connection, clock.stamp, clock.watching)
             yield transaction
             connection.commit()
+
+    @contextmanager
+    def writer(self) -> Iterator[Connection]:
+        """One that is free again afterwards, in whatever way it ends.
+
+        SQLite's stays out of the pool from one transaction to the next: to fetch it costs as much
+        as a commit. PostgreSQL's may have been cut off meanwhile, which the pool finds out.
+        """
+        connection = self.kept or self.engine.connect()
+        self.kept = None
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        if self.is_sqlite:
+            self.kept = connection
+        else:
+            connection.close()
 
     def next_stamp(self, connection: Connection) -> AnyRow:
         """The commit's time, later than that of every commit before it."""
@@ -305,7 +329,14 @@ def prepare_sqlite(connection: Any, _record: object) -> None:
 
 
 def begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.info.pop("begin", "BEGIN"))
+    """By the driver itself: what SQLAlchemy does around it takes longer."""
+    begin = connection.info.pop("begin", "BEGIN")
+    try:
+        connection.connection.cursor().execute(begin)
+    except sqlite3.Error as error:
+        raise DBAPIError.instance(
+            begin, None, error, sqlite3.Error, dialect=connection.dialect
+        ) from error
 
 
 __all__ = [

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import QueuePool, select
 
 from imaging_fhir.errors import InvalidRequest, StorageUnavailable
 from imaging_fhir.storage import database as module
@@ -85,3 +85,20 @@ def test_a_log_that_cannot_be_synced_is_no_success(
     with pytest.raises(StorageUnavailable, match="log of the database"):
         database.write(unit)
     assert not done
+
+
+def test_after_a_write_that_failed_the_next_begins_afresh(database: Database) -> None:
+    database.write(adding(0))
+    with pytest.raises(InvalidRequest):
+        database.write(adding(2))
+    database.write(adding(3))
+    assert kept(database) == {0, 3}
+
+
+def test_a_closed_database_holds_no_connection(database: Database) -> None:
+    database.write(adding(0))
+    pool = database.engine.pool
+    database.close()
+    assert database.kept is None
+    assert isinstance(pool, QueuePool)
+    assert pool.checkedout() == 0

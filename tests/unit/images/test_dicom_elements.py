@@ -15,7 +15,12 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from imaging_fhir.images.dicom_elements import MAX_DEPTH, ElementReader
+from imaging_fhir.images.dicom_elements import (
+    MAX_DEPTH,
+    MAX_REMEMBERED,
+    REMEMBERED,
+    ElementReader,
+)
 from imaging_fhir.images.dicom_stream import start_of_file
 from imaging_fhir.images.dicom_warnings import ReadWarnings
 from imaging_fhir.model.codec import encode
@@ -308,3 +313,28 @@ def test_hostile_shared_files_do_no_harm(tmp_path: Path) -> None:
     sample.write_bytes(ct_instance())
     paths = [path for path in sorted((DATA / "hostile").rglob("*")) if path.is_file()]
     assert growth_of_memory(sample, paths) < 80 * 1024
+
+
+def test_what_another_file_said_in_the_same_bytes_changes_nothing() -> None:
+    """Neither its character set nor its warnings."""
+    name = explicit(0x00080080, b"LO", b"Caf\xe9")
+    bad_number = explicit(0x00280030, b"DS", b"12,5")
+    latin, _, _ = read(file(CHARSET + name))
+    cyrillic, _, _ = read(file(CHARSET.replace(b"100", b"144") + name))
+    assert cyrillic["00080080"]["Value"] == ["Caf\u0449"]
+    for _ in range(2):
+        plain, warnings, _ = read(file(name + bad_number))
+        assert plain["00080080"] == latin["00080080"] == {"vr": "LO", "Value": ["Café"]}
+        assert set(said(warnings)) == {"InstitutionName", "PixelSpacing"}
+    of_item = ITEM + struct.pack("<L", len(bad_number)) + bad_number
+    of_items = explicit(0x00081110, b"SQ", of_item * 2)
+    for _ in range(2):
+        _, warnings, _ = read(file(of_items))
+        assert said(warnings) == {"PixelSpacing": "is not a number"}
+
+
+def test_what_is_remembered_of_files_is_bounded() -> None:
+    numbers = (f"{number:06}".encode() for number in range(MAX_REMEMBERED + 10))
+    body = b"".join(explicit(0x00181030, b"LO", number) for number in numbers)
+    assert read(file(body))[0]["00181030"]["Value"] == [f"{MAX_REMEMBERED + 9:06}"]
+    assert 0 < len(REMEMBERED) <= MAX_REMEMBERED
