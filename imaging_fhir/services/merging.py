@@ -351,11 +351,14 @@ class Merging:
             self.relinking.link_document(transaction, pk)
 
     def newcomers(self, transaction: Transaction, patient_id: str, stamp: int) -> None:
-        """What was filed since the merge is matched again at once."""
-        for pk in sorted(dicom_index.studies_since(transaction.connection, patient_id, stamp)):
-            self.relinking.link_study(transaction, pk)
-        for pk in sorted(documents.filed_since(transaction.connection, patient_id, stamp)):
-            self.relinking.link_document(transaction, pk)
+        """What was filed since the merge, or decided on, is matched again at once."""
+        connection = transaction.connection
+        content = resources.find_content(connection, "Patient", patient_id)
+        studies, of_documents = waiting(transaction, "Patient", patient_id, content)
+        studies |= dicom_index.studies_since(connection, patient_id, stamp)
+        of_documents |= documents.filed_since(connection, patient_id, stamp)
+        self.match_studies(transaction, sorted(studies))
+        self.match_documents(transaction, sorted(of_documents))
 
 
 def chunks(keys: set[int]) -> Iterator[list[int]]:

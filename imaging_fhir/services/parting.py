@@ -7,6 +7,7 @@ the study any more are held: there is one ImagingStudy of a Study Instance UID.
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from imaging_fhir.images.dicom_kept import Said, said
 from imaging_fhir.model.codec import decode_as, encode
@@ -37,7 +38,7 @@ def part_strangers(
     `before` is called with the study row if there are any.
     """
     row = dicom_index.find_study(transaction.connection, study_pk)
-    if row is None or row.state != "filed" or row.decision is not None:
+    if row is None or row.state != "filed":
         return []
     if not parting.names_several(transaction.connection, study_pk):
         return []
@@ -62,11 +63,17 @@ def part_strangers(
 def strangers_in(
     transaction: Transaction, linking: Linking, row: AnyRow, spoken: Sequence[Spoken]
 ) -> dict[Person, list[Spoken]]:
-    """By person, those whose number is known, and not of the Patient who has the study."""
+    """By person, those whose number is known, and not of the Patient who has the study.
+
+    Of whom the study names first, a person may have decided: that holds for all who name them.
+    """
+    decided = decode_as(Person, row.person) if row.decision is not None else None
     holder = resolve_patient(transaction.connection, row.patient or "") or {}
     found: dict[Person, list[Spoken]] = defaultdict(list)
     whose: dict[tuple[Person, str], bool] = {}
     for one, says in spoken:
+        if says.person == decided:
+            continue
         key = (says.person, one.source)
         if key not in whose:
             source = linking.site.source_or_default(one.source)
@@ -87,7 +94,9 @@ def hold_apart(
 ) -> int:
     """A held row of their own."""
     merged, of_series = merged_of(group)
-    evidence = evidence_of_study(row, merged, filing.linking)
+    evidence = replace(
+        evidence_of_study(row, merged, filing.linking), person=person, given=Given(), decision=None
+    )
     link = held_link(
         filing.linking.link_kept(transaction.connection, evidence),
         "study-of-another-patient",
@@ -131,7 +140,9 @@ def say_again(
     """What those that stay say together, in a next version."""
     parting.drop_empty_series(transaction, row.pk)
     merged, of_series = merged_of(stay)
-    person = next((says.person for _, says in stay), decode_as(Person, row.person))
+    own = decode_as(Person, row.person)
+    people = [says.person for _, says in stay]
+    person = own if own in people or not people else people[0]
     dicom_index.change_study(transaction, row.pk, attributes=encode(merged), person=encode(person))
     for series_pk, attributes in of_series.items():
         dicom_index.change_series(transaction, series_pk, **filing.series_values(row, attributes))

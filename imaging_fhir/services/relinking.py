@@ -105,8 +105,8 @@ class Relinking:
         complete_task(transaction, row.rid)
         rid, overlay = self.studies.imaging_study(transaction, row.study_instance_uid)
         dicom_index.change_study(
-            transaction, row.pk, state="filed", rid=rid, overlay=overlay or row.overlay
-        )
+            transaction, row.pk, state="filed", rid=rid, head=b"", overlay=overlay or row.overlay
+        )  # a head that is written anew is indexed anew, be it as it was before it was held
         self.studies.watch(transaction, row.pk)
         self.store(transaction, row.pk, merged, link)
 

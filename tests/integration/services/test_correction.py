@@ -195,8 +195,8 @@ def test_a_held_study_is_filed_and_held_again(house: House, corrections: Correct
     assert house.read(held.location)["status"] == "requested"
     with pytest.raises(ImagingError, match="deleted"):
         house.read(IMAGING_STUDY)
-    decide(corrections, held.location, "john")
-    assert house.subject(IMAGING_STUDY) == "Patient/john"
+    decide(corrections, held.location, "jane")
+    assert house.subject(IMAGING_STUDY) == "Patient/jane"
 
 
 def test_a_held_photo_is_filed_and_held_again(house: House, corrections: Corrections) -> None:

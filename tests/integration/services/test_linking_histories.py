@@ -52,7 +52,7 @@ class Study:
     birth_date: str
     instances: set[str] = field(default_factory=set)
     decisions: list[tuple[str, str]] = field(default_factory=list)  # Provenance, patient
-    joined: bool = False  # by a decision, with images that were there: these have their own reason
+    joined: set[str] = field(default_factory=set)  # whose images they became one with
 
 
 @dataclass
@@ -228,7 +228,8 @@ class Histories(RuleBasedStateMachine):
         joined = row.pk not in {one.pk for one in self.rows()}
         for part in parts:
             part.decisions.append(made)
-            part.joined = part.joined or joined
+            if joined:  # with images that have a reason of their own
+                part.joined |= {name, self.today(name)}
 
     @precondition(lambda self: self.decided)
     @rule(data=st.data())
@@ -259,7 +260,7 @@ class Histories(RuleBasedStateMachine):
         if said and not part.joined:
             return said
         holders = {name for name, chart in self.charts.items() if part.owner in chart.numbers}
-        return said | {self.today(name) for name in holders}
+        return said | {self.today(name) for name in holders | part.joined}
 
     @invariant()
     def an_image_is_where_something_says_so(self) -> None:
@@ -306,7 +307,7 @@ def run(template: Path, histories: int) -> None:
 
 
 def test_whatever_happens_an_image_is_where_something_says_so(template: Path) -> None:
-    run(template, 15)
+    run(template, 30)
 
 
 @pytest.mark.long
