@@ -5,6 +5,7 @@ today, or in none; its visit is the same patient's; and nothing that was taken i
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -252,7 +253,7 @@ class Histories(RuleBasedStateMachine):
             due = connection.execute(query).all()
         for pk, patient_rid in due:
             self.merging.match_again(int(patient_rid))
-            self.house.database.write(lambda one, pk=pk: jobs.finish(one, pk, 0))
+            self.house.database.write(partial(jobs.finish, pk=pk, attempts=0))
 
     def supported(self, part: Study) -> set[str]:
         """Who may have the images: whom a person said, else whom the number leads to."""
