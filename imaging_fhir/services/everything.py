@@ -3,7 +3,7 @@
 https://hl7.org/fhir/R4/patient-operation-everything.html, encounter-operation-everything.html
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from urllib.parse import quote, urlencode
@@ -79,19 +79,25 @@ class Everything:
                 limit=self.settings.max_page_size,
                 restrictions=restrictions,
             )
-            found = list(self.entries(connection, matches, "match"))
-            found += self.entries(connection, others, "include")
+            found = self.entries(connection, matches, others)
         last = belonging[-1].rid if belonging else 0
         links = page_links(f"{owner.reference}/$everything", given, last if has_more else None)
         warnings = [truncated_issue(self.settings.max_page_size)] if is_truncated else []
         return b"".join(searchset(found, base=BASE_PLACEHOLDER, links=links, warnings=warnings))
 
     def entries(
-        self, connection: Connection, rows: Iterable[StoredResource], mode: str
-    ) -> Iterator[Found]:
-        for one in rows:
-            body = self.resources.body(connection, one)
-            yield Found(reference=one.reference, body=body, mode=mode)
+        self,
+        connection: Connection,
+        matches: Sequence[StoredResource],
+        others: Sequence[StoredResource],
+    ) -> list[Found]:
+        rows = [*matches, *others]
+        modes = ["match"] * len(matches) + ["include"] * len(others)
+        bodies = self.resources.bodies(connection, rows)
+        return [
+            Found(reference=one.reference, body=body, mode=mode)
+            for one, body, mode in zip(rows, bodies, modes, strict=True)
+        ]
 
     def wanted(self, given: Given) -> Wanted:
         since = text(given, "_since")

@@ -101,7 +101,11 @@ class History:
             page = stored_history.page(connection, query, restrictions)
             total = self.total(connection, query, restrictions)
         posted = stored_history.posted(connection, page.versions)
-        versions = [self.version(connection, one, posted) for one in page.versions]
+        there = [one for one in page.versions if not one.deleted]
+        bodies = self.resources.bodies(connection, there)
+        versions = [
+            version_of(one, None if one.deleted else next(bodies), posted) for one in page.versions
+        ]
         links = history_links(address, parameters, query, page.next_after)
         return b"".join(history_bundle(versions, base=BASE_PLACEHOLDER, links=links, total=total))
 
@@ -112,16 +116,15 @@ class History:
             return None
         return stored_history.count(connection, replace(query, after=None), restrictions)
 
-    def version(
-        self, connection: Connection, stored: StoredResource, posted: frozenset[int]
-    ) -> Version:
-        return Version(
-            reference=stored.reference,
-            version=stored.version,
-            last_updated=stored.last_updated,
-            body=None if stored.deleted else self.resources.body(connection, stored),
-            posted=stored.version == 1 and stored.rid in posted,
-        )
+
+def version_of(stored: StoredResource, body: bytes | None, posted: frozenset[int]) -> Version:
+    return Version(
+        reference=stored.reference,
+        version=stored.version,
+        last_updated=stored.last_updated,
+        body=body,
+        posted=stored.version == 1 and stored.rid in posted,
+    )
 
 
 def history_query(

@@ -3,7 +3,7 @@
 Whether references are required to resolve is a setting (see `integrity`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -50,6 +50,14 @@ class Assembler(Protocol):
     def body(
         self, connection: Connection, stored: StoredResource, *, with_instances: bool = True
     ) -> bytes: ...
+
+    def bodies(
+        self,
+        connection: Connection,
+        found: Sequence[StoredResource],
+        *,
+        with_instances: bool = True,
+    ) -> Iterator[bytes]: ...
 
 
 class Editor(Protocol):
@@ -157,27 +165,42 @@ class Resources:
             return stored.body
         return self.assembler.body(connection, stored)
 
+    def bodies(
+        self,
+        connection: Connection,
+        found: Sequence[StoredResource],
+        *,
+        with_instances: bool = True,
+    ) -> Iterator[bytes]:
+        """Of each, by as many statements for many as for one; none of them is deleted."""
+        kept_apart = [stored for stored in found if stored.body is None]
+        assembled: Iterator[bytes] = iter(())
+        if kept_apart:
+            assembled = self.assembler.bodies(connection, kept_apart, with_instances=with_instances)
+        for stored in found:
+            yield next(assembled) if stored.body is None else stored.body
+
     def shown(
         self,
         connection: Connection,
-        stored: StoredResource,
+        found: Sequence[StoredResource],
         summary: str | None,
         elements: Sequence[str],
-    ) -> bytes:
-        """The body, cut as `_summary` and `_elements` ask for."""
+    ) -> Iterator[bytes]:
+        """The bodies, cut as `_summary` and `_elements` ask for."""
         if not is_cut(summary, elements):
-            return self.body(connection, stored)
-        body = stored.body or self.assembler.body(
-            connection, stored, with_instances=wants_instances(summary, elements)
-        )
-        return encode(subset(decode(body), summary=summary, elements=elements))
+            yield from self.bodies(connection, found)
+            return
+        with_instances = wants_instances(summary, elements)
+        for body in self.bodies(connection, found, with_instances=with_instances):
+            yield encode(subset(decode(body), summary=summary, elements=elements))
 
     def read_cut(
         self, resource_type: str, resource_id: str, summary: str | None, elements: Sequence[str]
     ) -> tuple[StoredResource, bytes]:
         with self.database.read() as connection:
             stored = resources.read(connection, resource_type, resource_id)
-            return stored, self.shown(connection, stored, summary, elements)
+            return stored, next(self.shown(connection, [stored], summary, elements))
 
     def create(
         self, resource_type: str, content: Resource, *, if_none_exist: Query | None = None

@@ -138,10 +138,12 @@ class Search:
         warnings = ignored_issues(query)
         if is_truncated:
             warnings.append(truncated_issue(self.settings.max_page_size))
+        rows = [*page.matches, *others]
+        modes = ["match"] * len(page.matches) + ["include"] * len(others)
+        bodies = self.resources.shown(connection, rows, query.summary, query.elements)
         found = [
-            Found(reference=one.reference, body=self.body(connection, one, query), mode=mode)
-            for rows, mode in ((page.matches, "match"), (others, "include"))
-            for one in rows
+            Found(reference=one.reference, body=body, mode=mode)
+            for one, body, mode in zip(rows, bodies, modes, strict=True)
         ]
         links = search_links(BASE_PLACEHOLDER, query, page.next_after)
         return b"".join(
@@ -149,9 +151,6 @@ class Search:
                 found, base=BASE_PLACEHOLDER, links=links, total=page.total, warnings=warnings
             )
         )
-
-    def body(self, connection: Connection, stored: StoredResource, query: Query) -> bytes:
-        return self.resources.shown(connection, stored, query.summary, query.elements)
 
 
 def searched_types() -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """An ImagingStudy put together from its fragments, when it is read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -22,11 +22,32 @@ class Studies:
         self, connection: Connection, stored: StoredResource, *, with_instances: bool = True
     ) -> bytes:
         """The current version as JSON; nothing is parsed but the little that users edited."""
-        row = dicom_index.study_of_resource(connection, stored.rid)
-        if row is None:
-            raise ResourceNotFound(f"{stored.reference} has no images any more.")
-        pieces = dicom_index.fragments(connection, row.pk)
-        return self.assembled(row, stored, pieces, with_instances=with_instances)
+        return next(self.bodies(connection, [stored], with_instances=with_instances))
+
+    def bodies(
+        self,
+        connection: Connection,
+        found: Sequence[StoredResource],
+        *,
+        with_instances: bool = True,
+    ) -> Iterator[bytes]:
+        """The same of each, by as many statements for many as for one."""
+        rows = dicom_index.studies_of_resources(connection, [stored.rid for stored in found])
+        for stored in found:
+            if stored.rid not in rows:
+                raise ResourceNotFound(f"{stored.reference} has no images any more.")
+        whole = {row.pk for row in rows.values() if with_instances and not self.is_long(row)}
+        cut = [row.pk for row in rows.values() if row.pk not in whole]
+        pieces = {
+            **dicom_index.fragments(connection, list(whole)),
+            **dicom_index.fragments(connection, cut, with_instances=False),
+        }
+        for stored in found:
+            row = rows[stored.rid]
+            yield self.assembled(row, stored, pieces[row.pk], with_instances=row.pk in whole)
+
+    def is_long(self, row: AnyRow) -> bool:
+        return bool(0 < self.max_instances < row.number_of_instances)
 
     def assembled(
         self,
@@ -37,8 +58,6 @@ class Studies:
         with_instances: bool = True,
     ) -> bytes:
         """The same from a study row and its fragments."""
-        if self.max_instances and row.number_of_instances > self.max_instances:
-            with_instances = False
         return b"".join(
             assemble(
                 row.head,
@@ -47,7 +66,7 @@ class Studies:
                 number_of_series=row.number_of_series,
                 number_of_instances=row.number_of_instances,
                 series=series_fragments(pieces),
-                with_instances=with_instances,
+                with_instances=with_instances and not self.is_long(row),
             )
         )
 

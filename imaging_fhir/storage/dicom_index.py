@@ -9,7 +9,9 @@ from sqlalchemy import (
     Connection,
     bindparam,
     delete,
+    exists,
     insert,
+    null,
     select,
     update,
 )
@@ -50,6 +52,9 @@ STUDY_AT = (
     .where(study.c.rid == bindparam("rid"))
 )
 STUDY_OF_RESOURCE = select(study).where(study.c.rid == bindparam("rid"), study.c.state == "filed")
+STUDIES_OF_RESOURCES = select(study).where(
+    study.c.rid.in_(bindparam("rids", expanding=True)), study.c.state == "filed"
+)
 FILED_STUDY = Prepared(
     select(study, resource.c.deleted)
     .join(resource, resource.c.rid == study.c.rid)
@@ -115,8 +120,23 @@ PIECES = (
         instance.c.sop_instance_uid,
     )
 )
-ASSEMBLY = PIECES.where(series.c.study == bindparam("study"))
 ASSEMBLY_OF_MANY = PIECES.where(series.c.study.in_(bindparam("studies", expanding=True)))
+HEADS_OF_MANY = (
+    select(
+        series.c.study,
+        series.c.pk,
+        series.c.head,
+        series.c.number_of_instances,
+        null().label("fragment"),
+    )
+    .where(
+        series.c.study.in_(bindparam("studies", expanding=True)),
+        exists().where(instance.c.series == series.c.pk),
+    )
+    .order_by(
+        series.c.series_number.is_(None), series.c.series_number, series.c.series_instance_uid
+    )
+)
 
 
 def study_of_identity(
@@ -131,6 +151,12 @@ def study_of_identity(
 def study_of_resource(connection: Connection, rid: int) -> AnyRow | None:
     """The study row behind an ImagingStudy's row in `resource`."""
     return connection.execute(STUDY_OF_RESOURCE, {"rid": rid}).first()
+
+
+def studies_of_resources(connection: Connection, rids: Sequence[int]) -> dict[int, AnyRow]:
+    """The study rows behind ImagingStudies, by their rows in `resource`."""
+    found = connection.execute(STUDIES_OF_RESOURCES, {"rids": rids})
+    return {row.rid: row for row in found}
 
 
 def study_at(connection: Connection, rid: int) -> AnyRow | None:
@@ -289,9 +315,19 @@ def add_instance(
     return pk
 
 
-def fragments(connection: Connection, study_pk: int) -> Sequence[AnyRow]:
-    """Rows (pk, head, number_of_instances of a series; fragment of one instance), in order."""
-    return connection.execute(ASSEMBLY, {"study": study_pk}).all()
+def fragments(
+    connection: Connection, studies: Sequence[int], *, with_instances: bool = True
+) -> dict[int, list[AnyRow]]:
+    """Of each study rows (pk, head, number_of_instances of a series; fragment of one instance).
+
+    They are in order. Without instances it is one row a series, and its fragment is None.
+    """
+    found: dict[int, list[AnyRow]] = {key: [] for key in studies}
+    if studies:
+        statement = ASSEMBLY_OF_MANY if with_instances else HEADS_OF_MANY
+        for row in connection.execute(statement, {"studies": studies}):
+            found[row.study].append(row)
+    return found
 
 
 def known_conflict(

@@ -10,9 +10,8 @@ from sqlalchemy.sql.expression import Delete
 
 from imaging_fhir.model.change import Change
 from imaging_fhir.model.search import IndexEntry
-from imaging_fhir.storage import outbox, search_index
+from imaging_fhir.storage import dicom_index, outbox, search_index
 from imaging_fhir.storage.database import AnyRow, Connection, Transaction
-from imaging_fhir.storage.dicom_index import ASSEMBLY_OF_MANY
 from imaging_fhir.storage.schema import resource, study, version
 
 STUDIES = select(
@@ -51,10 +50,9 @@ def studies(connection: Connection, keys: Sequence[int]) -> list[AnyRow]:
 
 def fragments(connection: Connection, keys: Sequence[int]) -> dict[int, list[AnyRow]]:
     """The rows that each study's body is put together from, by its key."""
-    found: dict[int, list[AnyRow]] = {key: [] for key in keys}
+    found: dict[int, list[AnyRow]] = {}
     for some in chunks(keys):
-        for row in connection.execute(ASSEMBLY_OF_MANY, {"studies": some}):
-            found[row.study].append(row)
+        found |= dicom_index.fragments(connection, some)
     return found
 
 

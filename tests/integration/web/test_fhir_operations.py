@@ -411,7 +411,7 @@ def test_every_operation_is_declared_and_its_definition_served(client: FlaskClie
         for one in holder.get("operation", ())
     }
     for operation in OPERATIONS:
-        for definition in operation.definitions:
+        for definition in operation.canonicals:
             assert (operation.code, definition) in declared
         served = get(client, f"OperationDefinition/{operation.id}")
         assert (served["code"], served["id"]) == (operation.code, operation.id)
@@ -421,7 +421,6 @@ def test_every_operation_is_declared_and_its_definition_served(client: FlaskClie
 def test_a_page_of_everything_takes_as_many_statements_however_much_is_on_it(
     chart: FlaskClient,
 ) -> None:
-    """Of the bodies only an ImagingStudy's is put together by statements of its own."""
     services = chart.application.extensions["imaging_fhir"]
     asked: list[str] = []
     event.listen(

@@ -13,6 +13,7 @@ from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.validation import require_valid
 from imaging_fhir.storage import resources
 from imaging_fhir.web.context import EXTENSION
+from tests.dicom_samples import ct_instance
 from tests.integration.web.answers import json_of
 
 FORM = "application/x-www-form-urlencoded"
@@ -239,6 +240,74 @@ def add_men(client: FlaskClient, numbers: range) -> None:
     for number in numbers:
         put(client, {"resourceType": "Patient", "id": f"p{number}", "gender": "male"})
         put(client, media(f"x{number}", f"Patient/p{number}", encounter=reference("Encounter/e1")))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/ImagingStudy?_count=100",
+        "/ImagingStudy?_count=100&_summary=true",
+        "/ImagingStudy?_count=100&_elements=status",
+        "/ImagingStudy?_count=100&_include=ImagingStudy:patient&_sort=-started",
+        "/Patient?_id=ann&_revinclude=ImagingStudy:patient",
+        "/Patient/ann/ImagingStudy?_count=100",
+        "/Patient/ann/*?_count=100",
+        "?_type=ImagingStudy,Media&patient=ann&_count=100",
+        "/Patient/ann/$everything?_count=100",
+        "/ImagingStudy/_history?_count=100",
+    ],
+)
+def test_studies_of_a_page_are_put_together_by_as_many_statements_for_40_as_for_5(
+    app: Flask, chart: FlaskClient, address: str
+) -> None:
+    take_in_studies(chart, range(5))
+    few = statements(app, chart, address)
+    take_in_studies(chart, range(5, 40))
+    answer = json_of(chart.get(f"/fhir{address}"))
+    shown = [
+        one for one in (entry["resource"] for entry in answer["entry"])
+        if one["resourceType"] == "ImagingStudy"
+    ]  # fmt: skip
+    assert len({one["id"] for one in shown}) == len(shown) == 40
+    assert statements(app, chart, address) == few
+    for one in shown:
+        whole = json_of(chart.get(f"/fhir/ImagingStudy/{one['id']}"))
+        assert len(whole["series"][0]["instance"]) == 1
+        if "_summary" in address or "_elements" in address:
+            assert whole.items() >= {"id": one["id"], "status": one["status"]}.items()
+        else:
+            assert one == whole
+
+
+def test_a_page_without_instances_reads_none_of_them(app: Flask, chart: FlaskClient) -> None:
+    take_in_studies(chart, range(3))
+    asked: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    event.listen(app.extensions[EXTENSION].database.engine, "before_cursor_execute", note)
+    cut = json_of(chart.get("/fhir/ImagingStudy?_summary=true"))
+    assert not any("instance.fragment" in one for one in asked)
+    assert [one["resource"]["numberOfInstances"] for one in cut["entry"]] == [1, 1, 1]
+    assert all("instance" not in one["resource"]["series"][0] for one in cut["entry"])
+    chart.get("/fhir/ImagingStudy")
+    assert any("instance.fragment" in one for one in asked)
+
+
+def take_in_studies(client: FlaskClient, numbers: range) -> None:
+    """Each of one image, of Ann."""
+    for number in numbers:
+        uid = f"2.25.{1000 + number}"
+        octets = ct_instance(
+            StudyInstanceUID=uid, SeriesInstanceUID=f"{uid}.1", SOPInstanceUID=f"{uid}.1.1"
+        )
+        answer = client.post(
+            "/fhir/$import-image?patient=Patient/ann",
+            data=octets,
+            content_type="application/octet-stream",
+        )
+        assert json_of(answer)["entry"][0]["response"]["status"][:3] == "201", json_of(answer)
 
 
 def test_our_own_search_parameters_are_declared_and_served(client: FlaskClient) -> None:
