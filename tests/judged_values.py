@@ -147,10 +147,8 @@ def ratio(code: str, known: str | None) -> Decimal:
 
 def compared(known: Measure, asked: Asked, prefix: str) -> bool:
     low, high, value = float(asked.low), float(asked.high), float(asked.value)
-    within = (
-        (low <= known.low
-        and known.high < max(high, value + 1e-300))
-        or (known.low == known.high == value)
+    within = (low <= known.low and known.high < max(high, value + 1e-300)) or (
+        known.low == known.high == value
     )
     return {
         "eq": within,

@@ -1,4 +1,4 @@
-"""What a correction operation answers: Parameters with the outcome, the result and its Provenance."""
+"""What a correction answers: Parameters with the outcome, the result and its Provenance."""
 
 from imaging_fhir.fhir.operation_outcome import operation_outcome
 from imaging_fhir.model.codec import Resource

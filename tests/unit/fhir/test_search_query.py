@@ -228,9 +228,18 @@ def test_an_unknown_parameter_is_listed_and_left_out_of_self() -> None:
 
 @pytest.mark.parametrize(
     "parameter",
-    [("_sort", "colour"), ("_include", "Patient:colour"), ("_query", "x"), ("_filter", "x"), ("_contained", "true"), ("gender", ""),
-     ("_revinclude", "Nothing:patient"), ("_has:Nothing:patient:x", "1"), ("name.x", "1")],
-)  # fmt: skip
+    [
+        ("_sort", "colour"),
+        ("_include", "Patient:colour"),
+        ("_query", "x"),
+        ("_filter", "x"),
+        ("_contained", "true"),
+        ("gender", ""),
+        ("_revinclude", "Nothing:patient"),
+        ("_has:Nothing:patient:x", "1"),
+        ("name.x", "1"),
+    ],
+)
 def test_what_is_not_understood_is_left_out_or_refused(parameter: tuple[str, str]) -> None:
     if parameter[0] == "name.x":
         refusal("Patient", parameter)
