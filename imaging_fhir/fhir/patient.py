@@ -12,6 +12,7 @@ from imaging_fhir.fhir.datatypes import (
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.person import Person
 
+PROVISIONAL_PREFIX = "provisional-"  # no id of an EHR begins so
 PROVISIONAL = {
     "system": canonical.PATIENT_ORIGIN,
     "code": "provisional",
@@ -65,7 +66,12 @@ def _shown(name: Resource) -> str:
 
 
 def is_provisional(resource: Resource) -> bool:
-    return has_tag(resource, PROVISIONAL)
+    """A tag can be written by anyone; no client gives an id that begins so."""
+    return is_provisional_id(resource.get("id", "")) and has_tag(resource, PROVISIONAL)
+
+
+def is_provisional_id(patient_id: str) -> bool:
+    return patient_id.startswith(PROVISIONAL_PREFIX)
 
 
 def is_gone(resource: Resource) -> bool:

@@ -13,11 +13,10 @@ from typing import Any
 
 from imaging_fhir.errors import EhrUnavailable, InvalidRequest, InvalidResource, NotSupported
 from imaging_fhir.fhir.datatypes import without_empty
-from imaging_fhir.fhir.patient import GONE, has_tag
+from imaging_fhir.fhir.patient import GONE, PROVISIONAL_PREFIX, has_tag
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.validation import check, require_valid
 from imaging_fhir.model.codec import Resource, decode, encode_sorted
-from imaging_fhir.services.provisional import PREFIX
 from imaging_fhir.services.rewriting import rewritten
 from imaging_fhir.storage import ehr, filing, resources
 from imaging_fhir.storage.database import Connection, Transaction
@@ -63,7 +62,7 @@ class Copies:
         current = resources.find(transaction.connection, type_, id_)
         checked = ehr.checked_at(transaction.connection, type_, id_)
         is_other = current is not None and not current.deleted and checked is None
-        if is_other or id_.startswith(PREFIX):
+        if is_other or id_.startswith(PROVISIONAL_PREFIX):
             logger.warning("The EHR's %s/%s has an id that is taken here.", type_, id_)
             return None
         usable = self.usable(content)

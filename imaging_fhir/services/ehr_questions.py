@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
 
+from imaging_fhir.fhir.patient import PROVISIONAL_PREFIX
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.link import Given
 from imaging_fhir.services.linking import Evidence, Linking
-from imaging_fhir.services.provisional import PREFIX
 
 ONE_DAY = timedelta(days=1)  # on either side: a zone may be unknown
 
@@ -40,7 +40,7 @@ def questions(linking: Linking, evidence: Evidence) -> list[Question]:
 def by_id(given: Given) -> Iterator[Question]:
     for resource_type, reference in (("Patient", given.patient), ("Encounter", given.encounter)):
         named, _, id_ = (reference or "").partition("/")
-        if named == resource_type and id_ and not id_.startswith(PREFIX):
+        if named == resource_type and id_ and not id_.startswith(PROVISIONAL_PREFIX):
             yield Question("id", resource_type, (id_,))
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import tzinfo
 from uuid import uuid4
 
-from imaging_fhir.fhir.patient import is_provisional
+from imaging_fhir.fhir.patient import PROVISIONAL_PREFIX, is_provisional
 from imaging_fhir.fhir.patient import patient as patient_of
 from imaging_fhir.fhir.profiles import claimed
 from imaging_fhir.fhir.search_index import index_entries
@@ -14,8 +14,6 @@ from imaging_fhir.services.linking import Linking
 from imaging_fhir.settings import Source
 from imaging_fhir.storage import dicom_index, resources
 from imaging_fhir.storage.database import Transaction
-
-PREFIX = "provisional-"  # no id of an EHR begins so
 
 
 def make_provisional(
@@ -40,7 +38,7 @@ def make_provisional(
     stored = resources.put(
         transaction,
         "Patient",
-        f"{PREFIX}{uuid4()}",
+        f"{PROVISIONAL_PREFIX}{uuid4()}",
         content,
         index_entries("Patient", content, zone=linking.zone),
     )

@@ -17,6 +17,7 @@ from imaging_fhir.errors import (
     VersionConflict,
 )
 from imaging_fhir.fhir.attachment import attachments
+from imaging_fhir.fhir.patient import is_provisional_id
 from imaging_fhir.fhir.profiles import require_conformance
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.summary import subset
@@ -356,6 +357,7 @@ class Resources:
         if current is not None and is_same(connection, current, prepared, kept):
             return Written(stored=current, created=False, changed=False)
         require_writable(connection, current, prepared)
+        require_own_id(current, prepared)
         stored = self.put(transaction, prepared)
         self.note_move(transaction, current, stored)
         self.put_binaries(transaction, stored, kept)
@@ -493,6 +495,13 @@ def require_match(if_match: str | None, current: StoredResource | None) -> None:
         return
     if current is None or if_match.strip().removeprefix("W/").strip('"') != str(current.version):
         raise VersionConflict("The current version is another than that of If-Match.")
+
+
+def require_own_id(current: StoredResource | None, prepared: Prepared) -> None:
+    """A client makes no Patient under an id that says it was made of an image."""
+    is_new = current is None and prepared.resource_type == "Patient"
+    if is_new and is_provisional_id(prepared.resource_id):
+        raise InvalidResource("Only the server gives ids that begin so.", expression="Patient.id")
 
 
 def require_none(if_none_match: str | None, current: StoredResource | None) -> None:

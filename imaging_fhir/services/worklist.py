@@ -10,7 +10,7 @@ from imaging_fhir.errors import (
     ResourceConflict,
     ResourceNotFound,
 )
-from imaging_fhir.fhir.patient import PROVISIONAL
+from imaging_fhir.fhir.patient import PROVISIONAL, PROVISIONAL_PREFIX
 from imaging_fhir.fhir.profiles import claimed
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.task import HELD
@@ -22,7 +22,6 @@ from imaging_fhir.services.candidates import Candidate, Candidates
 from imaging_fhir.services.chart import HeldItem, code_of, held_item
 from imaging_fhir.services.chart_words import counted, shown_moment
 from imaging_fhir.services.correction import Corrections, Found, image_of
-from imaging_fhir.services.provisional import PREFIX
 from imaging_fhir.storage import chart, corrections, resources
 from imaging_fhir.storage.database import Connection, Database, Transaction
 from imaging_fhir.storage.people import resources_with
@@ -256,7 +255,7 @@ class Worklist:
         said["meta"] = {"tag": [PROVISIONAL]}
         content = claimed(said | ({"identifier": numbers} if numbers else {}), linking.profiles)
         entries = index_entries("Patient", content, zone=linking.zone)
-        patient_id = f"{PREFIX}{self.new_id()}"
+        patient_id = f"{PROVISIONAL_PREFIX}{self.new_id()}"
         return resources.put(transaction, "Patient", patient_id, content, entries).reference
 
     def decide_many(

@@ -285,3 +285,14 @@ def test_a_conditional_delete_keeps_to_if_match(client: FlaskClient) -> None:
     assert client.get("/fhir/Patient/a").status_code == 200
     assert client.delete(address, headers={"If-Match": 'W/"1"'}).status_code == 204
     assert client.get("/fhir/Patient/a").status_code == 410
+
+
+def test_nobody_makes_a_patient_that_passes_for_provisional(client: FlaskClient) -> None:
+    """Such a one would give way to whoever has the number."""
+    tag = {
+        "system": "https://imaging-fhir.org/fhir/CodeSystem/patient-origin",
+        "code": "provisional",
+    }
+    content = {"resourceType": "Patient", "id": "provisional-1", "meta": {"tag": [tag]}}
+    assert client.put("/fhir/Patient/provisional-1", json=content).status_code == 422
+    assert client.get("/fhir/Patient/provisional-1").status_code == 404
