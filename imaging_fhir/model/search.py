@@ -14,6 +14,25 @@ words of a resource, `_text` and `_content`."""
 DICOM_PARAMETERS = frozenset({"instance", "series", "dicom-class", "number-of-instances"})
 """Of ImagingStudy: answered from the DICOM index, and kept nowhere else."""
 
+MOMENTS = frozenset(
+    {
+        "AuditEvent.date",
+        "Consent.date",
+        "DiagnosticReport.issued",
+        "DocumentManifest.created",
+        "DocumentReference.date",
+        "ImagingStudy.started",
+        "List.date",
+        "Patient.birthdate",
+        "Patient.death-date",
+        "Provenance.recorded",
+        "ServiceRequest.authored",
+        "Task.authored-on",
+        "Task.modified",
+    }
+)
+"""Parameters of which a resource has one value at most: a date, a dateTime or an instant."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchParameter:

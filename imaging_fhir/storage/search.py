@@ -1,10 +1,10 @@
 """Runs searches: their matches page by page, how many there are, and what they include.
 
 Without `_sort` the newest come first, by `rid`, which grows with every creation. A search that
-nothing narrows, sorted by one parameter, walks the index of that parameter; every other one finds
-its matches by the criterion that narrows it most (`search_conditions`), and sorts those. Only
-`:missing`, `:not`, `:contains` and a rare value among many rows can look at every resource of a
-type; `limited` bounds them.
+nothing narrows, sorted by one parameter, walks the index of that parameter, of a date only as far
+as it is asked for (`search_windows`); every other one finds its matches by the criterion that
+narrows it most (`search_conditions`), and sorts those. Only `:missing`, `:not`, `:contains` and a
+rare value among many rows can look at every resource of a type; `limited` bounds them.
 """
 
 import heapq
@@ -33,6 +33,7 @@ from imaging_fhir.storage.search_paging import (
     sort_columns,
 )
 from imaging_fhir.storage.search_values import entries_of_row, table_of
+from imaging_fhir.storage.search_windows import Window, ahead, windows
 
 OPEN: Restrictions = {}
 STEPS_BETWEEN_LOOKS = 20_000  # of SQLite's virtual machine: some 1 ms
@@ -182,12 +183,32 @@ def walked_positions(
     limit = query.count + 1
     after = position_of(query.after, query.sort) if query.after is not None else None
     found: list[Position] = []
+    key = query.sort[0]
+    within = windows(query.resource_type, key.parameter, query.criteria)
     if after is None or after[0] is not None:
-        found = walk(connection, query, conditions, after, limit)
+        for window, start in [(None, after)] if within is None else in_order(within, key, after):
+            if len(found) < limit:
+                found += walk(connection, query, conditions, start, limit - len(found), window)
         after = None
-    if len(found) < limit:
+    if len(found) < limit and within is None:
         found += valueless(connection, query, conditions, after, limit - len(found))
     return found
+
+
+def in_order(
+    within: Sequence[Window], key: SortKey, after: Sequence[Any] | None
+) -> Iterator[tuple[Window, Sequence[Any] | None]]:
+    """As they are come by from the position on, the one that holds it with the position.
+
+    It is cut there, and the others know no position, since of two bounds SQLite takes any.
+    """
+    for window in reversed(within) if key.descending else within:
+        if after is None:
+            yield window, None
+        elif window[0] <= after[0] < window[1]:
+            yield ahead(window, after[0], key.descending), after
+        elif (after[0] >= window[1]) == key.descending:
+            yield window, None
 
 
 def walk(
@@ -196,6 +217,7 @@ def walk(
     conditions: Conditions,
     after: Sequence[Any] | None,
     limit: int,
+    window: Window | None,
 ) -> list[Position]:
     """A resource of several values stands where its first one in this order does."""
     key = query.sort[0]
@@ -224,6 +246,8 @@ def walk(
             ),
         )
     )
+    if window is not None:
+        found = found.where(value >= window[0], value < window[1])
     if after is not None:
         found = found.where(behind(keys, after))
     found = found.order_by(*(column for one in keys for column in one.order())).limit(limit)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import Connection, insert, select
@@ -20,6 +21,7 @@ from imaging_fhir.model.search import Query
 from imaging_fhir.storage import resources, search
 from imaging_fhir.storage.database import Database, Transaction
 from imaging_fhir.storage.schema import commit_clock, metadata, resource
+from imaging_fhir.storage.search_conditions import Conditions
 from tests.search_asking import BASE, random_search, sayings
 from tests.search_judge import Judge, Kept
 from tests.search_population import population, random_resources
@@ -39,10 +41,12 @@ def database(database_url: str) -> Iterator[Database]:
     database.close()
 
 
-def put_in(transaction: Transaction, contents: list[Resource]) -> None:
+def put_in(
+    transaction: Transaction, contents: list[Resource], zone: ZoneInfo | None = None
+) -> None:
     for content in contents:
         type_, id_ = content["resourceType"], content["id"]
-        resources.put(transaction, type_, id_, content, index_entries(type_, content))
+        resources.put(transaction, type_, id_, content, index_entries(type_, content, zone=zone))
 
 
 def put_all(database: Database, contents: list[Resource]) -> None:
@@ -101,6 +105,7 @@ def test_searches_find_in_order_what_the_official_expressions_find(
     assert len(types) > 20
 
 
+PREFIXES = ("", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap")
 PERIODS: tuple[dict[str, str], ...] = (
     {"start": "2024-01-10T10:00:00Z", "end": "2024-01-10T11:00:00Z"},
     {"start": "2024-01-10", "end": "2024-01-10"},
@@ -123,12 +128,56 @@ def test_each_prefix_of_a_date_means_what_r4_says(database: Database) -> None:
     put_all(database, contents)
     with database.read() as connection:
         judge = judge_of(connection)
-        for prefix in ("", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"):
+        for prefix in PREFIXES:
             for moment in MOMENTS:
                 asked = [("date", prefix + moment)]
                 query = parse_query("Encounter", asked, base=BASE, strict=True)
                 expected = [one.rid for one in judge.found("Encounter", asked)]
                 assert all_pages(connection, query) == expected, asked
+
+
+STARTS = (
+    "2023", "2024", "2025", "2023-12", "2024-01", "2024-02", "2024-06", "2023-12-31", "2024-01-01",
+    "2024-01-10", "2024-01-31", "2024-02-01", "2024-01-10T10:30:00Z", "2024-01-10T10:30:00.5Z",
+    "2024-01-01T00:00:00Z", "2023-12-31T23:59:59Z", "2024-02-01T00:30:00+14:00",
+    "2023-12-31T12:00:00-12:00", "2024-06-15T12:00:00Z", "0001-01-01", "9998-12-30",
+)  # fmt: skip
+ENDLESS = ("9999", "9999-06", "9999-12-31")  # no calendar has the day after; the judge neither
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Etc/GMT+12"])
+def test_a_date_that_is_asked_for_and_sorted_by_is_found_in_its_order(
+    database: Database, zone: str
+) -> None:
+    """Dates without a time are of that zone; the judge tells what they mean in UTC only."""
+    chance = random.Random(4)
+    starts = STARTS if zone == "UTC" else STARTS + ENDLESS
+    contents: list[Resource] = [
+        {"resourceType": "ImagingStudy", "id": f"s{number}", "status": "available",
+         "subject": {"reference": "Patient/p"}, **({"started": started} if started else {})}
+        for number, started in enumerate([*starts, "", *starts])
+    ]  # fmt: skip
+    database.write(partial(put_in, contents=contents, zone=ZoneInfo(zone)))
+    asked_first = [("started", prefix + moment) for prefix in PREFIXES for moment in starts]
+    with database.read() as connection:
+        judge = judge_of(connection)
+        for first in chance.sample(asked_first, 60):
+            asked = [first]
+            if chance.random() < 0.5:
+                asked.append(("started", chance.choice(PREFIXES) + chance.choice(starts)))
+            if chance.random() < 0.2:
+                asked[-1] = ("started", f"{asked[-1][1]},{chance.choice(starts)}")
+            sort = chance.choice(["started", "-started"])
+            query = parse_query("ImagingStudy", [*asked, ("_sort", sort)], base=BASE, strict=True)
+            query = replace(query, count=chance.choice([3, 10, 50]))
+            assert search.is_walk(query, Conditions(connection.dialect.name, {}))
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(search, "is_walk", lambda *_: False)
+                expected = all_pages(connection, query)  # each looked at, and then sorted
+            assert all_pages(connection, query) == expected, (asked, sort)
+            if zone == "UTC":
+                found = judge.found("ImagingStudy", [*asked, ("_sort", sort)])
+                assert [one.rid for one in found] == expected, (asked, sort)
 
 
 def all_union_pages(connection: Connection, union: UnionQuery) -> list[int]:

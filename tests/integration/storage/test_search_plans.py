@@ -231,6 +231,31 @@ def test_no_search_in_a_compartment_looks_at_a_table_whole(filled: Database) -> 
         assert looked_at_whole(connection, queries) == {}
 
 
+@pytest.mark.parametrize("sort", ["started", "-started"])
+def test_a_range_of_the_date_that_is_sorted_by_bounds_the_index(
+    filled: Database, sort: str
+) -> None:
+    """On each page, however many are earlier or later."""
+    one = parsed(f"ImagingStudy?started=ge2020-06-01&started=lt2020-06-03&_sort={sort}&_count=20")
+    bounds = "(parameter=? AND low>? AND low<?)" if filled.is_sqlite else "(low >= "
+    with filled.read() as connection:
+        found, after = 0, None
+        while found == 0 or after is not None:
+            one = replace(one, after=after)
+            page = search.search(connection, one)
+            steps = [step for step in plan(connection, one) if step_of_walk(step)]
+            assert steps, plan(connection, one)
+            assert all(bounds in step for step in steps), steps
+            found, after = found + len(page.matches), page.next_after
+    assert found == 48
+
+
+def step_of_walk(step: str) -> bool:
+    """Where the entries are come by: not where each is held against the criteria."""
+    by_parameter = r"ix_date_index_value \(parameter=|Index Cond: .*parameter = .*low >= "
+    return re.search(by_parameter, step) is not None
+
+
 def test_what_no_index_ends_early_is_listed_and_bounded(filled: Database) -> None:
     page = DOCS.read_text()
     for modifier, address in LOOKS_AT_MANY.items():

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from imaging_fhir.fhir.definitions import definition
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
-from imaging_fhir.model.search import SearchParameter
+from imaging_fhir.model.search import MOMENTS, SearchParameter
 from tests.r4_parameters import R4Parameter, r4_parameters
 
 LEFT_OUT = {"_query", "near"}  # as docs/conformance.md says
@@ -95,3 +96,15 @@ def require_same_paths(type_name: str, own: SearchParameter, r4: R4Parameter) ->
     meaning = r4_meaning(r4.expression, "Resource" if r4.name[:1] == "_" else type_name)
     paths = OTHER_PATHS.get((type_name, r4.name), meaning.paths)
     assert own_meaning(own) == replace(meaning, paths=frozenset(paths))
+
+
+def test_a_moment_is_one_date_at_most() -> None:
+    """As it is to be for its index to be walked no further than it is asked for."""
+    for moment in MOMENTS:
+        type_, _, name = moment.partition(".")
+        parameter = RESOURCE_TYPES[type_].by_name[name]
+        assert parameter.type == "date"
+        [path] = parameter.paths
+        element = definition(type_).elements[path]
+        assert element.type in ("date", "dateTime", "instant"), moment
+        assert not element.is_list, moment
