@@ -196,7 +196,7 @@ def test_an_unknown_parameter_is_left_out_or_refused_as_the_client_prefers(
 
 @pytest.mark.parametrize(
     ("path", "status"),
-    [("Patient/nobody/_history", 404), ("Basic/_history", 404), ("Binary/_history", 405)],
+    [("Patient/nobody/_history", 404), ("Basic/_history", 404), ("Binary/_history", 404)],
 )
 def test_what_has_no_history_is_refused(client: FlaskClient, path: str, status: int) -> None:
     answer = client.get(f"/fhir/{path}")
