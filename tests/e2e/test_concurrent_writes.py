@@ -249,7 +249,7 @@ class Client:
         for id_, count in counts.items():
             self.acknowledge(id_, count)
         created = answer.json()["entry"][-1]["response"]["location"]
-        self.own[created.partition("/_history")[0].rpartition("/")[2]] = ["PUT"]
+        self.own[created.partition("/_history")[0].rpartition("/")[2]] = ["POST"]
 
     def mine(self) -> Resource:
         return {"resourceType": "Patient", "name": [{"family": f"own-{self.number}-"}]}
@@ -257,7 +257,7 @@ class Client:
     def create(self, client: Rest) -> None:
         answer = client.ask("POST", "Patient", self.mine())
         assert answer.status == 201, answer.body
-        self.own[answer.json()["id"]] = ["PUT"]
+        self.own[answer.json()["id"]] = ["POST"]
 
     def change_own(self, client: Rest) -> None:
         for id_ in self.living()[:1]:
