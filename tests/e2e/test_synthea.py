@@ -36,6 +36,7 @@ class Hospital:
     patients: list[Resource]
     encounters: dict[str, list[Resource]]  # by the Patient's id
     stamped: list[Stamped]
+    authored: list[Resource]  # ImagingStudies that Synthea's Bundles bring, without images
     sources: list[Path]
 
 
@@ -50,6 +51,7 @@ def hospital(
         patient["id"]: all_matches(server, f"Encounter?patient={patient['id']}&_count=1000")
         for patient in patients
     }
+    authored = all_matches(server, "ImagingStudy?_count=1000")
     sources = [shared_data / "dicom/pydicom" / name for name in FILES]
     stamped = [
         send(server, sources[number % len(sources)], patient, encounter)
@@ -57,7 +59,7 @@ def hospital(
         for number, encounter in enumerate(encounters[patient["id"]])
         for _ in range(1 + number % 2)
     ]
-    return Hospital(server, patients, encounters, stamped, sources)
+    return Hospital(server, patients, encounters, stamped, authored, sources)
 
 
 def load(server: Server, bundles: list[Path], folder: Path) -> None:
@@ -131,9 +133,15 @@ def test_a_visit_has_just_its_own_studies(hospital: Hospital) -> None:
             bundle = hospital.server.fhir(f"ImagingStudy?{query}")
             found = {mode: ids(bundle, mode) for mode in ("match", "include")}
             sent = {one.study for one in hospital.stamped if one.encounter == encounter["id"]}
+            sent |= written(hospital, "encounter", f"Encounter/{encounter['id']}")
             assert found == {"match": sent, "include": {encounter["id"]}}
             visits += 1
     assert visits == 30
+
+
+def written(hospital: Hospital, element: str, reference: str) -> set[str]:
+    """Ids of the studies that Synthea wrote of that patient or visit."""
+    return {one["id"] for one in hospital.authored if one[element]["reference"] == reference}
 
 
 def ids(bundle: Resource, mode: str) -> set[str]:
@@ -144,6 +152,7 @@ def test_a_patient_has_just_its_own_studies(hospital: Hospital) -> None:
     for patient in hospital.encounters:
         found = all_matches(hospital.server, f"ImagingStudy?patient={patient}&_count=1000")
         sent = {one.study for one in hospital.stamped if one.patient == patient}
+        sent |= written(hospital, "subject", f"Patient/{patient}")
         assert {study["id"] for study in found} == sent
         assert {study["subject"]["reference"] for study in found} == {f"Patient/{patient}"}
 
