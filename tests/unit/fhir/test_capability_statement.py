@@ -30,7 +30,8 @@ def test_it_is_valid_and_says_what_the_tables_say() -> None:
 
 def test_only_what_can_be_written_is_created_under_a_condition() -> None:
     found = statement()
-    assert of_type("ImagingStudy", found)["conditionalCreate"] is False
+    assert of_type("Task", found)["conditionalCreate"] is False
+    assert of_type("ImagingStudy", found)["conditionalCreate"] is True
     assert of_type("Patient", found)["updateCreate"] is True
 
 

@@ -12,7 +12,8 @@ def test_a_provisional_patient_says_who_the_file_names() -> None:
     assert found["identifier"][1]["type"]["coding"][0]["code"] == "SS"
     assert [name["family"] for name in found["name"]] == ["Yamada", "山田", "やまだ"]
     assert (found["gender"], found["birthDate"]) == ("male", "1970-02")
-    assert is_provisional(found)
+    assert is_provisional({**found, "id": "provisional-1"})
+    assert not is_provisional({**found, "id": "1"})  # a tag alone can be written by anyone
 
 
 def test_a_bare_number_is_no_key() -> None:
