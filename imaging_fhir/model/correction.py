@@ -16,7 +16,7 @@ class Relinked:
     link: Link
     decision: Decision | None
     task: int | None = None  # row of the Task, where it was held
-    overlay: bytes | None = None  # what users had written of the ImagingStudy
+    overlay: bytes | None = None  # what users had written, of an image of another patient too
     decided: Decision  # by this correction
     corrected: bool = False  # the study was one whose files name somebody else
     joined: bool = False  # its images are one with those of the study that was filed already

@@ -8,6 +8,7 @@ from typing import Literal
 from imaging_fhir.model.codec import encode
 from imaging_fhir.model.document import Document
 from imaging_fhir.model.link import EhrWord, Given
+from imaging_fhir.model.person import Person
 from imaging_fhir.model.study import DicomInstance, ReadWarning
 from imaging_fhir.settings import Source
 
@@ -32,9 +33,12 @@ class DicomArrival(Arrival):
 
     @property
     def identity(self) -> str:
-        """What makes the person named here the same as in another file of the study."""
-        named = (self.image.person, self.given.patient, self.given.encounter)
-        return sha256(encode(named)).hexdigest()
+        return identity_of(self.image.person, self.given)
+
+
+def identity_of(person: Person, given: Given) -> str:
+    """What makes the person named in one file the same as in another file of the study."""
+    return sha256(encode((person, given.patient, given.encounter))).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import cast
 
 from imaging_fhir.errors import InvalidResource, ResourceConflict, ResourceNotFound
+from imaging_fhir.fhir.datatypes import without_empty
 from imaging_fhir.fhir.provenance import provenance
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.model.codec import Resource, decode, decode_as, encode
@@ -113,7 +114,7 @@ class Corrections:
         self.change(transaction, found, decision=encode(decision))
         if found.kind == "document":
             self.relinking.link_document(transaction, found.row.pk)
-            return before
+            return replace(before, overlay=self.clear_document(transaction, found, decision))
         cleared = self.clear(transaction, found, decision)
         self.change(transaction, found, corrected=True)
         self.relinking.link_study(transaction, found.row.pk)
@@ -155,6 +156,41 @@ class Corrections:
             return False
         self.change(transaction, found, overlay=None if kept == b"{}" else kept)
         return True
+
+    def clear_document(
+        self, transaction: Transaction, found: Found, decision: Decision
+    ) -> bytes | None:
+        """What users wrote of a former patient goes from the document; the elements as they were.
+
+        None where there is nothing of that kind.
+        """
+        connection = transaction.connection
+        patient = resolve_patient(connection, id_of(decision.patient) or "")
+        row = documents.by_pk(connection, found.row.pk)
+        content = resources.content_of(connection, row.rid)
+        context = content.get("context", {})
+        kept = {
+            "related": [
+                one
+                for one in context.get("related", ())
+                if not of_another(connection, one, patient)
+            ],
+            "sourcePatientInfo": context.get("sourcePatientInfo"),
+        }
+        if of_another(connection, kept["sourcePatientInfo"] or {}, patient):
+            kept["sourcePatientInfo"] = None
+        former = {name: context.get(name) for name in kept}
+        if all((former[name] or None) == (kept[name] or None) for name in kept):
+            return None
+        self.put_context(transaction, content, kept)
+        return encode(former)
+
+    def put_context(self, transaction: Transaction, document: Resource, elements: Resource) -> None:
+        context = without_empty({**document.get("context", {}), **elements})
+        content = without_empty({**document, "context": context})
+        zone = self.relinking.documents.linking.zone
+        entries = index_entries("DocumentReference", content, zone=zone)
+        resources.put(transaction, "DocumentReference", content["id"], content, entries)
 
     def settled(
         self, transaction: Transaction, found: Found, before: Relinked, decision: Decision
@@ -266,6 +302,9 @@ class Corrections:
         row = documents.by_pk(transaction.connection, found.row.pk)
         link = former(transaction, before.link, decided)
         self.relinking.documents.link_again(transaction, row, arrival, link)
+        if before.overlay:
+            content = resources.content_of(transaction.connection, row.rid)
+            self.put_context(transaction, content, decode(before.overlay))
         found_now = review.concerns(
             transaction, id_of(link.patient), link, decided=decided, old=link
         )
@@ -322,8 +361,11 @@ def require_together(connection: Connection, decision: Decision) -> None:
 
 
 def of_another(connection: Connection, reference: Resource, patient: Resource | None) -> bool:
-    """Does it lead to a resource here whose subject is somebody else?"""
+    """Does it lead to somebody else here, or to a resource whose subject is somebody else?"""
     type_, _, rest = str(reference.get("reference", "")).partition("/")
+    if type_ == "Patient":
+        meant = resolve_patient(connection, rest.partition("/")[0])
+        return meant is None or patient is None or meant["id"] != patient["id"]
     found = resources.find_content(connection, type_, rest.partition("/")[0]) if rest else None
     subject = subject_of(connection, found) if found else None
     return subject is not None and (patient is None or subject["id"] != patient["id"])

@@ -15,14 +15,16 @@ from imaging_fhir.model.link import Given
 from imaging_fhir.model.merge import Merged, rank
 from imaging_fhir.model.person import Person
 from imaging_fhir.model.study import StudyAttributes
+from imaging_fhir.services.arrival import identity_of
 from imaging_fhir.services.held import open_task
 from imaging_fhir.services.linking import Linking
 from imaging_fhir.services.study_evidence import evidence_of_study, facts, held_link
 from imaging_fhir.services.study_filing import ANOTHER_PATIENT, StudyFiling
-from imaging_fhir.storage import dicom_index, parting, study_parts
+from imaging_fhir.storage import dicom_index, jobs, parting, study_parts
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.people import resolve_patient
 
+SERIES_PICTURE = "series-picture"
 Spoken = tuple[AnyRow, Said]  # an instance, and what it says
 
 
@@ -47,15 +49,15 @@ def part_strangers(
         for one in parting.instances(transaction.connection, study_pk)
     ]
     strangers = strangers_in(transaction, filing.linking, row, spoken)
-    if not strangers:
-        return []
-    before(row)
     gone = {one.pk for group in strangers.values() for one, _ in group}
+    if not gone or len(gone) == len(spoken):
+        return []  # a study of strangers alone is moved, or held, as a whole
+    before(row)
     parts = [
         hold_apart(transaction, filing, row, person, group) for person, group in strangers.items()
     ]
     stay = [(one, says) for one, says in spoken if one.pk not in gone]
-    parting.forget_identities(transaction, study_pk)
+    name_again(transaction, row)
     say_again(transaction, filing, row, stay)
     return parts
 
@@ -129,9 +131,20 @@ def hold_apart(
             transaction, study=pk, series_instance_uid=uids[series_pk], **values
         )
         parting.move(transaction, [one.pk for one, _ in group if one.series == series_pk], into)
+        jobs.enqueue(transaction, SERIES_PICTURE, str(into))
     study_parts.count(transaction, pk)
     dicom_index.await_identifiers(transaction, link.awaited, study_pk=pk)
     return pk
+
+
+def name_again(transaction: Transaction, row: AnyRow) -> None:
+    """Whoever comes next for the study is judged anew, but for whom a person decided on."""
+    parting.forget_identities(transaction, row.pk)
+    if row.decision is None:
+        return
+    for given in (Given(), decode_as(Given, row.given)):
+        identity = identity_of(decode_as(Person, row.person), given)
+        dicom_index.name_identity(transaction, row.study_instance_uid, identity, row.pk)
 
 
 def say_again(
@@ -145,7 +158,9 @@ def say_again(
     person = own if own in people or not people else people[0]
     dicom_index.change_study(transaction, row.pk, attributes=encode(merged), person=encode(person))
     for series_pk, attributes in of_series.items():
-        dicom_index.change_series(transaction, series_pk, **filing.series_values(row, attributes))
+        values = filing.series_values(row, attributes)
+        dicom_index.change_series(transaction, series_pk, picture=None, **values)
+        jobs.enqueue(transaction, SERIES_PICTURE, str(series_pk))  # it may have shown a stranger's
     study_parts.count(transaction, row.pk)
     row = dicom_index.study_by_pk(transaction.connection, row.pk)
     filing.write_head(transaction, row, merged)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from imaging_fhir.errors import ImagingError, InvalidResource, ResourceConflict, VersionConflict
 from imaging_fhir.model.correction import Corrected
@@ -16,7 +16,7 @@ from imaging_fhir.services.composition import new_id
 from imaging_fhir.services.correction import Corrections
 from imaging_fhir.services.indexing import entries_of
 from imaging_fhir.services.merging import MATCH_AGAIN, Merging
-from imaging_fhir.storage.schema import job
+from imaging_fhir.storage.schema import instance, job, series
 from tests.dicom_samples import STUDY, ct_instance
 from tests.house import HOSPITAL, VISITS, House, build_house, issued_by
 from tests.samples import SAMPLES
@@ -363,10 +363,15 @@ def test_a_study_of_two_who_were_one_is_told_apart_when_they_are_two_again(
     done = merge(merging, "joan", "jane")
     match_again(house, merging)
     assert house.read(IMAGING_STUDY)["numberOfInstances"] == 2
+    some_blob = select(instance.c.blob).limit(1).scalar_subquery()
+    house.database.write(lambda one: one.execute(update(series).values(picture=some_blob)))
     undo(merging, done)
     study = house.read(IMAGING_STUDY)
     assert (study["subject"]["reference"], study["numberOfInstances"]) == ("Patient/jane", 1)
     assert study["numberOfSeries"] == 1
+    with house.database.read() as connection:
+        shown = connection.execute(select(series.c.picture)).scalars().all()
+    assert shown == [None, None]  # made anew: the one before may have been the other's image
     again = house.send(of_joan)
     assert again.status == 202
     assert house.read(again.location)["status"] == "requested"
@@ -383,3 +388,20 @@ def test_an_image_whose_patient_was_merged_away_for_a_while_and_contradicts_it_i
     house.patient("joan", "5", birthDate="1999-01-01")
     with pytest.raises(ImagingError, match="deleted"):
         house.read(IMAGING_STUDY)
+
+
+def test_what_names_whom_a_person_decided_on_belongs_to_the_study_after_it_was_told_apart(
+    house: House, corrections: Corrections, merging: Merging
+) -> None:
+    house.patient("joan", "5", **JANE)
+    house.patient("joy", "7", **JANE)
+    house.send(ct())
+    decide(corrections, IMAGING_STUDY, "joan")
+    done = merge(merging, "joy", "joan")
+    of_joy = house.send(ct(PatientID="7", SOPInstanceUID="1.2.9.2"))
+    assert of_joy.location == IMAGING_STUDY
+    undo(merging, done)
+    assert house.read(IMAGING_STUDY)["numberOfInstances"] == 1
+    later = house.send(ct(SOPInstanceUID="1.2.9.3"))
+    assert later.location == IMAGING_STUDY
+    assert house.subject(IMAGING_STUDY) == "Patient/joan"

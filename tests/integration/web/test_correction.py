@@ -80,6 +80,39 @@ def test_a_held_image_is_filed_moved_and_held_again(patients: FlaskClient) -> No
     assert patients.get(f"/fhir/{document}").status_code == 410
 
 
+def test_a_moved_photo_keeps_nothing_of_the_former_patient_until_that_is_undone(
+    patients: FlaskClient,
+) -> None:
+    document = value(
+        call(patients, f"{held(patients)}/$link", {"patient": "Patient/jane"}), "result"
+    )
+    content = json_of(patients.get(f"/fhir/{document}"))
+    order = {
+        "resourceType": "ServiceRequest",
+        "id": "order",
+        "status": "active",
+        "intent": "order",
+        "subject": {"reference": "Patient/jane"},
+    }
+    assert patients.put("/fhir/ServiceRequest/order", json=order).status_code == 201
+    context = {
+        **content.get("context", {}),
+        "related": [{"reference": "ServiceRequest/order"}, {"display": "A note"}],
+        "sourcePatientInfo": {"reference": "Patient/jane"},
+    }
+    answer = patients.put(f"/fhir/{document}", json={**content, "context": context})
+    assert answer.status_code == 200, answer.data
+    moved = call(patients, f"{document}/$link", {"patient": "Patient/john"})
+    assert b"Patient/jane" not in patients.get(f"/fhir/{document}").data
+    assert json_of(patients.get(f"/fhir/{document}"))["context"]["related"] == [
+        {"display": "A note"}
+    ]
+    call(patients, f"{value(moved, 'provenance')}/$undo", {})
+    after = json_of(patients.get(f"/fhir/{document}"))
+    assert after["context"]["related"] == context["related"]
+    assert after["context"]["sourcePatientInfo"] == context["sourcePatientInfo"]
+
+
 def test_of_two_who_decide_at_once_one_is_told(patients: FlaskClient) -> None:
     task = held(patients)
     etag = patients.get(f"/fhir/{task}").headers["ETag"]
