@@ -39,7 +39,7 @@ def scale(system: str | None, code: str | None) -> Scale | None:
             if any(is_arbitrary(atom) for atom in _BRACKETED.findall(code)):
                 return None
             zero, one, two = (in_base_units(code, number) for number in (0, 1, 2))
-    except Exception:  # the libraries raise of all kinds for what is no unit
+    except no_unit():
         return None
     factor = one.magnitude - zero.magnitude
     is_linear = abs(two.magnitude - zero.magnitude - 2 * factor) <= 1e-9 * abs(factor)
@@ -52,13 +52,22 @@ def is_arbitrary(atom: str) -> bool:
     """`[iU]`, `[arb'U]`: comparable with nothing else, and to the library pure numbers."""
     try:
         return bool(in_base_units(atom, 1).dimensionless)
-    except Exception:  # `[Hg]` of `mm[Hg]` is no unit by itself
+    except no_unit():  # `[Hg]` of `mm[Hg]` is none by itself
         return False
 
 
 def in_base_units(code: str, number: int) -> Any:
     unit = registry().from_ucum(code)
     return registry().Quantity(number * unit.magnitude, unit.units).to_base_units()
+
+
+@cache
+def no_unit() -> tuple[type[Exception], ...]:
+    """What the libraries raise for it; they are loaded when they are needed."""
+    from lark.exceptions import LarkError
+    from pint.errors import PintError
+
+    return LarkError, PintError, ArithmeticError, AttributeError, ValueError
 
 
 @cache

@@ -4,9 +4,11 @@ Only the elements about the patient and the visit are written anew; all others, 
 stay the bytes that they were.
 """
 
+import struct
 import unicodedata
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from tempfile import TemporaryFile
 from typing import BinaryIO, cast
@@ -30,6 +32,18 @@ OF_PATIENT, OF_VISIT = 0x0010, 0x0038
 # Size, weight and species are of the body in the image, whatever its name.
 OF_BODY = frozenset({0x00101020, 0x00101030, 0x00102201, 0x00102202, 0x00102292, 0x00102293})
 VISIT = frozenset({0x00380010, 0x00380011, 0x00380014, 0x00380060, 0x00380061, 0x00380064})
+DAMAGED = (  # what pydicom raises where the bytes of a header are no elements
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 TEXTS = ("PN", "LO")
 LARGE = 64 * 1024  # bytes of a value that is passed over
 CHUNK = 256 * 1024
@@ -123,9 +137,7 @@ def walked(start: FileStart, beyond: int = 0) -> Iterator[RawDataElement | DataE
     )
     try:
         yield from elements
-    except UnreadableImage:
-        raise
-    except Exception as error:  # whatever pydicom meets in damaged bytes
+    except DAMAGED as error:
         raise UnreadableImage("The header cannot be walked to say whose image it is.") from error
 
 
@@ -182,21 +194,18 @@ def text_of(element: RawDataElement | DataElement) -> str:
 
 def redeflated(stream: BinaryIO, at: int, pieces: list[Piece]) -> BinaryIO:
     """A temporary file of the pieces of the inflated data set, deflated again (PS3.5 A.5)."""
-    target = TemporaryFile()  # noqa: SIM115  whoever reads it closes it
-    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    try:
-        for piece in inflated_pieces(stream, at, pieces):
-            target.write(deflater.compress(piece))
-        rest = deflater.flush()
-        target.write(rest)
+    with ExitStack() as opened:
+        target = opened.enter_context(TemporaryFile())
+        deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        try:
+            for piece in inflated_pieces(stream, at, pieces):
+                target.write(deflater.compress(piece))
+        except zlib.error as error:
+            raise UnreadableImage("The deflated data set is damaged.") from error
+        target.write(deflater.flush())
         if target.tell() % 2:
             target.write(b"\0")
-    except zlib.error as error:
-        target.close()
-        raise UnreadableImage("The deflated data set is damaged.") from error
-    except BaseException:
-        target.close()
-        raise
+        opened.pop_all()  # whoever reads it closes it
     return cast(BinaryIO, target)
 
 
