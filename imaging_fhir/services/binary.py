@@ -7,7 +7,8 @@ from typing import BinaryIO
 
 from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.services.attachment import Detached, Prepared
-from imaging_fhir.services.resources import Resources, Written
+from imaging_fhir.services.resource_ports import Written
+from imaging_fhir.services.resources import Resources
 from imaging_fhir.storage import binaries, blobs, resources
 from imaging_fhir.storage.binaries import BinaryContent
 from imaging_fhir.storage.database import Transaction

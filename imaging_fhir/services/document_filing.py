@@ -15,8 +15,9 @@ from imaging_fhir.model.link import Decision, EhrWord, Given, Link, id_of
 from imaging_fhir.model.study import LocalDateTime
 from imaging_fhir.services.arrival import DocumentArrival, Filed
 from imaging_fhir.services.ehr_word import follow, tagged
+from imaging_fhir.services.evidence import Evidence
 from imaging_fhir.services.held import complete_task, open_task
-from imaging_fhir.services.linking import Evidence, Linking
+from imaging_fhir.services.linking import Linking
 from imaging_fhir.services.moments import zone_of
 from imaging_fhir.services.study_evidence import encounter_reference
 from imaging_fhir.settings import Source

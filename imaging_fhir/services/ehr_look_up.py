@@ -19,7 +19,8 @@ from imaging_fhir.model.codec import Resource, decode_as, encode
 from imaging_fhir.model.link import EhrWord
 from imaging_fhir.services.ehr_copies import Copies
 from imaging_fhir.services.ehr_questions import Question, companions_of, questions, visits_of
-from imaging_fhir.services.linking import Evidence, Linking
+from imaging_fhir.services.evidence import Evidence
+from imaging_fhir.services.linking import Linking
 from imaging_fhir.storage import ehr as known_of_ehr
 from imaging_fhir.storage.database import Database, Transaction
 from imaging_fhir.storage.people import encounters_of, resources_with

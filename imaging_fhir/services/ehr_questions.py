@@ -8,7 +8,8 @@ from typing import Literal
 from imaging_fhir.fhir.patient import PROVISIONAL_PREFIX
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.link import Given
-from imaging_fhir.services.linking import Evidence, Linking
+from imaging_fhir.services.evidence import Evidence
+from imaging_fhir.services.linking import Linking
 
 ONE_DAY = timedelta(days=1)  # on either side: a zone may be unknown
 

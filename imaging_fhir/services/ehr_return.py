@@ -16,8 +16,8 @@ from imaging_fhir.services import study_parts
 from imaging_fhir.services.document_filing import evidence_of
 from imaging_fhir.services.ehr_look_up import LookUp
 from imaging_fhir.services.ehr_word import confirmed
+from imaging_fhir.services.evidence import Evidence
 from imaging_fhir.services.held import hold_on
-from imaging_fhir.services.linking import Evidence
 from imaging_fhir.services.provisional import make_provisional
 from imaging_fhir.services.relinking import Relinking
 from imaging_fhir.services.study_evidence import decision_on, evidence_of_study, held_link

@@ -30,7 +30,7 @@ from imaging_fhir.services.document_filing import DocumentFiling
 from imaging_fhir.services.document_filing import evidence_of as evidence_of_document
 from imaging_fhir.services.duplicates import compare
 from imaging_fhir.services.ehr_look_up import LookUp
-from imaging_fhir.services.linking import Evidence
+from imaging_fhir.services.evidence import Evidence
 from imaging_fhir.services.study_evidence import evidence_of
 from imaging_fhir.services.study_filing import StudyFiling
 from imaging_fhir.settings import Source

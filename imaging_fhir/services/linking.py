@@ -5,7 +5,7 @@ evidence cannot change between decision and commit.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import tzinfo
 from functools import partial
 
@@ -13,12 +13,12 @@ from imaging_fhir.errors import InvalidRequest
 from imaging_fhir.fhir.datatypes import universal_system
 from imaging_fhir.fhir.patient import is_gone, is_provisional
 from imaging_fhir.model.codec import Resource
-from imaging_fhir.model.link import OWN_ID, Decision, EhrWord, Given, Link, id_of
-from imaging_fhir.model.person import IssuedId, Issuer, Person, Visit
-from imaging_fhir.model.study import LocalDateTime
+from imaging_fhir.model.link import OWN_ID, Decision, Given, Link, id_of
+from imaging_fhir.model.person import IssuedId, Issuer, Person
 from imaging_fhir.services import demographics
 from imaging_fhir.services.ehr_word import judged
-from imaging_fhir.services.moments import acquired, period
+from imaging_fhir.services.evidence import EncounterMatch, Evidence, PatientMatch
+from imaging_fhir.services.visit_period import VISITED, covers, without_outer
 from imaging_fhir.settings import Site, Source
 from imaging_fhir.storage.database import Connection
 from imaging_fhir.storage.people import (
@@ -27,45 +27,7 @@ from imaging_fhir.storage.people import (
     resources_with,
 )
 
-# How long a visit without an end counts as open, in days, by Encounter.class.
-OPEN_DAYS = {"IMP": 60, "ACUTE": 60, "NONAC": 60, "EMER": 3, "OBSENC": 7, "SS": 2}
-OPEN_DAYS_OTHERWISE = 1
 LONGEST_NUMBER = 200  # a DICOM number has at most 64 characters; what is far longer is none
-VISITED = frozenset({"arrived", "triaged", "in-progress", "onleave", "finished"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """All that one study or document says about whose it is."""
-
-    person: Person = field(default_factory=Person)
-    visit: Visit = field(default_factory=Visit)
-    accession_numbers: tuple[IssuedId, ...] = ()
-    started: LocalDateTime | None = None
-    zone: tzinfo | None = None
-    given: Given = field(default_factory=Given)
-    ehr: EhrWord | None = None  # whether the EHR was asked about this, and answered
-    decision: Decision | None = None  # what a person said comes before all rules
-    source: Source
-    is_study: bool = True  # a study that names nobody gets a provisional Patient, a photo is held
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PatientMatch:
-    rule: str
-    reason: str
-    patient: Resource | None = None  # None: nobody known
-    held: bool = False
-    shared: bool = False  # a provisional Patient may carry the numbers, so that others find it
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EncounterMatch:
-    rule: str
-    reason: str
-    encounter: Resource | None = None
-    identifier: tuple[str | None, str] | None = None
-    contradicts: bool = False  # it is a visit of somebody else: hold the image
 
 
 class Linking:
@@ -462,7 +424,8 @@ class Linking:
         fitting = [
             encounter
             for encounter in encounters_of(connection, patient=patient["id"])
-            if encounter.get("status") in VISITED and covers(encounter, evidence)
+            if encounter.get("status") in VISITED
+            and covers(encounter, evidence.started, evidence.zone)
         ]
         innermost = without_outer(fitting)
         if not innermost:
@@ -529,35 +492,3 @@ def subject_of(connection: Connection, resource: Resource) -> Resource | None:
 def awaiting(stays: Link, decided: Link) -> Link:
     """A link that stays, though something else was decided: that may hold when more is known."""
     return replace(stays, awaited=tuple(dict.fromkeys(stays.awaited + decided.awaited)))
-
-
-def open_days(encounter: Resource) -> int:
-    """How long it counts as open where it has no end."""
-    return OPEN_DAYS.get(encounter.get("class", {}).get("code", ""), OPEN_DAYS_OTHERWISE)
-
-
-def covers(encounter: Resource, evidence: Evidence) -> bool:
-    """Whether the visit was on when the image was made.
-
-    With no zone known only the days are compared, as each was written down.
-    """
-    value = encounter.get("period", {})
-    if "start" not in value or evidence.started is None:
-        return False
-    made = acquired(evidence.started, evidence.zone)
-    low, high = period(value, open_days=open_days(encounter))
-    if made is not None:
-        return made[0] <= high and low <= made[1]
-    day = acquired(LocalDateTime(date=evidence.started.date, offset="Z"), None)
-    first = period({"start": value["start"][:10]}, open_days=0)[0]
-    last = period({"end": value["end"][:10]}, open_days=0)[1] if "end" in value else high
-    return day is not None and day[0] <= last and first < day[1]
-
-
-def without_outer(encounters: Sequence[Resource]) -> list[Resource]:
-    """Of visits nested by partOf, the innermost."""
-    outer = {
-        encounter.get("partOf", {}).get("reference", "").rpartition("/")[2]
-        for encounter in encounters
-    }
-    return [encounter for encounter in encounters if encounter["id"] not in outer]

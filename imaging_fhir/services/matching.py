@@ -15,7 +15,7 @@ from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource, decode
 from imaging_fhir.model.text import folded, name_words
 from imaging_fhir.services.access import Caller
 from imaging_fhir.services.demographics import dates_differ, genders_differ
-from imaging_fhir.services.resources import require_type
+from imaging_fhir.services.preconditions import require_type
 from imaging_fhir.services.search import Search
 from imaging_fhir.storage import search
 from imaging_fhir.storage.people import successor_of

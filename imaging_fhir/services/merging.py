@@ -19,13 +19,13 @@ from imaging_fhir.model.link import Link, id_of
 from imaging_fhir.services.access import Caller
 from imaging_fhir.services.correction import DONE, record, undoable
 from imaging_fhir.services.ehr_copies import require_no_copy
+from imaging_fhir.services.preconditions import require_match
 from imaging_fhir.services.refiling import refile
 from imaging_fhir.services.relinking import (
     Relinking,
     concerned,
     waiting,
 )
-from imaging_fhir.services.resources import require_match
 from imaging_fhir.storage import (
     corrections,
     dicom_index,

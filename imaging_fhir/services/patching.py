@@ -16,7 +16,9 @@ from imaging_fhir.fhir.json_patch import json_patch_operations, json_patched
 from imaging_fhir.model.codec import Resource, decode, with_base
 from imaging_fhir.model.search import Query
 from imaging_fhir.services.attachment import Detached, decoded, keep_within
-from imaging_fhir.services.resources import Resources, Written, require_match
+from imaging_fhir.services.preconditions import require_match
+from imaging_fhir.services.resource_ports import Written
+from imaging_fhir.services.resources import Resources
 from imaging_fhir.storage import resources as resource_rows
 from imaging_fhir.storage.database import Connection, Transaction
 

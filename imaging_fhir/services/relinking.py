@@ -13,15 +13,9 @@ from imaging_fhir.services import review, study_parts
 from imaging_fhir.services.arrival import DocumentArrival
 from imaging_fhir.services.document_filing import DocumentFiling, evidence_of
 from imaging_fhir.services.ehr_word import word_of
+from imaging_fhir.services.evidence import Evidence
 from imaging_fhir.services.held import complete_task, open_task
-from imaging_fhir.services.linking import (
-    BY_NUMBER,
-    DECIDED,
-    Evidence,
-    Linking,
-    awaiting,
-    same_subject,
-)
+from imaging_fhir.services.linking import BY_NUMBER, DECIDED, Linking, awaiting, same_subject
 from imaging_fhir.services.parting import part_strangers
 from imaging_fhir.services.provisional import retire_provisional
 from imaging_fhir.services.studies import Studies

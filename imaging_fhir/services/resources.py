@@ -4,20 +4,16 @@ Whether references are required to resolve is a setting (see `integrity`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from imaging_fhir.errors import (
     InvalidRequest,
-    InvalidResource,
     MultipleMatches,
     ResourceConflict,
     ResourceDeleted,
-    VersionConflict,
 )
 from imaging_fhir.fhir.attachment import attachments
-from imaging_fhir.fhir.patient import is_provisional_id
 from imaging_fhir.fhir.profiles import require_conformance
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.summary import subset
@@ -25,10 +21,18 @@ from imaging_fhir.fhir.validation import require_valid
 from imaging_fhir.model.change import is_moved
 from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource, decode, encode, encode_sorted
 from imaging_fhir.model.search import Query
-from imaging_fhir.services.access import Caller
 from imaging_fhir.services.attachment import Detached, Prepared, keep, prepare
 from imaging_fhir.services.filed_document import BINARY, require_own_bytes, require_right_chart
 from imaging_fhir.services.integrity import Integrity
+from imaging_fhir.services.preconditions import (
+    require_id,
+    require_match,
+    require_none,
+    require_own_id,
+    require_type,
+    require_whole,
+)
+from imaging_fhir.services.resource_ports import Assembler, Editor, Subscriber, Written
 from imaging_fhir.services.rewriting import without_base
 from imaging_fhir.services.study_authored import id_of_study
 from imaging_fhir.services.superseding import DOCUMENT, supersede
@@ -41,65 +45,11 @@ from imaging_fhir.storage.resources import StoredResource, with_meta
 SUBSCRIPTION = "Subscription"
 AfterWrite = Callable[[Transaction, str, str, Resource | None], None]
 MayWrite = Callable[[Connection, str, str], None]
-SUBSETTED = "SUBSETTED"
 LENIENT = Integrity()
-
-
-class Assembler(Protocol):
-    """Makes the body of a resource that is kept in fragments."""
-
-    def body(
-        self, connection: Connection, stored: StoredResource, *, with_instances: bool = True
-    ) -> bytes: ...
-
-    def bodies(
-        self,
-        connection: Connection,
-        found: Sequence[StoredResource],
-        *,
-        with_instances: bool = True,
-    ) -> Iterator[bytes]: ...
-
-
-class Editor(Protocol):
-    """Takes what users may write of such a resource, and keeps it."""
-
-    def is_derived(self, connection: Connection, current: StoredResource | None) -> bool: ...
-
-    def require_authored(
-        self, connection: Connection, resource_id: str, content: Resource
-    ) -> None: ...
-
-    def edit(
-        self, transaction: Transaction, current: StoredResource, content: Resource
-    ) -> "Written": ...
-
-
-class Subscriber(Protocol):
-    """Takes a Subscription, and lets it go."""
-
-    def put(
-        self,
-        transaction: Transaction,
-        resource_id: str,
-        content: Resource,
-        caller: Caller,
-        *,
-        posted: bool,
-    ) -> StoredResource: ...
-
-    def deleted(self, transaction: Transaction, rid: int) -> None: ...
 
 
 def anything(connection: Connection, resource_type: str, resource_id: str) -> None:
     """With no EHR as master, all that is here may be written."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    stored: StoredResource
-    created: bool
-    changed: bool = True
 
 
 class Resources:
@@ -468,54 +418,6 @@ def require_writable(
         require_right_chart(connection, current, content)
     elif prepared.resource_type == BINARY and current is not None:
         require_own_bytes(connection, current)
-
-
-def require_type(resource_type: str, content: object) -> None:
-    if not isinstance(content, dict) or "resourceType" not in content:
-        raise InvalidRequest("The body is no FHIR resource: it has no resourceType.")
-    if content["resourceType"] != resource_type:
-        raise InvalidRequest(f"The body is no {resource_type}.", expression="resourceType")
-
-
-def require_whole(content: Resource) -> None:
-    """A cut resource that is sent back would destroy what was left out."""
-    meta = content.get("meta")
-    tags = meta.get("tag") if isinstance(meta, dict) else None
-    for tag in tags if isinstance(tags, list) else ():
-        if isinstance(tag, dict) and tag.get("code") == SUBSETTED:
-            raise InvalidResource(
-                "The resource is a summary (SUBSETTED) and must not be stored.",
-                expression=f"{content['resourceType']}.meta.tag",
-            )
-
-
-def require_match(if_match: str | None, current: StoredResource | None) -> None:
-    """http.html#concurrency; `W/"3"`, and `"3"` as some clients write it."""
-    if if_match is None:
-        return
-    if current is None or if_match.strip().removeprefix("W/").strip('"') != str(current.version):
-        raise VersionConflict("The current version is another than that of If-Match.")
-
-
-def require_own_id(current: StoredResource | None, prepared: Prepared) -> None:
-    """A client makes no Patient under an id that says it was made of an image."""
-    is_new = current is None and prepared.resource_type == "Patient"
-    if is_new and is_provisional_id(prepared.resource_id):
-        raise InvalidResource("Only the server gives ids that begin so.", expression="Patient.id")
-
-
-def require_none(if_none_match: str | None, current: StoredResource | None) -> None:
-    """`If-None-Match: *` on a write: only where there is none yet."""
-    exists = current is not None and not current.deleted
-    if exists and if_none_match is not None and if_none_match.strip() == "*":
-        raise VersionConflict("If-None-Match: * was said, and the resource exists.")
-
-
-def require_id(content: Resource, resource_type: str, resource_id: str) -> None:
-    if content.get("id") != resource_id:
-        raise InvalidRequest(
-            "The resource must have the id of the address.", expression=f"{resource_type}.id"
-        )
 
 
 def is_same(

@@ -13,7 +13,7 @@ from imaging_fhir.fhir.faults import MAX_ISSUES
 from imaging_fhir.model.codec import Resource, decode, decode_as, encode, encode_sorted
 from imaging_fhir.model.merge import Merged
 from imaging_fhir.services.linking import subject_of
-from imaging_fhir.services.resources import Assembler, Written
+from imaging_fhir.services.resource_ports import Assembler, Written
 from imaging_fhir.services.study_authored import is_authored, patient_of, require_free
 from imaging_fhir.services.study_filing import StudyFiling
 from imaging_fhir.services.study_overlay import (

@@ -11,7 +11,8 @@ from imaging_fhir.model.person import Person, Visit
 from imaging_fhir.model.study import ReadWarning, StudyAttributes
 from imaging_fhir.services.arrival import DicomArrival, Filed
 from imaging_fhir.services.ehr_word import word_of
-from imaging_fhir.services.linking import Evidence, Linking
+from imaging_fhir.services.evidence import Evidence
+from imaging_fhir.services.linking import Linking
 from imaging_fhir.services.moments import zone_of
 from imaging_fhir.storage import resources
 from imaging_fhir.storage.database import AnyRow, Transaction

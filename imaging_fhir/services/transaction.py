@@ -23,13 +23,9 @@ from imaging_fhir.services.batch_reads import BatchReads
 from imaging_fhir.services.bundle_entry import ORDER, READING, WRITING, Entry, entry_at, named
 from imaging_fhir.services.interactions import is_supported, require_supported
 from imaging_fhir.services.patching import Change, Patching, change_in_bundle, require_object
-from imaging_fhir.services.resources import (
-    Resources,
-    Written,
-    require_id,
-    require_type,
-    require_whole,
-)
+from imaging_fhir.services.preconditions import require_id, require_type, require_whole
+from imaging_fhir.services.resource_ports import Written
+from imaging_fhir.services.resources import Resources
 from imaging_fhir.services.rewriting import rewritten, with_references, without_base
 from imaging_fhir.services.search import Search
 from imaging_fhir.storage.database import Connection, Transaction

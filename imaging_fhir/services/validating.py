@@ -11,7 +11,8 @@ from imaging_fhir.fhir.parameters import Given, refused, resource_in, text
 from imaging_fhir.fhir.profiles import PROFILES, declared, judged
 from imaging_fhir.fhir.validation import check
 from imaging_fhir.model.codec import Resource, decode
-from imaging_fhir.services.resources import Resources, require_type, require_whole
+from imaging_fhir.services.preconditions import require_type, require_whole
+from imaging_fhir.services.resources import Resources
 from imaging_fhir.services.rewriting import without_base
 from imaging_fhir.storage import filing
 

@@ -10,7 +10,7 @@ from werkzeug.http import parse_options_header
 
 from imaging_fhir.errors import InvalidRequest, ResourceNotFound, UnsupportedMediaType
 from imaging_fhir.services.attachment import OCTETS
-from imaging_fhir.services.resources import Written
+from imaging_fhir.services.resource_ports import Written
 from imaging_fhir.storage.binaries import BinaryContent
 from imaging_fhir.storage.resources import StoredResource
 from imaging_fhir.web import streams

@@ -8,7 +8,7 @@ from imaging_fhir.errors import InvalidRequest, ResourceNotFound
 from imaging_fhir.fhir.operation_outcome import outcome_of
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.model.codec import Resource, decode_sent
-from imaging_fhir.services.resources import Written
+from imaging_fhir.services.resource_ports import Written
 from imaging_fhir.storage.resources import StoredResource
 from imaging_fhir.web import streams
 from imaging_fhir.web.allowed import RESOURCE_ID

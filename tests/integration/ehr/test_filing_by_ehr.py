@@ -10,8 +10,8 @@ from imaging_fhir.errors import NotSupported
 from imaging_fhir.model.person import IssuedId, Issuer, Person
 from imaging_fhir.model.study import LocalDateTime
 from imaging_fhir.services.access import LOCAL
+from imaging_fhir.services.evidence import Evidence
 from imaging_fhir.services.ingest import Outcome
-from imaging_fhir.services.linking import Evidence
 from imaging_fhir.settings import DEFAULT_SOURCE
 from tests.dicom_samples import ROOT
 from tests.house import HOSPITAL, ORDERS, VISITS, issued_by

@@ -1,0 +1,45 @@
+"""When a visit was on: which of a patient's Encounters cover the time an image was made."""
+
+from collections.abc import Sequence
+from datetime import tzinfo
+
+from imaging_fhir.model.codec import Resource
+from imaging_fhir.model.study import LocalDateTime
+from imaging_fhir.services.moments import acquired, period
+
+# How long a visit without an end counts as open, in days, by Encounter.class.
+OPEN_DAYS = {"IMP": 60, "ACUTE": 60, "NONAC": 60, "EMER": 3, "OBSENC": 7, "SS": 2}
+OPEN_DAYS_OTHERWISE = 1
+VISITED = frozenset({"arrived", "triaged", "in-progress", "onleave", "finished"})
+
+
+def open_days(encounter: Resource) -> int:
+    """How long it counts as open where it has no end."""
+    return OPEN_DAYS.get(encounter.get("class", {}).get("code", ""), OPEN_DAYS_OTHERWISE)
+
+
+def covers(encounter: Resource, started: LocalDateTime | None, zone: tzinfo | None) -> bool:
+    """Whether the visit was on when the image was made.
+
+    With no zone known only the days are compared, as each was written down.
+    """
+    value = encounter.get("period", {})
+    if "start" not in value or started is None:
+        return False
+    made = acquired(started, zone)
+    low, high = period(value, open_days=open_days(encounter))
+    if made is not None:
+        return made[0] <= high and low <= made[1]
+    day = acquired(LocalDateTime(date=started.date, offset="Z"), None)
+    first = period({"start": value["start"][:10]}, open_days=0)[0]
+    last = period({"end": value["end"][:10]}, open_days=0)[1] if "end" in value else high
+    return day is not None and day[0] <= last and first < day[1]
+
+
+def without_outer(encounters: Sequence[Resource]) -> list[Resource]:
+    """Of visits nested by partOf, the innermost."""
+    outer = {
+        encounter.get("partOf", {}).get("reference", "").rpartition("/")[2]
+        for encounter in encounters
+    }
+    return [encounter for encounter in encounters if encounter["id"] not in outer]
