@@ -13,13 +13,13 @@ from imaging_fhir.errors import (
     MultipleMatches,
     ResourceNotFound,
 )
-from imaging_fhir.fhir.operation_outcome import outcome_of, outcome_of_error
 from imaging_fhir.fhir.validation import require_valid
 from imaging_fhir.model.codec import Resource, decode, with_base
 from imaging_fhir.model.search import Query
 from imaging_fhir.services.access import AccessPolicy, Caller
 from imaging_fhir.services.attachment import Detached, Prepared, keep, prepare
 from imaging_fhir.services.batch_reads import BatchReads
+from imaging_fhir.services.bundle_answer import deleted, failed, response, shown, written
 from imaging_fhir.services.bundle_entry import ORDER, READING, WRITING, Entry, entry_at, named
 from imaging_fhir.services.interactions import is_supported, require_supported
 from imaging_fhir.services.patching import Change, Patching, change_in_bundle, require_object
@@ -29,7 +29,7 @@ from imaging_fhir.services.resources import Resources
 from imaging_fhir.services.rewriting import rewritten, with_references, without_base
 from imaging_fhir.services.search import Search
 from imaging_fhir.storage.database import Connection, Transaction
-from imaging_fhir.storage.resources import StoredResource, instant
+from imaging_fhir.storage.resources import StoredResource
 
 MOST_ENTRIES = 5000
 Answers = dict[int, Resource]  # by the entry's place
@@ -441,41 +441,6 @@ def has_conditional_reference(content: Resource) -> bool:
 
     rewritten(content, look)
     return found
-
-
-def response(status: str, stored: StoredResource) -> Resource:
-    return {
-        "status": status,
-        "location": f"{stored.reference}/_history/{stored.version}",
-        "etag": f'W/"{stored.version}"',
-        "lastModified": instant(stored.last_updated),
-    }
-
-
-def written(result: Written) -> Resource:
-    status = "201 Created" if result.created else "200 OK"
-    return {
-        "resource": decode(result.stored.body or b"null"),
-        "response": response(status, result.stored),
-    }
-
-
-def deleted() -> Resource:
-    return {"response": {"status": "204 No Content"}}
-
-
-def failed(error: ImagingError) -> Resource:
-    return {"response": {"status": str(error.status), "outcome": outcome_of_error(error)}}
-
-
-def shown(answer: Resource, returned: str) -> Resource:
-    """An entry's answer with as much of it as is wanted."""
-    if returned == "representation":
-        return answer
-    response = answer["response"]
-    if returned == "OperationOutcome":
-        response = {**response, "outcome": response.get("outcome", outcome_of([]))}
-    return {"response": response}
 
 
 def url_read(entry: object) -> str | None:
