@@ -12,6 +12,7 @@ from imaging_fhir.model.text import folded
 LONGEST_WORD = 60  # characters
 MOST_WORDS = 16_000  # of one resource: PostgreSQL counts positions to 16,383
 LONGEST_TEXT = 400_000  # characters, as written: a tsvector may have a megabyte
+MOST_READ = 1_000_000  # characters of one resource in which words are looked for
 APART = "x"  # between two texts: no phrase goes over from one to the next
 _WORD = re.compile(r"[^\W_]+")
 
@@ -30,9 +31,13 @@ def written(word: str) -> str:
 def words_of_texts(texts: Iterable[str]) -> str:
     """All their words, as the index holds them; what is beyond its bounds is left out."""
     found: list[str] = []
-    length = 0
+    length, unread = 0, MOST_READ
     for text in texts:
-        for word in [*words_in(text), APART]:
+        if not unread:
+            break
+        part = text[:unread]
+        unread -= len(part)
+        for word in [*words_in(part), APART]:
             length += len(word) + 1
             if len(found) >= MOST_WORDS or length > LONGEST_TEXT:
                 return " ".join(found)
