@@ -1,6 +1,6 @@
 """python -m benchmarks [--smoke | --long] [--json] [PART ...]
 
-Parts: ingest, growth, folder, reads, search, fhir, sustained; all but the last by default, which
+Parts: ingest, growth, folder, reads, search, fhir, ehr, sustained; all but the last by default. It
 takes 20,000 instances (10 GB of disk for each server, removed afterwards) and comes with --long.
 """
 
@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from benchmarks import fhir_scale, ingest, reads, search_growth
+from benchmarks import ehr, fhir_scale, ingest, reads, search_growth
 from benchmarks.report import Measured, as_json, as_table
 
 Part = Callable[[Path], Iterable[Measured]]
@@ -23,6 +23,7 @@ PARTS: dict[str, Part] = {
     "fhir": lambda root: fhir_scale.results(
         root, sizes=(1_000, 100_000), seconds=1, rounds=3, entries=1_000
     ),
+    "ehr": lambda root: ehr.results(root, look_ups=1_000, burst=400, rounds=5),
 }
 LONG: dict[str, Part] = {"sustained": lambda root: ingest.sustained(root, count=20_000)}
 SMOKE: dict[str, Part] = {
@@ -31,9 +32,8 @@ SMOKE: dict[str, Part] = {
     "folder": lambda root: ingest.from_folder(root, count=4),
     "reads": lambda root: reads.reads(root, instances=4, seconds=0.2, rounds=1),
     "search": lambda root: search_growth.results(root, (1_000,)),
-    "fhir": lambda root: fhir_scale.results(
-        root, sizes=(50, 100), seconds=0.1, rounds=1, entries=10
-    ),
+    "fhir": lambda root: fhir_scale.results(root, sizes=(50,), seconds=0.05, rounds=1, entries=10),
+    "ehr": lambda root: ehr.results(root, look_ups=5, burst=10, rounds=1),
     "sustained": lambda root: ingest.sustained(root, count=8),
 }
 

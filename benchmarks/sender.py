@@ -130,7 +130,7 @@ def client(door: Door, template: Template, instances: Sequence[Instance], ready,
     for study, number in instances:
         connection.send(head, template.set(study, number))
         status, body = connection.receive()
-        if status != 200:
+        if status not in (200, 202):  # 202: taken in, and waits for the EHR
             failures.put(f"{door.name}: {status}: {body[:500]!r}")
             return
     connection.close()

@@ -62,7 +62,9 @@ class Server:
 
 
 @contextmanager
-def ours(root: Path, *, workers: int = 2, database_url: str = "") -> Iterator[Server]:
+def ours(root: Path, *, workers: int = 2, database_url: str = "", **more: str) -> Iterator[Server]:
+    """`more` are further settings, by their names in the environment."""
+    root.mkdir(exist_ok=True)
     folder, port = root / "ours", free_port()
     environment = os.environ | {
         "IMAGING_FHIR_DATA_DIR": str(folder),
@@ -70,6 +72,7 @@ def ours(root: Path, *, workers: int = 2, database_url: str = "") -> Iterator[Se
         "IMAGING_FHIR_WORKERS": str(workers),
         "IMAGING_FHIR_DATABASE_URL": database_url,
         "IMAGING_FHIR_LOG_LEVEL": "WARNING",
+        **more,
     }
     command = [str(Path(sys.executable).with_name("imaging-fhir")), "serve"]
     with running(command, environment, root / "ours.log", port) as pid:

@@ -22,7 +22,7 @@ def test_every_benchmark_runs() -> None:
     names = " ".join(one["name"] for one in results)
     for part in ("STOW-RS", "$import-image", "in a study of", "imaging-fhir ingest"):
         assert f"{part}" in names
-    for part in ("read of a Patient", "search by identifier", "sustained"):
+    for part in ("read of a Patient", "search by identifier", "away / up", "sustained"):
         assert f"{part}" in names
     for part in ("patient= and _include", "Patient/$everything", "transaction of 10"):
         assert f"SQLite: {part}" in names

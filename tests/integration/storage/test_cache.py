@@ -182,17 +182,3 @@ def test_redis_is_used_again_when_it_is_back(tmp_path: Path) -> None:
             process.kill()
             process.wait()
         assert cache.get(["a"]) == [b"in memory"]
-
-
-def test_a_look_up_in_the_cache_takes_less_than_a_millisecond(redis_url: str) -> None:
-    with closing(RedisCache(redis_url)) as cache:
-        sealed = SealedCache(cache, SECRET)
-        keys = [sealed.key("Patient", str(number)) for number in range(4)]
-        for key in keys:
-            sealed.put(key, b"x" * 100, 60)
-        times = []
-        for _ in range(200):
-            begun = time.perf_counter()
-            assert None not in sealed.get(keys)
-            times.append(time.perf_counter() - begun)
-        assert sorted(times)[100] < 0.001
