@@ -20,7 +20,7 @@ test: dev ## run all tests but the long ones, on SQLite and PostgreSQL, with eve
 
 test-long: dev ## run all tests, soaks and fuzzing too
 	@$(PREPARE) tools
-	@$(WITH_SERVICES) $(PYTEST)
+	@$(WITH_SERVICES) $(PYTEST) --hypothesis-profile=searching
 
 lint: dev ## check style (ruff) and types (mypy)
 	@$(BIN)/ruff check .

@@ -6,15 +6,23 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
+from imaging_fhir.storage.migrations import upgrade
+
 ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "IMAGING_FHIR_TEST_"
+
+# The same examples each time, so that a change is judged by what it changed; the long run searches.
+hypothesis.settings.register_profile("repeated", derandomize=True)
+hypothesis.settings.register_profile("searching", derandomize=False)
 
 
 def provided(name: str) -> str:
@@ -24,24 +32,58 @@ def provided(name: str) -> str:
     return value
 
 
-@pytest.fixture
-def postgresql_url() -> Iterator[str]:
-    """An empty database of this test's own, as an SQLAlchemy URL."""
-    server = provided("POSTGRESQL_URL")
-    name = f"test_{uuid4().hex}"
+@contextmanager
+def postgresql_database(template: str = "template1") -> Iterator[str]:
+    """A database of its own, as an SQLAlchemy URL; it is gone afterwards."""
+    server, name = provided("POSTGRESQL_URL"), f"test_{uuid4().hex}"
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+        create = SQL("CREATE DATABASE {} TEMPLATE {}")
+        connection.execute(create.format(Identifier(name), Identifier(template)))
         yield f"{server.replace('postgresql:', 'postgresql+psycopg:').rpartition('/')[0]}/{name}"
         connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tables without a row, made once; a test gets a copy."""
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_template() -> Iterator[str]:
+    with postgresql_database() as url:
+        upgrade(url)
+        yield url.rpartition("/")[2]
+
+
+@pytest.fixture
+def postgresql_url(postgresql_template: str) -> Iterator[str]:
+    """A database with all tables and no row, as an SQLAlchemy URL."""
+    with postgresql_database(postgresql_template) as url:
+        yield url
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database, once of each engine, as an SQLAlchemy URL."""
+    """A database with all tables and no row, once of each engine, as an SQLAlchemy URL."""
     if request.param == "sqlite":
+        template: Path = request.getfixturevalue("sqlite_template")
+        shutil.copy(template, tmp_path / "test.db")
         return f"sqlite:///{tmp_path}/test.db"
     url: str = request.getfixturevalue("postgresql_url")
     return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without a table, once of each engine, as an SQLAlchemy URL."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/test.db"
+    else:
+        with postgresql_database() as url:
+            yield url
 
 
 @pytest.fixture

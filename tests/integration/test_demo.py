@@ -18,14 +18,12 @@ from imaging_fhir.services.study_filing import StudyFiling
 from imaging_fhir.settings import DEFAULT_SOURCE, Site
 from imaging_fhir.storage.database import Database, Transaction
 from imaging_fhir.storage.folder import FolderBlobStore
-from imaging_fhir.storage.migrations import upgrade
 from imaging_fhir.storage.resources import put
 
 
 @pytest.fixture
 def ingest(database_url: str, tmp_path: Path) -> Iterator[Ingest]:
     """Everything that takes images in, with the demo's patients and visits known."""
-    upgrade(database_url)
     database = Database(database_url)
     for entry in demo_bundle()["entry"]:
         put_resource(database, entry["resource"])

@@ -24,7 +24,6 @@ from tests.interleaving import Gated, Scheduler, every_order, some_orders
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    migrations.upgrade(database_url)
     with closing(Database(database_url)) as database:
         yield database
 

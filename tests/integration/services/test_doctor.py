@@ -5,7 +5,6 @@ from pathlib import Path
 
 from imaging_fhir.services.doctor import Diagnosis, doctor
 from imaging_fhir.settings import Settings
-from imaging_fhir.storage import migrations
 from tests.odd_ehr import SEARCHES, OddEhr
 
 
@@ -14,7 +13,6 @@ def diagnoses(settings: Settings) -> dict[str, Diagnosis]:
 
 
 def test_a_well_service_is_well(database_url: str, tmp_path: Path) -> None:
-    migrations.upgrade(database_url)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     settings = Settings(
@@ -56,8 +54,10 @@ def test_everything_that_is_wrong_comes_with_advice(tmp_path: Path) -> None:
     assert all(one.advice for one in found.values() if one.state != "ok")
 
 
-def test_a_new_database_is_told_to_be_brought_up_to_date(database_url: str, tmp_path: Path) -> None:
-    found = diagnoses(Settings(database_url=database_url, data_dir=tmp_path))
+def test_a_new_database_is_told_to_be_brought_up_to_date(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    found = diagnoses(Settings(database_url=empty_database_url, data_dir=tmp_path))
     assert (found["database"].state, "serve" in found["database"].advice) == ("warning", True)
 
 

@@ -18,7 +18,6 @@ from imaging_fhir.services.held_parts import HeldParts
 from imaging_fhir.services.indexing import entries_of
 from imaging_fhir.services.study_parts import JOB
 from imaging_fhir.storage import schema
-from imaging_fhir.storage.migrations import upgrade
 from tests.dicom_samples import INSTANCE, STUDY, ct_instance
 from tests.house import HOSPITAL, House, build_house, copied_house, issued_by
 from tests.interleaving import Gated, Scheduler, every_order
@@ -275,20 +274,13 @@ EVENTS: dict[str, tuple[Callable[[House], None], ...]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "empty.db"
-    upgrade(f"sqlite:///{path}")
-    return path
-
-
 @pytest.mark.parametrize("events", EVENTS)
-def test_whatever_comes_between_the_end_is_the_same(template: Path, events: str) -> None:
+def test_whatever_comes_between_the_end_is_the_same(sqlite_template: Path, events: str) -> None:
     ends = set()
 
     def run(choose: Callable[[int], int]) -> None:
         with TemporaryDirectory() as folder:
-            house = copied_house(template, Path(folder))
+            house = copied_house(sqlite_template, Path(folder))
             house.patient("jane", "4711", **JANE)
             house.send(ct())
             house.send(ct_of_1980())

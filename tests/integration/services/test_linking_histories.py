@@ -32,7 +32,6 @@ from imaging_fhir.services.correction import Corrections
 from imaging_fhir.services.indexing import entries_of
 from imaging_fhir.services.merging import MATCH_AGAIN, Merging
 from imaging_fhir.storage import jobs, resources
-from imaging_fhir.storage.migrations import upgrade
 from imaging_fhir.storage.schema import conflict, instance, job, series, study
 from tests.dicom_samples import ct_instance
 from tests.house import HOSPITAL, VISITS, copied_house, issued_by
@@ -66,12 +65,12 @@ class Chart:
 
 
 class Histories(RuleBasedStateMachine):
-    template: Path
+    sqlite_template: Path
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = TemporaryDirectory()
-        self.house = copied_house(self.template, Path(self.folder.name))
+        self.house = copied_house(self.sqlite_template, Path(self.folder.name))
         database, relinking = self.house.database, self.house.relinking
         self.corrections = Corrections(database, relinking, new_id=new_id)
         self.merging = Merging(database, relinking, new_id=new_id)
@@ -287,15 +286,8 @@ class Histories(RuleBasedStateMachine):
         assert kept == sent
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "empty.db"
-    upgrade(f"sqlite:///{path}")
-    return path
-
-
-def run(template: Path, histories: int) -> None:
-    machine = type("On", (Histories,), {"template": template})
+def run(sqlite_template: Path, histories: int) -> None:
+    machine = type("On", (Histories,), {"sqlite_template": sqlite_template})
     run_state_machine_as_test(
         machine,
         settings=settings(
@@ -307,10 +299,10 @@ def run(template: Path, histories: int) -> None:
     )
 
 
-def test_whatever_happens_an_image_is_where_something_says_so(template: Path) -> None:
-    run(template, 30)
+def test_whatever_happens_an_image_is_where_something_says_so(sqlite_template: Path) -> None:
+    run(sqlite_template, 30)
 
 
 @pytest.mark.long
-def test_whatever_happens_in_ten_thousand_histories(template: Path) -> None:
-    run(template, 10_000)
+def test_whatever_happens_in_ten_thousand_histories(sqlite_template: Path) -> None:
+    run(sqlite_template, 10_000)

@@ -6,13 +6,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imaging_fhir.errors import ResourceDeleted
 from imaging_fhir.services.ingest import Outcome
-from imaging_fhir.storage.migrations import upgrade
 from tests.dicom_samples import ct_instance
 from tests.house import VISITS, House, copied_house, issued_by
 
@@ -175,21 +173,14 @@ def contradicts(header: Header, people: list[Human], index: int) -> bool:
     )
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "empty.db"
-    upgrade(f"sqlite:///{path}")
-    return path
-
-
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(world=worlds())
 def test_no_image_is_filed_to_somebody_else(
-    template: Path, world: tuple[list[Human], list[Header], int]
+    sqlite_template: Path, world: tuple[list[Human], list[Header], int]
 ) -> None:
     people, files, before = world
     with TemporaryDirectory() as folder:
-        house = copied_house(template, Path(folder))
+        house = copied_house(sqlite_template, Path(folder))
         sent = [house.send(file_of(f, people, n)) for n, f in enumerate(files[:before])]
         fill_chart(house, people)
         sent += [

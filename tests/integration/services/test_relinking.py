@@ -12,7 +12,6 @@ from imaging_fhir.services.check import Check
 from imaging_fhir.services.indexing import entries_of
 from imaging_fhir.services.relinking import Relinking
 from imaging_fhir.storage import resources
-from imaging_fhir.storage.migrations import upgrade
 from tests.dicom_samples import STUDY, ct_instance
 from tests.house import HOSPITAL, ORDERS, VISITS, House, build_house, copied_house, issued_by
 from tests.samples import SAMPLES
@@ -294,19 +293,12 @@ STORIES: dict[str, tuple[Callable[[House], None], ...]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "empty.db"
-    upgrade(f"sqlite:///{path}")
-    return path
-
-
 @pytest.mark.parametrize("story", STORIES)
-def test_whatever_comes_first_the_end_is_the_same(template: Path, story: str) -> None:
+def test_whatever_comes_first_the_end_is_the_same(sqlite_template: Path, story: str) -> None:
     ends = {}
     for events in permutations(STORIES[story]):
         with TemporaryDirectory() as folder:
-            house = copied_house(template, Path(folder))
+            house = copied_house(sqlite_template, Path(folder))
             for event in events:
                 event(house)
             ends[" ".join(event.__name__ for event in events)] = end(house)

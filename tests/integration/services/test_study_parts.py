@@ -6,10 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pytest
-
 from imaging_fhir.model.codec import Resource
-from imaging_fhir.storage.migrations import upgrade
 from tests.dicom_samples import INSTANCE, STUDY, ct_instance
 from tests.house import HOSPITAL, House, copied_house, issued_by
 
@@ -57,16 +54,9 @@ def ct(**attributes: Any) -> bytes:
     return ct_instance(IssuerOfPatientIDQualifiersSequence=issued_by(HOSPITAL), **attributes)
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "empty.db"
-    upgrade(f"sqlite:///{path}")
-    return path
-
-
-def end(template: Path, events: tuple[Callable[[House], None], ...]) -> Resource:
+def end(sqlite_template: Path, events: tuple[Callable[[House], None], ...]) -> Resource:
     with TemporaryDirectory() as folder:
-        house = copied_house(template, Path(folder))
+        house = copied_house(sqlite_template, Path(folder))
         house.patient("jane", "4711", **JANE)
         house.patient("john", "9", **JANE)
         for event in events:
@@ -77,8 +67,8 @@ def end(template: Path, events: tuple[Callable[[House], None], ...]) -> Resource
     return study
 
 
-def test_the_parts_of_a_study_join_to_the_same_study_in_any_order(template: Path) -> None:
-    expected = end(template, (same_person, *EVENTS[:-1]))
+def test_the_parts_of_a_study_join_to_the_same_study_in_any_order(sqlite_template: Path) -> None:
+    expected = end(sqlite_template, (same_person, *EVENTS[:-1]))
     of_two = expected["series"][1]
     assert of_two["description"] == "First"
     assert of_two["modality"]["code"] == "CT"
@@ -87,4 +77,4 @@ def test_the_parts_of_a_study_join_to_the_same_study_in_any_order(template: Path
     assert expected["description"] == "Whole body"
     assert expected["numberOfInstances"] == 3
     for events in permutations(EVENTS):
-        assert end(template, events) == expected, [event.__name__ for event in events]
+        assert end(sqlite_template, events) == expected, [event.__name__ for event in events]

@@ -10,7 +10,6 @@ from sqlalchemy import QueuePool, select
 
 from imaging_fhir.errors import InvalidRequest, StorageUnavailable
 from imaging_fhir.storage import database as module
-from imaging_fhir.storage import migrations
 from imaging_fhir.storage.database import Database, Transaction
 from imaging_fhir.storage.schema import blob
 
@@ -19,7 +18,6 @@ WAIT_SECONDS = 30
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    migrations.upgrade(database_url)
     with closing(Database(database_url)) as database:
         yield database
 

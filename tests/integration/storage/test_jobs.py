@@ -8,12 +8,10 @@ import pytest
 
 from imaging_fhir.storage import jobs
 from imaging_fhir.storage.database import Database, Transaction
-from imaging_fhir.storage.migrations import upgrade
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    upgrade(database_url)
     with closing(Database(database_url)) as database:
         yield database
 

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from imaging_fhir.errors import StorageUnavailable
-from imaging_fhir.storage import leases, migrations
+from imaging_fhir.storage import leases
 from imaging_fhir.storage.database import Database, Transaction
 
 
@@ -26,7 +26,6 @@ def clock() -> Clock:
 
 @pytest.fixture
 def database(database_url: str, clock: Clock) -> Iterator[Database]:
-    migrations.upgrade(database_url)
     with closing(Database(database_url, clock=clock)) as database:
         yield database
 

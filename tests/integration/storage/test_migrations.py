@@ -16,9 +16,9 @@ from imaging_fhir.storage.schema import TEXT_MATCH, commit_clock
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_an_upgraded_database_has_the_tables_of_the_schema(database_url: str) -> None:
-    migrations.upgrade(database_url)
-    engine = open_engine(database_url)
+def test_an_upgraded_database_has_the_tables_of_the_schema(empty_database_url: str) -> None:
+    migrations.upgrade(empty_database_url)
+    engine = open_engine(empty_database_url)
     with engine.connect() as connection:
         assert migrations.differences(connection) == []
         assert migrations.is_current(connection)
@@ -26,11 +26,11 @@ def test_an_upgraded_database_has_the_tables_of_the_schema(database_url: str) ->
     engine.dispose()
 
 
-def test_a_second_upgrade_changes_nothing(database_url: str) -> None:
-    migrations.upgrade(database_url)
-    database = Database(database_url)
+def test_a_second_upgrade_changes_nothing(empty_database_url: str) -> None:
+    migrations.upgrade(empty_database_url)
+    database = Database(empty_database_url)
     stamp = database.write(lambda transaction: transaction.now)
-    migrations.upgrade(database_url)
+    migrations.upgrade(empty_database_url)
     with database.read() as connection:
         assert connection.execute(select(commit_clock.c.stamp)).scalar_one() == stamp
     database.close()
@@ -38,13 +38,13 @@ def test_a_second_upgrade_changes_nothing(database_url: str) -> None:
 
 @pytest.mark.parametrize("revision", migrations.revisions())
 def test_a_filled_database_of_each_revision_keeps_its_rows(
-    revision: str, database_url: str
+    revision: str, empty_database_url: str
 ) -> None:
-    migrations.upgrade(database_url, to=revision)
-    engine = open_engine(database_url)
+    migrations.upgrade(empty_database_url, to=revision)
+    engine = open_engine(empty_database_url)
     with engine.begin() as connection:
         filled = fill_every_table(connection)
-    migrations.upgrade(database_url)
+    migrations.upgrade(empty_database_url)
     with engine.connect() as connection:
         assert migrations.differences(connection) == []
         for table, count in filled.items():
@@ -74,22 +74,22 @@ def some_value(column: Column[Any]) -> Any:
     return {int: 1, float: 1.0, bytes: b"1"}.get(column.type.python_type, "1")
 
 
-def test_processes_that_start_together_upgrade_once(database_url: str) -> None:
+def test_processes_that_start_together_upgrade_once(empty_database_url: str) -> None:
     upgrade = "import sys; from imaging_fhir.storage import migrations as m; m.upgrade(sys.argv[1])"
-    command = [sys.executable, "-c", upgrade, database_url]
+    command = [sys.executable, "-c", upgrade, empty_database_url]
     started = [subprocess.Popen(command, cwd=ROOT) for _ in range(3)]
     assert [process.wait() for process in started] == [0, 0, 0]
-    engine = open_engine(database_url)
+    engine = open_engine(empty_database_url)
     with engine.connect() as connection:
         assert connection.execute(select(commit_clock.c.stamp)).all() == [(0,)]
     engine.dispose()
 
 
-def test_a_database_of_a_newer_version_is_left_alone(database_url: str) -> None:
-    migrations.upgrade(database_url)
-    engine = open_engine(database_url)
+def test_a_database_of_a_newer_version_is_left_alone(empty_database_url: str) -> None:
+    migrations.upgrade(empty_database_url)
+    engine = open_engine(empty_database_url)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = 'future'"))
     with pytest.raises(StorageUnavailable, match="future"):
-        migrations.upgrade(database_url)
+        migrations.upgrade(empty_database_url)
     engine.dispose()

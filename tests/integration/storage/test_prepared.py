@@ -5,7 +5,6 @@ from sqlalchemy import bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from imaging_fhir.storage.database import Database, Transaction
-from imaging_fhir.storage.migrations import upgrade
 from imaging_fhir.storage.prepared import Prepared
 from imaging_fhir.storage.schema import blob
 
@@ -19,7 +18,6 @@ VALUES = {"sha256": "ab", "generation": 0, "size": 2**40, "live": True, "created
 
 @pytest.fixture
 def database(database_url: str) -> Database:
-    upgrade(database_url)
     return Database(database_url)
 
 

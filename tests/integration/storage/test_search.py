@@ -23,7 +23,6 @@ from imaging_fhir.storage.schema import (
     blob,
     commit_clock,
     instance,
-    metadata,
     resource,
     series,
     study,
@@ -39,7 +38,6 @@ MARCH = 1_773_446_400_000
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url, clock=lambda: MARCH)
-    metadata.create_all(database.engine)
     with database.engine.begin() as connection:
         connection.execute(insert(commit_clock).values(pk=1, stamp=0))
     yield database

@@ -18,7 +18,7 @@ from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.model.search import DICOM_PARAMETERS
 from imaging_fhir.storage import resources, search
 from imaging_fhir.storage.database import Connection, Database, Transaction
-from imaging_fhir.storage.schema import commit_clock, metadata, resource
+from imaging_fhir.storage.schema import commit_clock, resource
 from tests.r4_parameters import R4Parameter
 from tests.search_asking import BASE, escaped
 from tests.search_judge import Judge, Kept, definition, says, strings, token_codes
@@ -32,7 +32,6 @@ NOWHERE = "nowhere-at-all"
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
-    metadata.create_all(database.engine)
     with database.engine.begin() as connection:
         connection.execute(insert(commit_clock).values(pk=1, stamp=0))
     yield database

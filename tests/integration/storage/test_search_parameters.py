@@ -12,7 +12,7 @@ from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.search import DICOM_PARAMETERS, SearchParameter
 from imaging_fhir.storage import resources, search
 from imaging_fhir.storage.database import Connection, Database, Transaction
-from imaging_fhir.storage.schema import commit_clock, metadata
+from imaging_fhir.storage.schema import commit_clock
 from tests.search_samples import samples
 
 BASE = "http://127.0.0.1:8080/fhir"
@@ -21,7 +21,6 @@ BASE = "http://127.0.0.1:8080/fhir"
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
-    metadata.create_all(database.engine)
     with database.engine.begin() as connection:
         connection.execute(insert(commit_clock).values(pk=1, stamp=0))
     yield database

@@ -17,7 +17,7 @@ from imaging_fhir.fhir.search_union import DATES
 from imaging_fhir.model.search import Query
 from imaging_fhir.storage import schema, search, search_inclusion
 from imaging_fhir.storage.database import Database
-from imaging_fhir.storage.schema import commit_clock, metadata
+from imaging_fhir.storage.schema import commit_clock
 
 BASE = "http://127.0.0.1:8080/fhir"
 UCUM = "http://unitsofmeasure.org"
@@ -158,7 +158,6 @@ def make(connection: Connection, count: int, into: str, rows: str) -> None:
 @pytest.fixture
 def filled(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
-    metadata.create_all(database.engine)
     with database.engine.begin() as connection:
         connection.execute(insert(commit_clock).values(pk=1, stamp=0))
         fill(connection)
