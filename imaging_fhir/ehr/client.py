@@ -12,9 +12,9 @@ from imaging_fhir.ehr.deadline import Deadline
 from imaging_fhir.ehr.searchset import (
     has_identifier,
     is_id,
+    is_of_patient,
     matches,
     next_query,
-    refers_to,
     require_no_error,
 )
 from imaging_fhir.ehr.transport import Reply, Transport
@@ -78,7 +78,7 @@ class Ehr:
         return [
             found
             for found in self.search("Encounter", [*parameters, ("_count", COUNT)], deadline)
-            if refers_to(found, "Patient", patient_id)
+            if is_of_patient(found, patient_id, self.base)
         ]
 
     def patient_parameter(self, patient_id: str, deadline: Deadline) -> tuple[str, str] | None:

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 from imaging_fhir.ehr.capability import objects, text
 from imaging_fhir.errors import EhrUnavailable
 from imaging_fhir.model.codec import Resource
+from imaging_fhir.model.reference import id_in
 
 ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 BAD = frozenset({"error", "fatal"})
@@ -65,8 +66,8 @@ def has_identifier(resource: Resource, system: str, value: str) -> bool:
     )
 
 
-def refers_to(resource: Resource, resource_type: str, resource_id: str) -> bool:
-    """Is that its subject?"""
+def is_of_patient(resource: Resource, patient_id: str, base: str) -> bool:
+    """Is that Patient of the EHR its subject?"""
     subject = resource.get("subject")
-    reference = text(subject.get("reference")) if isinstance(subject, dict) else ""
-    return f"/{reference.partition('/_history/')[0]}".endswith(f"/{resource_type}/{resource_id}")
+    reference = subject.get("reference") if isinstance(subject, dict) else None
+    return id_in(reference, "Patient", base=base) == patient_id

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from imaging_fhir.fhir.resource_names import RESOURCE_NAMES
 from imaging_fhir.model.codec import BASE_PLACEHOLDER
+from imaging_fhir.model.reference import RELATIVE, local_target
 
 _NAMES = frozenset(RESOURCE_NAMES)
-_RELATIVE = re.compile(r"([A-Za-z]+)/([A-Za-z0-9.-]{1,64})(?:/_history/[A-Za-z0-9.-]{1,64})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +26,13 @@ def target_of(text: str, *, base: str = BASE_PLACEHOLDER) -> Target | None:
     """`Type/id`, absolute or not, with or without a version; None inside the same resource."""
     if text.startswith("#"):
         return None
-    relative = _RELATIVE.fullmatch(text.removeprefix(f"{base}/"))
-    if relative and relative[1] in _NAMES:
-        return Target(type=relative[1], id=relative[2])
+    local = local_target(text, base=base)
+    if local and local[0] in _NAMES:
+        return Target(type=local[0], id=local[1])
     return Target(url=text)
 
 
 def type_in(url: str) -> str | None:
     """The type that an address of another FHIR server names."""
-    end = re.search(rf"/{_RELATIVE.pattern}$", url)
+    end = re.search(rf"/{RELATIVE.pattern}$", url)
     return end[1] if end and end[1] in _NAMES else None

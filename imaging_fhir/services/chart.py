@@ -8,6 +8,7 @@ from itertools import groupby
 
 from imaging_fhir.fhir.task import HELD, REVIEW, facts_of
 from imaging_fhir.model.codec import Resource, decode
+from imaging_fhir.model.reference import local_id, local_target
 from imaging_fhir.services.access import Caller
 from imaging_fhir.services.chart_card import (
     UNDATED,
@@ -275,11 +276,11 @@ class Places:
 
     def name(self, reference: Resource | None) -> str:
         address = (reference or {}).get("reference", "")
-        if (reference or {}).get("display") or "/" not in address:
+        target = local_target(address)
+        if (reference or {}).get("display") or target is None:
             return reference_text(reference)
         if address not in self.names:
-            type_name, resource_id = address.split("/")[-2:]
-            content = resources.find_content(self.connection, type_name, resource_id) or {}
+            content = resources.find_content(self.connection, *target) or {}
             self.names[address] = str(content.get("name") or "")
         return self.names[address]
 
@@ -296,8 +297,7 @@ def with_merged(connection: Connection, patient_id: str) -> list[str]:
 
 def is_replaced_by(patient: Resource, successor: str) -> bool:
     return any(
-        link.get("type") == "replaced-by"
-        and link.get("other", {}).get("reference", "").rpartition("/")[2] == successor
+        link.get("type") == "replaced-by" and local_id(link.get("other"), "Patient") == successor
         for link in patient.get("link", ())
     )
 

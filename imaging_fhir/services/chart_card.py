@@ -7,6 +7,7 @@ from datetime import date, tzinfo
 from imaging_fhir.fhir import canonical
 from imaging_fhir.fhir.patient import is_provisional
 from imaging_fhir.model.codec import Resource, decode
+from imaging_fhir.model.reference import id_in, local_id
 from imaging_fhir.services.chart_words import (
     LIGHT,
     SEXES,
@@ -291,18 +292,13 @@ def time_of_capture(content: Resource, attachment: Resource) -> str:
 
 
 def binary_id(attachment: Resource) -> str | None:
-    """Of an attachment kept here: its address ends in Binary/<id>."""
-    address: str = attachment.get("url", "")
-    *_, type_name, found = ("", "", *address.split("/"))
-    return found if type_name == "Binary" and found else None
+    """Of an attachment kept here."""
+    return id_in(attachment.get("url"), "Binary")
 
 
 def encounter_id(content: Resource) -> str | None:
-    for reference in content.get("context", {}).get("encounter", ()):
-        head, _, found = reference.get("reference", "").rpartition("/")
-        if head.endswith("Encounter"):
-            return str(found)
-    return None
+    visits = content.get("context", {}).get("encounter", ())
+    return next((found for one in visits if (found := local_id(one, "Encounter"))), None)
 
 
 def body_site_text(content: Resource) -> str:

@@ -7,6 +7,7 @@ from imaging_fhir.errors import ResourceNotFound, UnsupportedImage
 from imaging_fhir.model.codec import Resource, decode, decode_as
 from imaging_fhir.model.document import Document
 from imaging_fhir.model.link import OWN_ID, Link
+from imaging_fhir.model.reference import local_id
 from imaging_fhir.model.study import ReadWarning
 from imaging_fhir.services.chart import Chart, Group, HeldItem, Places, held_item
 from imaging_fhir.services.chart_card import (
@@ -302,10 +303,9 @@ def held_file(connection: Connection, task: int) -> tuple[int, str]:
 
 
 def subject_id(content: Resource) -> str:
-    reference: str = content.get("subject", {}).get("reference", "")
-    head, _, found = reference.rpartition("/")
-    if not head.endswith("Patient"):
-        raise ResourceNotFound(f"DocumentReference/{content['id']} is about no patient.")
+    found = local_id(content.get("subject"), "Patient")
+    if found is None:
+        raise ResourceNotFound(f"DocumentReference/{content['id']} is about no patient here.")
     return found
 
 

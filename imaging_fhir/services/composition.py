@@ -176,6 +176,7 @@ def build_services(settings: Settings) -> Services:
         new_id=new_id,
         after_write=relinking.resource_written,
         may_write=require_own if ehr else anything,
+        ehr_base=ehr.look_up.ehr.base if ehr else "",
         integrity=Integrity(strict=settings.reference_integrity == "strict"),
         requires_declared=settings.declared_profiles == "strict",
     )

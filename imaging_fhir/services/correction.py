@@ -16,6 +16,7 @@ from imaging_fhir.model.codec import Resource, decode, decode_as, encode
 from imaging_fhir.model.correction import Corrected, Correction, Relinked
 from imaging_fhir.model.link import Decision, Link, id_of
 from imaging_fhir.model.merge import Merged
+from imaging_fhir.model.reference import local_target
 from imaging_fhir.services import review
 from imaging_fhir.services.access import Caller
 from imaging_fhir.services.linking import same_subject, subject_of
@@ -363,11 +364,11 @@ def require_together(connection: Connection, decision: Decision) -> None:
 
 def of_another(connection: Connection, reference: Resource, patient: Resource | None) -> bool:
     """Does it lead to somebody else here, or to a resource whose subject is somebody else?"""
-    type_, _, rest = str(reference.get("reference", "")).partition("/")
+    type_, id_ = local_target(reference.get("reference")) or ("", "")
     if type_ == "Patient":
-        meant = resolve_patient(connection, rest.partition("/")[0])
+        meant = resolve_patient(connection, id_)
         return meant is None or patient is None or meant["id"] != patient["id"]
-    found = resources.find_content(connection, type_, rest.partition("/")[0]) if rest else None
+    found = resources.find_content(connection, type_, id_)
     subject = subject_of(connection, found) if found else None
     return subject is not None and (patient is None or subject["id"] != patient["id"])
 

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from imaging_fhir.ehr.client import open_ehr
+from imaging_fhir.ehr.copied import NEEDED
 from imaging_fhir.fhir.validation import check
 from imaging_fhir.services import ehr_sync, ehr_word
-from imaging_fhir.services.ehr_copies import NEEDED, Copies
+from imaging_fhir.services.ehr_copies import Copies
 from imaging_fhir.services.ehr_look_up import LookUp
 from imaging_fhir.services.ehr_return import EhrReturn
 from imaging_fhir.services.ehr_sync import EhrSync

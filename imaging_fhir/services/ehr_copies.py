@@ -11,26 +11,20 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any
 
+from imaging_fhir.ehr.copied import NEEDED
 from imaging_fhir.errors import EhrUnavailable, InvalidRequest, InvalidResource, NotSupported
 from imaging_fhir.fhir.datatypes import without_empty
 from imaging_fhir.fhir.patient import GONE, PROVISIONAL_PREFIX, has_tag
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.validation import check, require_valid
 from imaging_fhir.model.codec import Resource, decode, encode_sorted
+from imaging_fhir.model.reference import local_target
 from imaging_fhir.services.rewriting import rewritten
 from imaging_fhir.storage import ehr, filing, resources
 from imaging_fhir.storage.database import Connection, Transaction
 from imaging_fhir.storage.resources import StoredResource
 
 AfterWrite = Callable[[Transaction, str, str, Resource | None], None]
-# In the order in which they are written: what is referred to comes first.
-NEEDED = {
-    "Patient": {"identifier", "active", "name", "gender", "birthDate", "link"},
-    "Practitioner": {"identifier", "name"},
-    "Encounter": {"identifier", "status", "class", "subject", "period", "partOf"},
-    "ServiceRequest": {"identifier", "status", "intent", "subject", "encounter"},
-}
-RELATIVE = re.compile(r"([A-Z][A-Za-z]+)/[A-Za-z0-9\-.]{1,64}(/_history/[A-Za-z0-9\-.]{1,64})?")
 MADE_HERE = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
 READ_ONLY = "This is a copy of what the EHR has: change it there."
 CHOSEN_ID = "With an EHR as master, an id of this type that a client chooses might be the EHR's."
@@ -100,11 +94,11 @@ class Copies:
         def change(name: str, text: str) -> str:
             if name != "reference":
                 return text
-            bare = text.removeprefix(f"{self.base}/")
-            match = RELATIVE.fullmatch(bare)
-            if match is None:
+            target = local_target(text, base=self.base)
+            if target is None:
                 return text
-            return bare if match[1] in NEEDED else f"{self.base}/{bare}"
+            bare = text.removeprefix(f"{self.base}/")
+            return bare if target[0] in NEEDED else f"{self.base}/{bare}"
 
         said = {name: content[name] for name in content if name != "meta"}
         copy: Resource = filled(rewritten(said, change))

@@ -8,6 +8,7 @@ from typing import Literal
 from imaging_fhir.fhir.patient import PROVISIONAL_PREFIX
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.link import Given
+from imaging_fhir.model.reference import local_target
 from imaging_fhir.services.evidence import Evidence
 from imaging_fhir.services.linking import Linking
 
@@ -74,7 +75,6 @@ def companions_of(resource: Resource, base: str) -> Iterator[Question]:
             named = [resource.get("subject"), resource.get("encounter"), resource.get("requester")]
     for one in named:
         reference = one.get("reference") if isinstance(one, dict) else None
-        said = reference if isinstance(reference, str) else ""
-        parts = said.removeprefix(f"{base}/").partition("/_history/")[0].split("/")
-        if len(parts) == 2 and parts[0] in ("Patient", "Encounter", "Practitioner"):
-            yield Question("id", parts[0], (parts[1],))
+        type_, id_ = local_target(reference, base=base) or ("", "")
+        if type_ in ("Patient", "Encounter", "Practitioner"):
+            yield Question("id", type_, (id_,))

@@ -10,6 +10,7 @@ from itertools import islice
 from imaging_fhir.ehr.deadline import Deadline
 from imaging_fhir.errors import EhrUnavailable, StorageUnavailable
 from imaging_fhir.model.codec import Resource
+from imaging_fhir.model.reference import id_in
 from imaging_fhir.services.ehr_look_up import LookUp
 from imaging_fhir.storage import dicom_index, ehr, leases
 from imaging_fhir.storage.database import Connection, Database, Transaction
@@ -57,7 +58,7 @@ class EhrSync:
     def take(self, changes: Sequence[Resource], at: int, deadline: Deadline) -> None:
         """With whom they lead to: the successor of a merge, the subject of a visit."""
         with self.database.read() as connection:
-            wanted = [one for one in changes if is_wanted(connection, one)]
+            wanted = [one for one in changes if is_wanted(connection, one, self.look_up.ehr.base)]
         for other in self.look_up.companions(wanted):
             self.look_up.answer(other, deadline)
         for one in wanted:
@@ -68,17 +69,16 @@ class EhrSync:
         self.look_up.copies.keep(transaction, [content], at)
 
 
-def is_wanted(connection: Connection, resource: Resource) -> bool:
+def is_wanted(connection: Connection, resource: Resource, base: str) -> bool:
     """Is it copied here, a visit or order of who is, or does an image wait for its number?"""
     type_, id_ = resource["resourceType"], resource["id"]
     if ehr.checked_at(connection, type_, id_) is not None:
         return True
     subject = resource.get("subject")
     reference = subject.get("reference") if isinstance(subject, dict) else None
-    if isinstance(reference, str):
-        patient = reference.rpartition("/")[2]
-        if ehr.checked_at(connection, "Patient", patient) is not None:
-            return True
+    patient = id_in(reference, "Patient", base=base)
+    if patient is not None and ehr.checked_at(connection, "Patient", patient) is not None:
+        return True
     return any(dicom_index.waiting_for(connection, type_, numbers_of(resource)))
 
 

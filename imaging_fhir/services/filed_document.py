@@ -3,14 +3,14 @@
 from typing import Any
 
 from imaging_fhir.errors import InvalidResource, ResourceConflict, ResourceDeleted
-from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource, decode
+from imaging_fhir.model.codec import Resource, decode
+from imaging_fhir.model.reference import id_in, local_id
 from imaging_fhir.services.superseding import DOCUMENT, person
 from imaging_fhir.storage import documents, resources
 from imaging_fhir.storage.database import Connection
 from imaging_fhir.storage.resources import StoredResource
 
 BINARY = "Binary"
-ADDRESS = f"{BASE_PLACEHOLDER}/{BINARY}/"
 OF_BYTES = ("url", "contentType", "size", "hash")
 FILED = "is of an image that was taken in: it cannot be edited."
 
@@ -53,7 +53,8 @@ def require_own_bytes(connection: Connection, current: StoredResource) -> None:
 
 def is_of_another(connection: Connection, url: str, document: Resource) -> bool:
     """Is it a Binary here that belongs to a document of somebody else?"""
-    owner = owner_of(connection, url.removeprefix(ADDRESS)) if url.startswith(ADDRESS) else None
+    binary = id_in(url, BINARY)
+    owner = None if binary is None else owner_of(connection, binary)
     if owner is None or owner.body is None or owner.id == document.get("id"):
         return False
     return person(connection, decode(owner.body)) != person(connection, document)
@@ -62,9 +63,8 @@ def is_of_another(connection: Connection, url: str, document: Resource) -> bool:
 def owner_of(connection: Connection, binary_id: str) -> StoredResource | None:
     """The DocumentReference whose access is the Binary's too."""
     binary = resources.find_content(connection, BINARY, binary_id) or {}
-    reference = str(binary.get("securityContext", {}).get("reference", ""))
-    type_, _, id_ = reference.partition("/")
-    return resources.find(connection, DOCUMENT, id_) if type_ == DOCUMENT else None
+    owner = local_id(binary.get("securityContext"), DOCUMENT)
+    return None if owner is None else resources.find(connection, DOCUMENT, owner)
 
 
 def subject_of(document: Resource) -> Any:

@@ -10,11 +10,12 @@ from typing import Any
 from imaging_fhir.errors import InvalidResource, ResourceConflict
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.model.codec import decode
+from imaging_fhir.model.reference import local_target
 from imaging_fhir.storage import filing, resources
 from imaging_fhir.storage.database import Connection
 from imaging_fhir.storage.resources import StoredResource
 
-Located = tuple[str, str]  # FHIRPath expression of a reference, and what it says
+Located = tuple[str, tuple[str, str]]  # FHIRPath expression of a reference; type and id
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +26,8 @@ class Integrity:
         """Every Type/id that the resource refers to is there; raise InvalidResource."""
         if not self.strict or stored.body is None:
             return
-        for expression, reference in references(decode(stored.body), stored.type):
-            type_, _, id_ = reference.partition("/")
-            found = resources.find(connection, type_, id_.partition("/")[0])
+        for expression, (type_, id_) in references(decode(stored.body), stored.type):
+            found = resources.find(connection, type_, id_)
             if found is None or found.deleted:
                 raise InvalidResource(
                     f"{expression} refers to a {type_} that is not known here.",
@@ -51,7 +51,8 @@ def references(value: Any, path: str) -> Iterator[Located]:
     elif isinstance(value, dict):
         for name, inner in value.items():
             if name == "reference" and isinstance(inner, str):
-                if inner.partition("/")[0] in RESOURCE_TYPES:
-                    yield path, inner
+                target = local_target(inner)
+                if target and target[0] in RESOURCE_TYPES:
+                    yield path, target
             else:
                 yield from references(inner, f"{path}.{name}")

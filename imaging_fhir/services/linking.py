@@ -15,6 +15,7 @@ from imaging_fhir.fhir.patient import is_gone, is_provisional
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.link import OWN_ID, Decision, Given, Link, id_of
 from imaging_fhir.model.person import IssuedId, Issuer, Person
+from imaging_fhir.model.reference import local_id
 from imaging_fhir.services import demographics
 from imaging_fhir.services.ehr_word import judged
 from imaging_fhir.services.evidence import EncounterMatch, Evidence, PatientMatch
@@ -386,9 +387,9 @@ class Linking:
                 contradicts=True,
             )
         ids = tuple(
-            order["encounter"]["reference"].rpartition("/")[2]
+            visit
             for order in orders
-            if "reference" in order.get("encounter", {})
+            if (visit := local_id(order.get("encounter"), "Encounter")) is not None
         )
         found = encounters_of(connection, ids=ids)
         if not found:
@@ -483,10 +484,9 @@ def same_subject(connection: Connection, resource: Resource, patient: Resource |
 
 
 def subject_of(connection: Connection, resource: Resource) -> Resource | None:
-    """The Patient whom the subject stands for today."""
-    reference = resource.get("subject", {}).get("reference", "")
-    resource_type, _, resource_id = reference.rpartition("/")
-    return resolve_patient(connection, resource_id) if resource_type.endswith("Patient") else None
+    """The Patient here whom the subject stands for today."""
+    patient = local_id(resource.get("subject"), "Patient")
+    return None if patient is None else resolve_patient(connection, patient)
 
 
 def awaiting(stays: Link, decided: Link) -> Link:

@@ -19,7 +19,8 @@ from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.summary import subset
 from imaging_fhir.fhir.validation import require_valid
 from imaging_fhir.model.change import is_moved
-from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource, decode, encode, encode_sorted
+from imaging_fhir.model.codec import Resource, decode, encode, encode_sorted
+from imaging_fhir.model.reference import id_in
 from imaging_fhir.model.search import Query
 from imaging_fhir.services.attachment import Detached, Prepared, keep, prepare
 from imaging_fhir.services.filed_document import BINARY, require_own_bytes, require_right_chart
@@ -67,6 +68,7 @@ class Resources:
         after_write: AfterWrite,
         may_write: MayWrite = anything,
         integrity: Integrity = LENIENT,
+        ehr_base: str = "",
         requires_declared: bool = False,
     ) -> None:
         self.database = database
@@ -81,6 +83,7 @@ class Resources:
         self.after_write = after_write
         self.may_write = may_write
         self.integrity = integrity
+        self.ehr_base = ehr_base
         self.requires_declared = requires_declared
 
     def read(self, resource_type: str, resource_id: str) -> tuple[StoredResource, bytes]:
@@ -257,11 +260,15 @@ class Resources:
     def acceptable(self, resource_type: str, content: Resource) -> Resource:
         """What comes in, as it may be stored; raise InvalidRequest, InvalidResource."""
         require_type(resource_type, content)
-        content = without_base(content, self.base)
+        content = self.at_home(content)
         require_whole(content)
         require_valid(content)
         self.require_declared(content)
         return content
+
+    def at_home(self, content: Resource) -> Resource:
+        """References to what is here relative, all others as they came."""
+        return without_base(content, self.base, ehr_base=self.ehr_base)
 
     def require_declared(self, content: Resource) -> None:
         """Where the site wants that, what claims a known profile conforms; InvalidResource."""
@@ -437,11 +444,10 @@ def is_same(
 
 def binaries_of(stored: StoredResource) -> list[str]:
     """Ids of the Binaries of ours that a resource's attachments are."""
-    prefix = f"{BASE_PLACEHOLDER}/Binary/"
-    if stored.body is None or prefix.encode() not in stored.body:
+    if stored.body is None or b"Binary/" not in stored.body:
         return []
-    urls = [one.get("url", "") for one in attachments(decode(stored.body))]
-    return [url.removeprefix(prefix) for url in urls if url.startswith(prefix)]
+    urls = (one.get("url") for one in attachments(decode(stored.body)))
+    return [found for url in urls if (found := id_in(url, BINARY))]
 
 
 def goes_along(connection: Connection, binary_id: str, owner: StoredResource) -> bool:

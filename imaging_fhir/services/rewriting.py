@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from imaging_fhir.ehr.copied import NEEDED
 from imaging_fhir.errors import InvalidRequest
 from imaging_fhir.model.codec import BASE_PLACEHOLDER, ROOT_PLACEHOLDER, Resource
+from imaging_fhir.model.reference import local_target
 
 DEEPEST = 100  # R4 resources are a few levels deep; what is deeper means harm
 
@@ -29,11 +31,18 @@ def rewritten_value(name: str, value: Any, change: Change, depth: int) -> Any:
     return value
 
 
-def without_base(resource: Resource, base: str) -> Resource:
-    """Our own address taken out: references become relative, other addresses a placeholder."""
+def without_base(resource: Resource, base: str, *, ehr_base: str = "") -> Resource:
+    """Our own address taken out: references become relative, other addresses a placeholder.
+
+    So do references into the EHR that is the master, to what is copied from it under its ids. All
+    others stay absolute: an id of another server is somebody else's here.
+    """
     root = base.removesuffix("/fhir")
 
     def change(name: str, text: str) -> str:
+        if name == "reference" and ehr_base and text.startswith(ehr_base + "/"):
+            target = local_target(text, base=ehr_base)
+            return text.removeprefix(ehr_base + "/") if target and target[0] in NEEDED else text
         if not text.startswith(root + "/"):
             return text
         if name == "reference" and text.startswith(base + "/"):

@@ -11,6 +11,7 @@ from imaging_fhir.fhir.datatypes import local_references
 from imaging_fhir.fhir.imaging_study import study_resource_id
 from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.model.link import Link, id_of
+from imaging_fhir.services.linking import subject_of
 from imaging_fhir.services.study_overlay import EDITABLE, ENTERED_IN_ERROR, edited_meta
 from imaging_fhir.storage import authored_study, dicom_index
 from imaging_fhir.storage.database import Connection
@@ -81,14 +82,9 @@ def require_free(connection: Connection, content: Resource, resource_id: str) ->
 
 def agrees(connection: Connection, authored: StoredResource, link: Link) -> bool:
     """Are the images of the Patient that it was written for?"""
-    subject = patient_of(connection, decode(authored.body or b"{}"))
+    subject = subject_of(connection, decode(authored.body or b"{}"))
     patient = resolve_patient(connection, id_of(link.patient) or "")
     return subject is not None and patient is not None and subject["id"] == patient["id"]
-
-
-def patient_of(connection: Connection, content: Resource) -> Resource | None:
-    type_, _, rest = content.get("subject", {}).get("reference", "").partition("/")
-    return resolve_patient(connection, rest.partition("/")[0]) if type_ == "Patient" else None
 
 
 def overlay_from(content: Resource) -> Resource:

@@ -3,7 +3,7 @@
 What the images say is theirs: an edit of that is refused, naming each element.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -12,9 +12,10 @@ from imaging_fhir.errors import InvalidResource, ResourceNotFound
 from imaging_fhir.fhir.faults import MAX_ISSUES
 from imaging_fhir.model.codec import Resource, decode, decode_as, encode, encode_sorted
 from imaging_fhir.model.merge import Merged
+from imaging_fhir.model.reference import local_id, local_target
 from imaging_fhir.services.linking import subject_of
 from imaging_fhir.services.resource_ports import Assembler, Written
-from imaging_fhir.services.study_authored import is_authored, patient_of, require_free
+from imaging_fhir.services.study_authored import is_authored, require_free
 from imaging_fhir.services.study_filing import StudyFiling
 from imaging_fhir.services.study_overlay import (
     EDITABLE,
@@ -22,7 +23,6 @@ from imaging_fhir.services.study_overlay import (
     edited_meta,
     is_own_visit,
     kept_overlay,
-    visit_id,
 )
 from imaging_fhir.storage import dicom_index, resources
 from imaging_fhir.storage.database import AnyRow, Connection, Transaction
@@ -73,7 +73,7 @@ class StudyEdit:
         mixes patients.
         """
         require_free(connection, content, resource_id)
-        patient = patient_of(connection, content)
+        patient = subject_of(connection, content)
         for name in ("encounter", *OF_THE_PATIENT) if patient else ():
             for expression, reference in references(f"ImagingStudy.{name}", content.get(name)):
                 if is_of_another(connection, reference, patient):
@@ -165,7 +165,7 @@ def require_same_patient(
 ) -> None:
     """The visit is known and the patient's, and nothing else is known to be another's."""
     encounter = overlay.get("encounter")
-    visit = visit_id(encounter)
+    visit = local_id(encounter, "Encounter")
     if encounter and "reference" in encounter and visit is None:
         refuse("ImagingStudy.encounter", "is no Encounter of this server.")
     if visit is not None and not is_own_visit(connection, visit, patient):
@@ -185,10 +185,8 @@ def references(expression: str, value: Any) -> Iterator[tuple[str, Resource]]:
 
 def is_of_another(connection: Connection, reference: Resource, patient: Resource | None) -> bool:
     """Does it lead to a resource here that is known to be somebody else's?"""
-    parts: Sequence[str] = (reference.get("reference") or "").split("/")
-    if len(parts) < 2:
-        return False
-    found = resources.find_content(connection, parts[0], parts[1])
+    target = local_target(reference.get("reference"))
+    found = None if target is None else resources.find_content(connection, *target)
     subject = None if found is None else subject_of(connection, found)
     return subject is not None and (patient is None or subject["id"] != patient["id"])
 

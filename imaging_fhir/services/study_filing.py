@@ -20,6 +20,7 @@ from imaging_fhir.model.codec import Resource, decode, decode_as, encode
 from imaging_fhir.model.link import Link, id_of
 from imaging_fhir.model.merge import Change, Merged, Rank, rank
 from imaging_fhir.model.person import Person
+from imaging_fhir.model.reference import local_id
 from imaging_fhir.model.study import DicomInstance, SeriesAttributes, StudyAttributes
 from imaging_fhir.services import demographics, review
 from imaging_fhir.services.arrival import DicomArrival, Filed
@@ -48,7 +49,7 @@ from imaging_fhir.services.study_evidence import (
     known_patient,
     viewer_address,
 )
-from imaging_fhir.services.study_overlay import sound_overlay, visit_id
+from imaging_fhir.services.study_overlay import sound_overlay
 from imaging_fhir.storage import dicom_index, jobs, outbox, resources, search_index
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.people import resolve_patient
@@ -413,7 +414,7 @@ class StudyFiling:
         patient = resolve_patient(transaction.connection, study.patient or "")
         overlay = sound_overlay(transaction.connection, study, patient)
         content = self.head(transaction, study, overlay, merged=merged)
-        head, visit = encode(content), visit_id(content.get("encounter"))
+        head, visit = encode(content), local_id(content.get("encounter"), "Encounter")
         if head != study.head or visit != study.encounter:
             dicom_index.change_study(transaction, study.pk, head=head, encounter=visit)
         is_shown = study.state == "filed" and study.head

@@ -2,6 +2,7 @@
 
 from imaging_fhir.fhir import canonical
 from imaging_fhir.model.codec import Resource, decode
+from imaging_fhir.model.reference import local_id
 from imaging_fhir.services.linking import same_subject
 from imaging_fhir.storage.database import AnyRow, Connection
 from imaging_fhir.storage.people import encounters_of
@@ -40,16 +41,10 @@ def kept_overlay(study: AnyRow) -> Resource:
 def sound_overlay(connection: Connection, study: AnyRow, patient: Resource | None) -> Resource:
     """The elements of the body, without a visit that is not the patient's (any more)."""
     overlay = {name: value for name, value in kept_overlay(study).items() if name != "meta"}
-    visit = visit_id(overlay.get("encounter"))
+    visit = local_id(overlay.get("encounter"), "Encounter")
     if visit is not None and not is_own_visit(connection, visit, patient):
         del overlay["encounter"]
     return overlay
-
-
-def visit_id(encounter: Resource | None) -> str | None:
-    """The id in a literal reference to an Encounter here."""
-    resource_type, _, rest = ((encounter or {}).get("reference") or "").partition("/")
-    return rest.partition("/")[0] if resource_type == "Encounter" else None
 
 
 def is_own_visit(connection: Connection, visit: str, patient: Resource | None) -> bool:

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 from imaging_fhir.errors import InvalidResource
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.model.codec import Resource
+from imaging_fhir.model.reference import local_id
 from imaging_fhir.storage import resources
 from imaging_fhir.storage.database import Connection, Transaction
 from imaging_fhir.storage.people import resolve_patient
@@ -37,14 +38,14 @@ def supersede(transaction: Transaction, document: Resource, *, zone: ZoneInfo | 
 def replaced(document: Resource) -> Iterator[tuple[str, str]]:
     """FHIRPath expression and id of each DocumentReference here that is replaced."""
     for index, relation in enumerate(document.get("relatesTo", ())):
-        reference = relation["target"].get("reference", "")
-        type_, _, id_ = reference.partition("/")
-        if relation["code"] == "replaces" and type_ == DOCUMENT and id_ != document.get("id"):
-            yield f"{DOCUMENT}.relatesTo[{index}].target", id_.partition("/")[0]
+        id_ = local_id(relation["target"], DOCUMENT)
+        if relation["code"] == "replaces" and id_ not in (None, document.get("id")):
+            yield f"{DOCUMENT}.relatesTo[{index}].target", id_
 
 
 def person(connection: Connection, document: Resource) -> str | None:
     """Whose document it is, by who they are today: a merged Patient is the one it was merged to."""
-    reference = str(document.get("subject", {}).get("reference", ""))
-    patient = resolve_patient(connection, reference.removeprefix("Patient/"))
-    return patient["id"] if patient else reference or None
+    subject = document.get("subject", {})
+    patient = resolve_patient(connection, local_id(subject, "Patient") or "")
+    whose: str | None = patient["id"] if patient else subject.get("reference")
+    return whose

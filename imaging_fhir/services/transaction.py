@@ -26,7 +26,7 @@ from imaging_fhir.services.patching import Change, Patching, change_in_bundle, r
 from imaging_fhir.services.preconditions import require_id, require_type, require_whole
 from imaging_fhir.services.resource_ports import Written
 from imaging_fhir.services.resources import Resources
-from imaging_fhir.services.rewriting import rewritten, with_references, without_base
+from imaging_fhir.services.rewriting import rewritten, with_references
 from imaging_fhir.services.search import Search
 from imaging_fhir.storage.database import Connection, Transaction
 from imaging_fhir.storage.resources import StoredResource
@@ -198,7 +198,7 @@ class Transactions:
     def plan_write(self, entry: Entry, chosen: str) -> Planned:
         type_ = entry.resource_type
         require_type(type_, entry.content)
-        content = without_base(entry.content, self.resources.base)
+        content = self.resources.at_home(entry.content)
         require_whole(content)
         self.resources.require_declared(content)
         condition = None

@@ -13,7 +13,6 @@ from imaging_fhir.fhir.validation import check
 from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.services.preconditions import require_type, require_whole
 from imaging_fhir.services.resources import Resources
-from imaging_fhir.services.rewriting import without_base
 from imaging_fhir.storage import filing
 
 MODES = ("create", "update", "delete", "profile")
@@ -34,7 +33,7 @@ class Validating:
         content = resource_in(given, "resource")
         if content is None:
             content = self.kept(resource_type, resource_id)
-        content = without_base(content, self.resources.base)
+        content = self.resources.at_home(content)
         found = list(issues(resource_type, content))
         found += issues_of_mode(mode, resource_type, resource_id, content)
         right = all(one["severity"] != "error" for one in found)

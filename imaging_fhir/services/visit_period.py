@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import tzinfo
 
 from imaging_fhir.model.codec import Resource
+from imaging_fhir.model.reference import local_id
 from imaging_fhir.model.study import LocalDateTime
 from imaging_fhir.services.moments import acquired, period
 
@@ -38,8 +39,5 @@ def covers(encounter: Resource, started: LocalDateTime | None, zone: tzinfo | No
 
 def without_outer(encounters: Sequence[Resource]) -> list[Resource]:
     """Of visits nested by partOf, the innermost."""
-    outer = {
-        encounter.get("partOf", {}).get("reference", "").rpartition("/")[2]
-        for encounter in encounters
-    }
+    outer = {local_id(encounter.get("partOf"), "Encounter") for encounter in encounters}
     return [encounter for encounter in encounters if encounter["id"] not in outer]

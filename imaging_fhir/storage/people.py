@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection, bindparam, select
 
 from imaging_fhir.model.codec import Resource, decode
+from imaging_fhir.model.reference import local_id
 from imaging_fhir.model.text import folded, index_key
 from imaging_fhir.storage.resources import find, find_content
 from imaging_fhir.storage.schema import reference_index, resource, token_index
@@ -94,10 +95,10 @@ def resolve_patient(connection: Connection, patient_id: str) -> Resource | None:
 
 
 def successor_of(patient: Resource) -> str:
-    """Id of the Patient that this one was replaced by; empty for none."""
+    """Id of the Patient here that this one was replaced by; empty for none."""
     for link in patient.get("link", ()):
         if link.get("type") == "replaced-by":
-            return str(link.get("other", {}).get("reference", "")).rpartition("/")[2]
+            return local_id(link.get("other"), "Patient") or ""
     return ""
 
 

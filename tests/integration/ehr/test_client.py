@@ -104,6 +104,8 @@ def test_visits_of_all_pages_are_found_by_day(ehr: Ehr, odd_ehr: OddEhr) -> None
     for number in range(5):
         odd_ehr.put(visit(f"e{number}", "p1", f"2026-03-0{number + 1}T08:00:00Z"))
     odd_ehr.put(visit("other", "p2", "2026-03-01T08:00:00Z"))
+    elsewhere = visit("elsewhere", "p1", "2026-03-01T08:00:00Z")
+    odd_ehr.put(elsewhere | {"subject": {"reference": "https://other.example/fhir/Patient/p1"}})
     assert ids(ehr.encounters("p1", "2026-03-01", "2026-03-05", soon())) == [
         *("e0", "e1", "e2", "e3")
     ]

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.statements import counting
 from imaging_fhir.errors import NotSupported
+from imaging_fhir.model.codec import decode
 from imaging_fhir.model.person import IssuedId, Issuer, Person
 from imaging_fhir.model.study import LocalDateTime
 from imaging_fhir.services.access import LOCAL
@@ -80,6 +81,34 @@ def test_the_visit_is_found_by_its_time(clinic: Clinic) -> None:
     outcome = clinic.send(ct())
     assert visited(outcome) == ("Encounter/v1", "period")
     assert clinic.read("Encounter/v1")["subject"] == {"reference": "Patient/jane"}
+
+
+def test_a_visit_of_another_servers_patient_of_the_same_id_is_not_taken(clinic: Clinic) -> None:
+    clinic.ehr.patient("jane", "4711", system=HOSPITAL, **JANE)
+    elsewhere = {"reference": "https://other.example/fhir/Patient/jane"}
+    clinic.ehr.put(visit("v1", "jane", "V-1", subject=elsewhere))
+    outcome = clinic.send(ct(AdmissionID="V-1", IssuerOfAdmissionIDSequence=issued_by(VISITS)))
+    assert filed(outcome) == ("Patient/jane", "patient-identifier")
+    assert visited(outcome)[0] is None
+
+
+def test_what_a_client_writes_of_the_ehrs_patient_is_in_that_patients_chart(
+    clinic: Clinic,
+) -> None:
+    clinic.ehr.patient("jane", "4711", system=HOSPITAL, **JANE)
+    clinic.send(ct())
+    for base in (clinic.ehr.base, "https://other.example/fhir"):
+        resource = {
+            "resourceType": "DocumentReference",
+            "status": "current",
+            "subject": {"reference": f"{base}/Patient/jane"},
+            "content": [{"attachment": {"url": f"{base}/Binary/1"}}],
+        }
+        clinic.services.resources.create("DocumentReference", resource)
+    found = clinic.services.search.search("DocumentReference", [("patient", "jane")], LOCAL)
+    assert [one["resource"]["subject"] for one in decode(found)["entry"]] == [
+        {"reference": "Patient/jane"}
+    ]
 
 
 def test_an_order_for_somebody_else_holds_the_image(clinic: Clinic) -> None:

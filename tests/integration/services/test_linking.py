@@ -262,6 +262,97 @@ def test_an_order_leads_to_its_encounter(house: House) -> None:
     assert study["encounter"] == {"reference": "Encounter/visit"}
 
 
+OTHER_SERVER = "https://other.example/fhir"
+NOT_JANE = pytest.mark.parametrize(
+    "reference",
+    [
+        f"{OTHER_SERVER}/Patient/jane",
+        f"{OTHER_SERVER}/Patient/jane/_history/1",
+        "urn:uuid:0b1e2d3c-0000-4000-8000-00000000000a",
+        "#jane",
+    ],
+)
+
+
+@NOT_JANE
+def test_a_visit_of_another_servers_patient_of_the_same_id_is_somebody_elses(
+    house: House, reference: str
+) -> None:
+    house.patient("jane", "4711", **JANE)
+    number = [{"system": VISITS, "value": "V1"}]
+    house.encounter("visit", "", identifier=number, subject={"reference": reference})
+    content = ct(AdmissionID="V1", IssuerOfAdmissionIDSequence=issued_by(VISITS))
+    assert rule(house, content) == "visit-number-of-another-patient"
+    assert rule(house, photo(), encounter="Encounter/visit") == "no-identity"
+    assert house.send(photo(), patient="Patient/jane", encounter="Encounter/visit").status == 422
+
+
+@NOT_JANE
+def test_an_order_for_another_servers_patient_of_the_same_id_is_for_somebody_else(
+    house: House, reference: str
+) -> None:
+    house.patient("jane", "4711", **JANE)
+    house.put(order(subject=reference, encounter="Encounter/visit"))
+    content = ct(AccessionNumber="A1", IssuerOfAccessionNumberSequence=issued_by(ORDERS))
+    assert rule(house, content) == "order-of-another-patient"
+
+
+def test_an_order_at_another_servers_visit_leads_to_none_here(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    house.encounter("visit", "jane")
+    house.put(order(subject="Patient/jane", encounter=f"{OTHER_SERVER}/Encounter/visit"))
+    content = ct(AccessionNumber="A1", IssuerOfAccessionNumberSequence=issued_by(ORDERS))
+    outcome = house.send(content)
+    assert outcome.filed is not None
+    assert (outcome.filed.patient, outcome.filed.encounter) == ("Patient/jane", None)
+
+
+@NOT_JANE
+def test_a_patient_replaced_by_another_servers_is_nobody_else_here(
+    house: House, reference: str
+) -> None:
+    house.patient("jane", "1", **JANE)
+    link = [{"other": {"reference": reference}, "type": "replaced-by"}]
+    house.patient("old", "4711", **JANE, link=link)
+    outcome = house.send(ct())
+    assert outcome.filed is not None
+    assert outcome.filed.patient == "Patient/old"
+
+
+def test_references_to_versions_lead_to_the_resource(house: House) -> None:
+    house.patient("jane", "1", **JANE)
+    link = [{"other": {"reference": "Patient/jane/_history/1"}, "type": "replaced-by"}]
+    house.patient("old", "4711", **JANE, link=link)
+    house.encounter("visit", "", subject={"reference": "Patient/jane/_history/1"})
+    house.put(order(subject="Patient/old/_history/1", encounter="Encounter/visit/_history/1"))
+    content = ct(AccessionNumber="A1", IssuerOfAccessionNumberSequence=issued_by(ORDERS))
+    outcome = house.send(content)
+    assert outcome.filed is not None
+    assert (outcome.filed.patient, outcome.filed.encounter) == ("Patient/jane", "Encounter/visit")
+
+
+def test_visits_within_another_servers_visit_are_each_of_their_own(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    house.encounter("stay", "jane", "2026-03-10", "2026-03-20")
+    elsewhere = {"reference": f"{OTHER_SERVER}/Encounter/stay"}
+    house.encounter("visit", "jane", "2026-03-14", "2026-03-14", partOf=elsewhere)
+    outcome = house.send(ct())
+    assert outcome.filed is not None
+    assert outcome.filed.encounter_rule == "period-ambiguous"
+
+
+def order(*, subject: str, encounter: str) -> dict[str, Any]:
+    return {
+        "resourceType": "ServiceRequest",
+        "id": "order",
+        "status": "active",
+        "intent": "order",
+        "identifier": [{"system": ORDERS, "value": "A1"}],
+        "subject": {"reference": subject},
+        "encounter": {"reference": encounter},
+    }
+
+
 def test_the_one_visit_of_that_time_is_the_images(house: House) -> None:
     house.patient("jane", "4711", **JANE)
     house.encounter("before", "jane", "2026-03-13T08:00:00+01:00", "2026-03-13T12:00:00+01:00")

@@ -143,6 +143,14 @@ def test_images_of_somebody_else_are_held(patients: FlaskClient, images: Json) -
     assert patients.get(PATH).data == before
 
 
+def test_images_of_the_patient_whose_id_another_server_has_too_are_held(
+    patients: FlaskClient,
+) -> None:
+    elsewhere = {"reference": "https://other.example/fhir/Patient/a"}
+    assert post(patients, {**AUTHORED, "subject": elsewhere}).status_code == 201
+    assert send(patients)["status"][:3] == "202"
+
+
 def test_held_images_are_filed_when_the_study_is_corrected(patients: FlaskClient) -> None:
     wrong = {**AUTHORED, "subject": {"reference": "Patient/b"}}
     for name in ("encounter",):

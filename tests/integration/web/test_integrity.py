@@ -131,3 +131,27 @@ class TestReplacing:
         assert expression == ["DocumentReference.relatesTo[0].target"]
         assert json_of(client.get("/fhir/DocumentReference/old"))["status"] == "current"
         assert client.get("/fhir/DocumentReference/new").status_code == 404
+
+    @pytest.mark.parametrize(
+        "elsewhere",
+        [
+            "https://other.example/fhir/DocumentReference/old",
+            "urn:uuid:0b1e2d3c-0000-4000-8000-00000000000a",
+        ],
+    )
+    def test_a_document_of_another_server_is_not_the_one_of_that_id(
+        self, client: FlaskClient, elsewhere: str
+    ) -> None:
+        put(client, document("old", "Patient/a"))
+        assert put(client, document("new", "Patient/a", elsewhere)).status_code == 201
+        assert json_of(client.get("/fhir/DocumentReference/old"))["status"] == "current"
+
+    def test_a_patient_of_another_server_is_not_the_one_of_that_id(
+        self, client: FlaskClient
+    ) -> None:
+        put(client, document("old", "https://other.example/fhir/Patient/a"))
+        answer = put(client, document("new", "Patient/a", "DocumentReference/old"))
+        assert answer.status_code == 422
+        assert client.get("/chart/documents/old").status_code == 404
+        assert "entry" not in json_of(client.get("/fhir/DocumentReference?patient=a"))
+        assert "old" not in client.get("/fhir/Patient/a/$everything").text

@@ -4,13 +4,14 @@ from typing import Any
 
 from imaging_fhir.fhir.document_reference import document_reference
 from imaging_fhir.fhir.imaging_study import imaging_study_head, imaging_study_series_head
-from imaging_fhir.model.codec import Resource, encode
+from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource, encode
 from imaging_fhir.model.document import Document
 from imaging_fhir.model.person import IssuedId
 from imaging_fhir.model.study import SeriesAttributes, StudyAttributes
 from imaging_fhir.services.chart_card import (
     Badge,
     document_card,
+    encounter_id,
     patient_card,
     series_card,
     study_card,
@@ -92,7 +93,7 @@ def photo(**more: Any) -> Resource:
         "subject": {"reference": "Patient/p"},
         "date": datetime(2025, 3, 12, tzinfo=ZONE),
         "zone": ZONE,
-        "binary_url": "https://x.example/fhir/Binary/b1",
+        "binary_url": f"{BASE_PLACEHOLDER}/Binary/b1",
         "size": 5,
         "sha1_base64": "",
         **more,
@@ -106,6 +107,13 @@ def test_a_photo_shows_where_and_when_it_was_taken() -> None:
     assert (card.title, card.taken, card.place) == ("Ulcer", "10 Mar 2025", "Lower leg, Right")
     assert card.picture_text == "Photo, Ulcer, Lower leg, Right, 10 Mar 2025"
     assert (card.binary, card.badge.code) == ("b1", "photo")
+
+
+def test_what_lies_on_another_server_has_no_picture_and_no_visit_here() -> None:
+    elsewhere = photo(binary_url="https://other.example/fhir/Binary/b1")
+    elsewhere["context"] = {"encounter": [{"reference": "https://other.example/fhir/Encounter/e"}]}
+    card = document_card(elsewhere, ZONE)
+    assert (card.binary, encounter_id(elsewhere)) == (None, None)
 
 
 def test_the_time_of_indexing_is_not_passed_off_as_that_of_the_picture() -> None:

@@ -6,6 +6,7 @@ from imaging_fhir.errors import InvalidRequest
 from imaging_fhir.services.rewriting import rewritten, with_references, without_base
 
 BASE = "https://images.example/fhir"
+EHR = "https://ehr.example/r4"
 NEW = "urn:uuid:0b1e2d3c-0000-4000-8000-00000000000a"
 
 
@@ -32,6 +33,25 @@ NEW = "urn:uuid:0b1e2d3c-0000-4000-8000-00000000000a"
 )
 def test_our_own_address_is_taken_out(given: Any, kept: Any) -> None:
     assert without_base({"a": [given]}, BASE) == {"a": [kept]}
+
+
+@pytest.mark.parametrize(
+    ("reference", "kept"),
+    [
+        (f"{EHR}/Patient/1", "Patient/1"),
+        (f"{EHR}/Encounter/1/_history/2", "Encounter/1/_history/2"),
+        (f"{EHR}/Location/1", f"{EHR}/Location/1"),
+        (f"{EHR}/Patient/1/more", f"{EHR}/Patient/1/more"),
+        (f"{EHR}x/Patient/1", f"{EHR}x/Patient/1"),
+        ("https://other/fhir/Patient/1", "https://other/fhir/Patient/1"),
+        (f"{BASE}/Patient/1", "Patient/1"),
+    ],
+)
+def test_what_is_copied_from_the_ehr_is_here(reference: str, kept: str) -> None:
+    resource = {"subject": {"reference": reference}, "url": reference}
+    found = without_base(resource, BASE, ehr_base=EHR)
+    assert found["subject"] == {"reference": kept}
+    assert found["url"].endswith("/fhir/Patient/1") or found["url"] == reference
 
 
 @pytest.mark.parametrize(
