@@ -9,9 +9,9 @@ from sqlalchemy import Connection, delete, or_, select, true, update
 
 from imaging_fhir.model.codec import decode, encode
 from imaging_fhir.storage import resources, tombstones
+from imaging_fhir.storage.chunks import chunks
 from imaging_fhir.storage.database import Transaction
 from imaging_fhir.storage.erasure_scan import REFERENCE, Names, Scan, bodies
-from imaging_fhir.storage.removal import chunks
 from imaging_fhir.storage.schema import (
     binary,
     conflict,

@@ -54,6 +54,23 @@ def note(transaction: Transaction, rid: int, resource_type: str, change: Change)
         ADD.run(transaction.connection, **values)
 
 
+def note_all(transaction: Transaction, changes: Iterable[tuple[int, str, Change]]) -> None:
+    """The same of many (rid, type, change), each resource once."""
+    if not transaction.watching:
+        return
+    now = transaction.now
+    added: dict[bool, list[dict[str, int | None]]] = {False: [], True: []}
+    for rid, type_, change in changes:
+        if type_ not in UNWATCHED:
+            merges = type_ in ASSEMBLED
+            values = {"rid": rid, "merged": rid if merges else None, "changes": int(change)}
+            added[merges].append({**values, "first": now, "last": now})
+    for merges, rows in added.items():
+        if rows:
+            known = MERGE[transaction.connection.dialect.name] if merges else ADD
+            transaction.execute(known.statement, rows)
+
+
 def note_moved(transaction: Transaction, rid: int, resource_type: str) -> None:
     """What was changed in this transaction is now another's, or of another visit."""
     if transaction.watching and not ALSO_MOVED.run(

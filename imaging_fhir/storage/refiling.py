@@ -1,18 +1,19 @@
 """Many studies to another Patient at once: a fixed number of statements, each with many rows."""
 
-import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Table, bindparam, delete, insert, select, update
+from sqlalchemy import Table, bindparam, delete, select, update
 from sqlalchemy.sql.expression import Delete
 
 from imaging_fhir.model.change import Change
 from imaging_fhir.model.search import IndexEntry
-from imaging_fhir.storage import dicom_index, outbox, search_index
+from imaging_fhir.storage import dicom_index, outbox, resources, search_index
+from imaging_fhir.storage.chunks import chunks
 from imaging_fhir.storage.database import AnyRow, Connection, Transaction
-from imaging_fhir.storage.schema import resource, study, version
+from imaging_fhir.storage.resources import StoredResource
+from imaging_fhir.storage.schema import resource, study
 
 STUDIES = select(
     study,
@@ -22,7 +23,6 @@ STUDIES = select(
     resource.c.deleted,
     resource.c.body,
 ).join(resource, resource.c.rid == study.c.rid)
-AT_ONCE = 500  # studies in one statement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +65,8 @@ def write(transaction: Transaction, refiled: Sequence[Refiled]) -> None:
     if shown:
         keep_versions(transaction, shown)
         change_index(transaction, shown)
-        if transaction.watching:
-            for one in shown:
-                outbox.note(transaction, one.row.rid, "ImagingStudy", Change.UPDATED)
-                outbox.note_moved(transaction, one.row.rid, "ImagingStudy")
+        moved = Change.UPDATED | Change.MOVED
+        outbox.note_all(transaction, [(one.row.rid, "ImagingStudy", moved) for one in shown])
 
 
 def change_studies(transaction: Transaction, refiled: Sequence[Refiled]) -> None:
@@ -98,20 +96,19 @@ def change_studies(transaction: Transaction, refiled: Sequence[Refiled]) -> None
 
 
 def keep_versions(transaction: Transaction, refiled: Sequence[Refiled]) -> None:
-    transaction.execute(
-        insert(version),
-        [
-            {
-                "rid": one.row.rid,
-                "version": one.row.version,
-                "type": "ImagingStudy",
-                "last_updated": one.row.last_updated,
-                "deleted": False,
-                "body": zlib.compress(one.body or b""),
-            }
-            for one in refiled
-        ],
-    )
+    ended = [
+        StoredResource(
+            rid=one.row.rid,
+            type="ImagingStudy",
+            id=one.row.id,
+            version=one.row.version,
+            last_updated=one.row.last_updated,
+            deleted=False,
+            body=one.body or b"",
+        )
+        for one in refiled
+    ]
+    resources.keep_versions(transaction, ended)
     transaction.execute(
         update(resource)
         .where(resource.c.rid == bindparam("key"))
@@ -157,9 +154,3 @@ def prefixed(row: dict[str, Any]) -> dict[str, Any]:
 
 def rows_of(entries: Iterable[IndexEntry]) -> set[tuple[Any, tuple[Any, ...]]]:
     return {search_index.row_of("ImagingStudy", entry) for entry in entries}
-
-
-def chunks(keys: Sequence[int]) -> Iterator[list[int]]:
-    ordered = sorted(keys)
-    for start in range(0, len(ordered), AT_ONCE):
-        yield ordered[start : start + AT_ONCE]

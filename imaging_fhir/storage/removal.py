@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Table, delete, select, text
 
 from imaging_fhir.errors import StorageUnavailable
+from imaging_fhir.storage.chunks import chunks
 from imaging_fhir.storage.database import (
     Database,
     Transaction,
@@ -18,7 +19,6 @@ from imaging_fhir.storage.database import (
 )
 from imaging_fhir.storage.schema import metadata
 
-AT_ONCE = 500  # keys in one statement
 PATIENCE_SECONDS = 30
 
 
@@ -46,12 +46,6 @@ def references_to(table: Table) -> Iterator[tuple[Column[Any], Column[Any]]]:
         for foreign_key in other.foreign_keys:
             if foreign_key.column.table is table:
                 yield foreign_key.column, foreign_key.parent
-
-
-def chunks(keys: Collection[Any]) -> Iterator[list[Any]]:
-    ordered = sorted(keys)
-    for start in range(0, len(ordered), AT_ONCE):
-        yield ordered[start : start + AT_ONCE]
 
 
 def scrub(database: Database, tables: Collection[str]) -> None:

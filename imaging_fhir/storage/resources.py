@@ -1,8 +1,8 @@
 """FHIR resources as the bytes that are served, with every version (http.html#versioning)."""
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -12,6 +12,7 @@ from imaging_fhir.model.change import Change
 from imaging_fhir.model.codec import Resource, decode, encode
 from imaging_fhir.model.search import IndexEntry
 from imaging_fhir.storage import outbox, search_index
+from imaging_fhir.storage.chunks import chunks
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.prepared import Prepared
 from imaging_fhir.storage.schema import resource, version
@@ -46,6 +47,9 @@ COLUMNS = (
 BY_ID = select(*COLUMNS).where(
     resource.c.type == bindparam("type"), resource.c.id == bindparam("id")
 )
+OF_SEVERAL = select(*COLUMNS).where(
+    resource.c.type == bindparam("of_type"), resource.c.id.in_(bindparam("ids", expanding=True))
+)
 FIND = Prepared(BY_ID)
 FIND_BY_RID = Prepared(select(*COLUMNS).where(resource.c.rid == bindparam("rid")))
 
@@ -67,6 +71,21 @@ def find(connection: Connection, resource_type: str, resource_id: str) -> Stored
     """The current version, deleted or not."""
     row = FIND.first(connection, type=resource_type, id=resource_id)
     return None if row is None else stored(row)
+
+
+def find_all(
+    connection: Connection, keys: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], StoredResource]:
+    """The current versions of many, by type and id: a statement or two for each type."""
+    by_type: dict[str, set[str]] = {}
+    for type_, id_ in keys:
+        by_type.setdefault(type_, set()).add(id_)
+    return {
+        (row.type, row.id): stored(row)
+        for type_, ids in by_type.items()
+        for some in chunks(ids)
+        for row in connection.execute(OF_SEVERAL, {"of_type": type_, "ids": some})
+    }
 
 
 def find_by_rid(connection: Connection, rid: int) -> StoredResource:
@@ -144,6 +163,36 @@ def former_content(connection: Connection, resource_type: str, resource_id: str)
     return None if body is None else dict(decode(zlib.decompress(body)))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Put:
+    """A resource as it is to be, beside what is there; `rows` are what it is found by.
+
+    One that is created was `posted` unless a client chose its id.
+    """
+
+    type: str
+    id: str
+    content: Resource
+    rows: search_index.Rows
+    current: StoredResource | None = None
+    posted: bool = True
+    moves: bool = False  # to another patient or visit
+
+    def next(self, now: int) -> StoredResource:
+        """Of one that is not there yet, the row is not known."""
+        former = self.current
+        number = 1 if former is None else former.version + 1
+        return StoredResource(
+            rid=0 if former is None else former.rid,
+            type=self.type,
+            id=self.id,
+            version=number,
+            last_updated=now,
+            deleted=False,
+            body=encode(with_meta(self.content, self.id, number, now)),
+        )
+
+
 def put(
     transaction: Transaction,
     resource_type: str,
@@ -153,69 +202,135 @@ def put(
     *,
     posted: bool = True,
 ) -> StoredResource:
-    """Create the resource, or make its next version; `id` and `meta` are set here.
+    """Create the resource, or make its next version; `id` and `meta` are set here."""
+    one = Put(
+        type=resource_type,
+        id=resource_id,
+        content=content,
+        rows=search_index.by_table(resource_type, entries),
+        current=find(transaction.connection, resource_type, resource_id),
+        posted=posted,
+    )
+    return put_all(transaction, [one])[0]
 
-    One that is created was `posted` unless a client chose its id.
-    """
-    current = find(transaction.connection, resource_type, resource_id)
-    number = 1 if current is None else current.version + 1
-    body = encode(with_meta(content, resource_id, number, transaction.now))
-    if current is None:
-        written = insert_resource(transaction, resource_type, resource_id, body, posted=posted)
-    else:
-        written = next_version(transaction, current, body=body)
-    search_index.replace(transaction, written.rid, resource_type, entries)
-    return written
+
+def put_all(transaction: Transaction, puts: Sequence[Put]) -> list[StoredResource]:
+    """The same of many, none of them twice, by a number of statements that does not grow."""
+    new = [(one, one.next(transaction.now)) for one in puts if one.current is None]
+    known = [
+        (one.current, one.next(transaction.now), one.moves)
+        for one in puts
+        if one.current is not None
+    ]
+    created = insert_resources(transaction, [(after, one.posted) for one, after in new])
+    next_versions(transaction, known)
+    rows = {(one.type, one.id): one.rows for one in puts}
+    search_index.insert_all(transaction, {one.rid: rows[one.type, one.id] for one in created})
+    changed = {after.rid: rows[after.type, after.id] for _, after, _ in known}
+    search_index.replace_all(transaction, changed)
+    written = {(one.type, one.id): one for one in [*created, *(after for _, after, _ in known)]}
+    return [written[one.type, one.id] for one in puts]
+
+
+def insert_resources(
+    transaction: Transaction, new: Sequence[tuple[StoredResource, bool]]
+) -> list[StoredResource]:
+    """Those that are not there yet, each with whether the server chose its id; with their rows."""
+    if not new:
+        return []
+    values = [
+        {
+            "type": one.type,
+            "id": one.id,
+            "version": one.version,
+            "last_updated": one.last_updated,
+            "deleted": one.deleted,
+            "posted": posted,
+            "body": one.body,
+        }
+        for one, posted in new
+    ]
+    rows = transaction.execute(INSERT, values)
+    rids = {(row.type, row.id): row.rid for row in rows}
+    inserted = [replace(one, rid=rids[one.type, one.id]) for one, _ in new]
+    outbox.note_all(transaction, [(one.rid, one.type, Change.CREATED) for one in inserted])
+    return inserted
 
 
 def insert_resource(
-    transaction: Transaction,
-    resource_type: str,
-    resource_id: str,
-    body: bytes | None,
-    *,
-    posted: bool = True,
+    transaction: Transaction, resource_type: str, resource_id: str, body: bytes | None
 ) -> StoredResource:
     """Version 1 of a resource that is not there yet."""
-    row = transaction.execute(
-        insert(resource)
-        .values(
-            type=resource_type,
-            id=resource_id,
-            version=1,
-            last_updated=transaction.now,
-            deleted=False,
-            posted=posted,
-            body=body,
-        )
-        .returning(*COLUMNS)
-    ).one()
-    outbox.note(transaction, row.rid, resource_type, Change.CREATED)
-    return stored(row)
+    new = StoredResource(
+        rid=0,
+        type=resource_type,
+        id=resource_id,
+        version=1,
+        last_updated=transaction.now,
+        deleted=False,
+        body=body,
+    )
+    return insert_resources(transaction, [(new, True)])[0]
+
+
+def next_versions(
+    transaction: Transaction, known: Sequence[tuple[StoredResource, StoredResource, bool]]
+) -> None:
+    """Each as it is, as it is to be, and whether it moves: what is current is kept before."""
+    if not known:
+        return
+    keep_versions(transaction, [current for current, _, _ in known])
+    values = [
+        {
+            "row": after.rid,
+            "number": after.version,
+            "stamp": after.last_updated,
+            "is_deleted": after.deleted,
+            "content": after.body,
+        }
+        for _, after, _ in known
+    ]
+    transaction.execute(NEXT, values)
+    outbox.note_all(
+        transaction,
+        [
+            (after.rid, after.type, change_of(current) | (Change.MOVED if moves else 0))
+            for current, after, moves in known
+            if not after.deleted
+        ],
+    )
+
+
+def change_of(current: StoredResource) -> Change:
+    return Change.CREATED if current.deleted else Change.UPDATED
 
 
 def next_version(
     transaction: Transaction, current: StoredResource, *, body: bytes | None, deleted: bool = False
 ) -> StoredResource:
     """Keep the current version, where it has a body or was a deletion, and put the next one."""
-    keep_version(transaction, current)
-    row = transaction.execute(
-        update(resource)
-        .where(resource.c.rid == current.rid)
-        .values(
-            version=current.version + 1,
-            last_updated=transaction.now,
-            deleted=deleted,
-            body=body,
-        )
-        .returning(*COLUMNS)
-    ).one()
-    if not deleted:
-        change = Change.CREATED if current.deleted else Change.UPDATED
-        outbox.note(transaction, current.rid, current.type, change)
-    return stored(row)
+    after = replace(
+        current,
+        version=current.version + 1,
+        last_updated=transaction.now,
+        deleted=deleted,
+        body=body,
+    )
+    next_versions(transaction, [(current, after, False)])
+    return after
 
 
+INSERT = insert(resource).returning(resource.c.rid, resource.c.type, resource.c.id)
+NEXT = (
+    update(resource)
+    .where(resource.c.rid == bindparam("row"))
+    .values(
+        version=bindparam("number"),
+        last_updated=bindparam("stamp"),
+        deleted=bindparam("is_deleted"),
+        body=bindparam("content"),
+    )
+)
 NEXT_ASSEMBLED = Prepared(
     update(resource)
     .where(
@@ -240,19 +355,22 @@ def keep_assembled(transaction: Transaction, rid: int, body: bytes) -> None:
     transaction.execute(update(resource).where(resource.c.rid == rid).values(body=body))
 
 
-def keep_version(transaction: Transaction, current: StoredResource) -> None:
-    if current.body is None and not current.deleted:
-        return  # assembled, and never kept as a version
-    transaction.execute(
-        insert(version).values(
-            rid=current.rid,
-            version=current.version,
-            type=current.type,
-            last_updated=current.last_updated,
-            deleted=current.deleted,
-            body=None if current.body is None else zlib.compress(current.body),
-        )
-    )
+def keep_versions(transaction: Transaction, ended: Iterable[StoredResource]) -> None:
+    """But for those that are assembled, and were never kept as a version."""
+    values = [
+        {
+            "rid": one.rid,
+            "version": one.version,
+            "type": one.type,
+            "last_updated": one.last_updated,
+            "deleted": one.deleted,
+            "body": None if one.body is None else zlib.compress(one.body),
+        }
+        for one in ended
+        if one.body is not None or one.deleted
+    ]
+    if values:
+        transaction.execute(insert(version), values)
 
 
 def delete(transaction: Transaction, resource_type: str, resource_id: str) -> StoredResource | None:

@@ -1,7 +1,7 @@
 """The rows of the search index: what one resource is found by."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Table, bindparam, delete, insert, select
@@ -19,6 +19,7 @@ from imaging_fhir.model.search import (
     UriEntry,
 )
 from imaging_fhir.model.text import folded, index_beginning, index_key
+from imaging_fhir.storage.chunks import chunks
 from imaging_fhir.storage.database import Transaction
 from imaging_fhir.storage.schema import (
     INDEX_TABLES,
@@ -34,6 +35,7 @@ from imaging_fhir.storage.schema import (
 from imaging_fhir.storage.search_composites import composite_row
 
 Row = tuple[Any, ...]  # the columns of an index table, but for rid
+Rows = dict[Table, list[Row]]  # of one resource; a table that is not there has none
 
 
 def text_or_none(text: str | None) -> str | None:
@@ -83,8 +85,15 @@ ROWS: dict[Table, Select[Any]] = {
     for table in INDEX_TABLES
 }
 INSERTS: dict[Table, Insert] = {table: insert(table) for table in INDEX_TABLES}
+OF_SEVERAL: dict[Table, Select[Any]] = {
+    table: select(table.c.rid, *(table.c[name] for name in COLUMNS[table])).where(
+        table.c.rid.in_(bindparam("rows", expanding=True))
+    )
+    for table in INDEX_TABLES
+}
 REMOVALS: dict[Table, Delete] = {
-    table: delete(table).where(table.c.rid == bindparam("row")) for table in INDEX_TABLES
+    table: delete(table).where(table.c.rid.in_(bindparam("rows", expanding=True)))
+    for table in INDEX_TABLES
 }
 
 
@@ -92,8 +101,7 @@ def replace(
     transaction: Transaction, rid: int, resource_type: str, entries: Iterable[IndexEntry]
 ) -> None:
     """Let the resource be found by these entries alone; a table that has them is left as it is."""
-    for table, rows in by_table(resource_type, entries).items():
-        replace_rows(transaction, rid, table, rows)
+    replace_all(transaction, {rid: by_table(resource_type, entries)})
 
 
 def add(
@@ -101,44 +109,79 @@ def add(
 ) -> None:
     """Let the resource be found by these entries too."""
     for table, rows in by_table(resource_type, entries).items():
-        if rows:
-            present = {tuple(row) for row in transaction.execute(ROWS[table], {"row": rid})}
-            insert_rows(transaction, rid, table, [row for row in rows if row not in present])
+        present = {tuple(row) for row in transaction.execute(ROWS[table], {"row": rid})}
+        insert_rows(transaction, table, {rid: [row for row in rows if row not in present]})
 
 
 def replace_texts(
     transaction: Transaction, rid: int, resource_type: str, entries: Iterable[IndexEntry]
 ) -> None:
     """Of its words alone, as `replace` does of everything."""
-    wanted = by_table(resource_type, entries)[text_index]
-    replace_rows(transaction, rid, text_index, wanted)
+    wanted = by_table(resource_type, entries).get(text_index, [])
+    replace_rows(transaction, text_index, {rid: wanted})
 
 
-def by_table(resource_type: str, entries: Iterable[IndexEntry]) -> dict[Table, list[Row]]:
-    wanted: dict[Table, list[Row]] = {table: [] for table in INDEX_TABLES}
+def by_table(resource_type: str, entries: Iterable[IndexEntry]) -> Rows:
+    found: Rows = {}
     for entry in entries:
         table, row = row_of(resource_type, entry)
-        wanted[table].append(row)
-    return wanted
+        found.setdefault(table, []).append(row)
+    return found
 
 
-def replace_rows(transaction: Transaction, rid: int, table: Table, rows: list[Row]) -> None:
+def insert_all(transaction: Transaction, found: Mapping[int, Rows]) -> None:
+    """Of resources that are found by nothing yet, by their rid."""
+    for table in INDEX_TABLES:
+        insert_rows(
+            transaction, table, {rid: rows[table] for rid, rows in found.items() if table in rows}
+        )
+
+
+def replace_all(transaction: Transaction, wanted: Mapping[int, Rows]) -> None:
+    """Let each resource be found by these rows alone."""
+    if wanted:
+        for table in INDEX_TABLES:
+            of_table = {rid: rows.get(table, []) for rid, rows in wanted.items()}
+            replace_rows(transaction, table, of_table)
+
+
+def replace_rows(transaction: Transaction, table: Table, wanted: Mapping[int, list[Row]]) -> None:
     """Most changes only add: then nothing is deleted."""
-    present = Counter(tuple(row) for row in transaction.execute(ROWS[table], {"row": rid}))
-    added = Counter(rows) - present
-    if present - Counter(rows):
-        transaction.execute(REMOVALS[table], {"row": rid})
-        added = Counter(rows)
-    insert_rows(transaction, rid, table, list(added.elements()))
+    present = rows_of(transaction, table, wanted)
+    outdated, added = [], {}
+    for rid, rows in wanted.items():
+        known = present.get(rid, Counter())
+        missing = Counter(rows)
+        if known - missing:
+            outdated.append(rid)
+        else:
+            missing -= known
+        added[rid] = list(missing.elements())
+    for some in chunks(outdated):
+        transaction.execute(REMOVALS[table], {"rows": some})
+    insert_rows(transaction, table, added)
 
 
-def insert_rows(transaction: Transaction, rid: int, table: Table, rows: list[Row]) -> None:
-    if rows:
-        values = [dict(zip(COLUMNS[table], row, strict=True), rid=rid) for row in rows]
+def rows_of(
+    transaction: Transaction, table: Table, rids: Collection[int]
+) -> dict[int, Counter[Row]]:
+    found: dict[int, Counter[Row]] = {}
+    for some in chunks(rids):
+        for rid, *row in transaction.execute(OF_SEVERAL[table], {"rows": some}):
+            found.setdefault(rid, Counter())[tuple(row)] += 1
+    return found
+
+
+def insert_rows(transaction: Transaction, table: Table, added: Mapping[int, list[Row]]) -> None:
+    columns = ("rid", *COLUMNS[table])
+    values = [
+        dict(zip(columns, (rid, *row), strict=True)) for rid, rows in added.items() for row in rows
+    ]
+    if values:
         transaction.execute(INSERTS[table], values)
 
 
 def remove(transaction: Transaction, rid: int) -> None:
     """The resource is found by nothing any more."""
     for statement in REMOVALS.values():
-        transaction.execute(statement, {"row": rid})
+        transaction.execute(statement, {"rows": [rid]})
