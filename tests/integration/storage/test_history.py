@@ -6,12 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
 
 from imaging_fhir.storage import history, resources
 from imaging_fhir.storage.database import Database, Transaction
 from imaging_fhir.storage.history import HistoryQuery, Position
-from imaging_fhir.storage.schema import commit_clock
 
 MARCH = 1_773_446_400_000
 NAMES = [("Patient", "a"), ("Patient", "b"), ("Device", "c"), ("Binary", "d")]
@@ -28,8 +26,6 @@ class Written:
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url, clock=lambda: MARCH)  # each commit is a millisecond later
-    with database.engine.begin() as connection:
-        connection.execute(insert(commit_clock).values(pk=1, stamp=0))
     yield database
     database.close()
 

@@ -21,7 +21,6 @@ from imaging_fhir.storage.database import Database, Transaction
 from imaging_fhir.storage.schema import (
     INDEX_TABLES,
     blob,
-    commit_clock,
     instance,
     resource,
     series,
@@ -38,8 +37,6 @@ MARCH = 1_773_446_400_000
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url, clock=lambda: MARCH)
-    with database.engine.begin() as connection:
-        connection.execute(insert(commit_clock).values(pk=1, stamp=0))
     yield database
     database.close()
 

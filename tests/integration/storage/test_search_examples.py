@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.fhir.search_index import index_entries
@@ -18,7 +18,7 @@ from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.model.search import DICOM_PARAMETERS
 from imaging_fhir.storage import resources, search
 from imaging_fhir.storage.database import Connection, Database, Transaction
-from imaging_fhir.storage.schema import commit_clock, resource
+from imaging_fhir.storage.schema import resource
 from tests.r4_parameters import R4Parameter
 from tests.search_asking import BASE, escaped
 from tests.search_judge import Judge, Kept, definition, says, strings, token_codes
@@ -32,8 +32,6 @@ NOWHERE = "nowhere-at-all"
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
-    with database.engine.begin() as connection:
-        connection.execute(insert(commit_clock).values(pk=1, stamp=0))
     yield database
     database.close()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
 from imaging_fhir.fhir.compartments import COMPARTMENTS, ITSELF, membership
 from imaging_fhir.fhir.search_index import index_entries
@@ -20,7 +20,7 @@ from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.model.search import Query
 from imaging_fhir.storage import resources, search
 from imaging_fhir.storage.database import Database, Transaction
-from imaging_fhir.storage.schema import commit_clock, resource
+from imaging_fhir.storage.schema import resource
 from imaging_fhir.storage.search_conditions import Conditions
 from tests.search_asking import BASE, random_search, sayings
 from tests.search_judge import Judge, Kept
@@ -34,8 +34,6 @@ TYPES = ["ImagingStudy", "DocumentReference", "ServiceRequest", "Media", "Task",
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
-    with database.engine.begin() as connection:
-        connection.execute(insert(commit_clock).values(pk=1, stamp=0))
     yield database
     database.close()
 

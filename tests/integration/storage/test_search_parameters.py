@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import insert
 
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.fhir.search_index import OF_THE_ROW, index_entries
@@ -12,7 +11,6 @@ from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.search import DICOM_PARAMETERS, SearchParameter
 from imaging_fhir.storage import resources, search
 from imaging_fhir.storage.database import Connection, Database, Transaction
-from imaging_fhir.storage.schema import commit_clock
 from tests.search_samples import samples
 
 BASE = "http://127.0.0.1:8080/fhir"
@@ -21,8 +19,6 @@ BASE = "http://127.0.0.1:8080/fhir"
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
-    with database.engine.begin() as connection:
-        connection.execute(insert(commit_clock).values(pk=1, stamp=0))
     yield database
     database.close()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Table, event, insert, text
+from sqlalchemy import Connection, Table, event, text
 
 from imaging_fhir.errors import SearchTooCostly
 from imaging_fhir.fhir.compartments import COMPARTMENTS, membership
@@ -17,7 +17,6 @@ from imaging_fhir.fhir.search_union import DATES
 from imaging_fhir.model.search import Query
 from imaging_fhir.storage import schema, search, search_inclusion
 from imaging_fhir.storage.database import Database
-from imaging_fhir.storage.schema import commit_clock
 
 BASE = "http://127.0.0.1:8080/fhir"
 UCUM = "http://unitsofmeasure.org"
@@ -159,7 +158,6 @@ def make(connection: Connection, count: int, into: str, rows: str) -> None:
 def filled(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
     with database.engine.begin() as connection:
-        connection.execute(insert(commit_clock).values(pk=1, stamp=0))
         fill(connection)
     if not database.is_sqlite:
         with database.engine.connect() as connection:

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import func, select, text
 
 from imaging_fhir.fhir.search_index import index_entries, study_entries
 from imaging_fhir.fhir.search_query import parse_query
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.storage import resources, search, search_index
 from imaging_fhir.storage.database import Connection, Database, Transaction
-from imaging_fhir.storage.schema import TEXT_MATCH, commit_clock, text_index
+from imaging_fhir.storage.schema import TEXT_MATCH, text_index
 
 BASE = "http://127.0.0.1:8080/fhir"
 WORDS = (
@@ -35,8 +35,6 @@ WORDS = (
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
-    with database.engine.begin() as connection:
-        connection.execute(insert(commit_clock).values(pk=1, stamp=0))
     yield database
     database.close()
 
