@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.model.link import Given
@@ -21,6 +23,7 @@ from imaging_fhir.storage import resources
 from imaging_fhir.storage.database import Database, Transaction
 from imaging_fhir.storage.folder import FolderBlobStore
 from imaging_fhir.storage.migrations import upgrade
+from imaging_fhir.storage.schema import resource
 
 HOSPITAL = "urn:oid:1.2.3"
 VISITS = "urn:oid:1.2.3.9"
@@ -119,6 +122,14 @@ class House:
     def subject(self, reference: str | None) -> str | None:
         found = self.read(reference).get("subject", {}).get("reference")
         return None if found is None else str(found)
+
+    def open_tasks(self) -> list[Resource]:
+        """Of what is held, the oldest first."""
+        with self.database.read() as connection:
+            query = select(resource.c.body).where(resource.c.type == "Task", ~resource.c.deleted)
+            found = [decode(body) for body in connection.execute(query).scalars()]
+        held = [one for one in found if one["code"]["coding"][0]["code"] == "decide-held-image"]
+        return [one for one in held if one["status"] == "requested"]
 
     def close(self) -> None:
         self.database.close()

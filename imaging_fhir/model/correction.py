@@ -4,6 +4,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from imaging_fhir.model.link import Decision, Link
+from imaging_fhir.model.person import Person
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """What a person decided of the images of a study that name that person."""
+
+    person: Person
+    decision: Decision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +28,7 @@ class Relinked:
     overlay: bytes | None = None  # what users had written, of an image of another patient too
     decided: Decision  # by this correction
     corrected: bool = False  # the study was one whose files name somebody else
+    decisions: tuple[Decided, ...] = ()  # of others whom its images name
     joined: bool = False  # its images are one with those of the study that was filed already
 
 

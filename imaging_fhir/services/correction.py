@@ -17,7 +17,7 @@ from imaging_fhir.model.correction import Corrected, Correction, Relinked
 from imaging_fhir.model.link import Decision, Link, id_of
 from imaging_fhir.model.merge import Merged
 from imaging_fhir.model.reference import local_target
-from imaging_fhir.services import review
+from imaging_fhir.services import decisions, parting, review
 from imaging_fhir.services.access import Caller
 from imaging_fhir.services.linking import same_subject, subject_of
 from imaging_fhir.services.preconditions import require_match
@@ -119,6 +119,7 @@ class Corrections:
             return replace(before, overlay=self.clear_document(transaction, found, decision))
         cleared = self.clear(transaction, found, decision)
         self.change(transaction, found, corrected=True)
+        parting.decide_on_all(transaction, found.row, decision)
         self.relinking.link_study(transaction, found.row.pk)
         row = dicom_index.find_study(transaction.connection, found.row.pk)
         if row is None:
@@ -138,6 +139,7 @@ class Corrections:
             task=row.rid if held else None,
             overlay=row.overlay if found.kind == "study" else None,
             corrected=bool(row.corrected) if found.kind == "study" else False,
+            decisions=decisions.listed(decisions.of_others(row)) if found.kind == "study" else (),
             decided=decision,
         )
 
@@ -279,7 +281,8 @@ class Corrections:
         decision = encode(before.decision) if before.decision else None
         self.change(transaction, found, decision=decision)
         if found.kind == "study":
-            self.change(transaction, found, corrected=before.corrected)
+            others = decisions.column(before.decisions)
+            self.change(transaction, found, corrected=before.corrected, decisions=others)
         if before.state == "held":
             self.hold_again(transaction, found, before)
         elif found.kind == "study":
@@ -298,6 +301,7 @@ class Corrections:
         self.relinking.show(transaction, row.pk, merged)
         new_id = self.relinking.studies.new_id
         review.of_study(transaction, new_id, row.pk, decided=decided, old=link)
+        self.relinking.part(transaction, row.pk)
 
     def put_back_document(self, transaction: Transaction, found: Found, before: Relinked) -> None:
         arrival, decided = self.relinking.document_link(transaction.connection, found.row.pk)

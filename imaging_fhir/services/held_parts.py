@@ -183,7 +183,8 @@ class HeldParts:
         """Nothing of the part is left: the study has all of it, or a Task for each image."""
         complete_task(transaction, row.rid)
         if part.fate == "joins" and part.filed is not None:
-            rows.give_up(transaction, row.pk, part.filed)
+            filed = dicom_index.study_by_pk(transaction.connection, part.filed)
+            study_parts.give_up(transaction, row, filed)
         else:
             rows.forget(transaction, row.pk)
 

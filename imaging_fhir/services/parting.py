@@ -11,17 +11,18 @@ from dataclasses import replace
 
 from imaging_fhir.images.dicom_kept import Said, said
 from imaging_fhir.model.codec import decode_as, encode
-from imaging_fhir.model.link import Given
+from imaging_fhir.model.link import Decision, Given, id_of
 from imaging_fhir.model.merge import Merged, rank
 from imaging_fhir.model.person import Person
 from imaging_fhir.model.study import StudyAttributes
+from imaging_fhir.services import decisions
 from imaging_fhir.services.arrival import identity_of
 from imaging_fhir.services.held import open_task
 from imaging_fhir.services.linking import Linking
-from imaging_fhir.services.study_evidence import evidence_of_study, facts, held_link
+from imaging_fhir.services.study_evidence import decision_on, evidence_of_study, facts, held_link
 from imaging_fhir.services.study_filing import ANOTHER_PATIENT, StudyFiling
 from imaging_fhir.storage import dicom_index, jobs, parting, study_parts
-from imaging_fhir.storage.database import AnyRow, Transaction
+from imaging_fhir.storage.database import AnyRow, Connection, Transaction
 from imaging_fhir.storage.people import resolve_patient
 
 SERIES_PICTURE = "series-picture"
@@ -42,12 +43,9 @@ def part_strangers(
     row = dicom_index.find_study(transaction.connection, study_pk)
     if row is None or row.state != "filed":
         return []
-    if not parting.names_several(transaction.connection, study_pk):
+    if not parting.names_several(transaction.connection, study_pk) or is_to_move(transaction, row):
         return []
-    spoken = [
-        (one, said(zlib.decompress(one.body), row.study_instance_uid, one.series_instance_uid))
-        for one in parting.instances(transaction.connection, study_pk)
-    ]
+    spoken = spoken_in(transaction.connection, row)
     strangers = strangers_in(transaction, filing.linking, row, spoken)
     gone = {one.pk for group in strangers.values() for one, _ in group}
     if not gone or len(gone) == len(spoken):
@@ -57,34 +55,79 @@ def part_strangers(
         hold_apart(transaction, filing, row, person, group) for person, group in strangers.items()
     ]
     stay = [(one, says) for one, says in spoken if one.pk not in gone]
+    left = {one: said for one, said in decisions.of_others(row).items() if one not in strangers}
+    decisions.put(transaction, row, left)
+    row = dicom_index.study_by_pk(transaction.connection, row.pk)
     name_again(transaction, row)
     say_again(transaction, filing, row, stay)
     return parts
 
 
+def decide_on_all(transaction: Transaction, row: AnyRow, decision: Decision) -> None:
+    """What a person decides of a study holds for all images in it, whomever they name."""
+    if parting.names_several(transaction.connection, row.pk):
+        named = {says.person for _, says in spoken_in(transaction.connection, row)}
+    else:
+        named = set()
+    others = named - {decode_as(Person, row.person)}
+    decisions.put(transaction, row, dict.fromkeys(others, decision))
+
+
+def spoken_in(connection: Connection, row: AnyRow) -> list[Spoken]:
+    """All instances of a study row, and what each says."""
+    return [
+        (one, said(zlib.decompress(one.body), row.study_instance_uid, one.series_instance_uid))
+        for one in parting.instances(connection, row.pk)
+    ]
+
+
+def is_to_move(transaction: Transaction, row: AnyRow) -> bool:
+    """Is it by a person's decision another Patient's by now? It is told apart when it is there."""
+    decision = decision_on(row)
+    meant = id_of(decision.patient) if decision else None
+    patient = resolve_patient(transaction.connection, meant or "")
+    holder = resolve_patient(transaction.connection, row.patient or "")
+    return patient is not None and holder is not None and patient["id"] != holder["id"]
+
+
 def strangers_in(
     transaction: Transaction, linking: Linking, row: AnyRow, spoken: Sequence[Spoken]
 ) -> dict[Person, list[Spoken]]:
-    """By person, those whose number is known, and not of the Patient who has the study.
+    """By person, those who are known, and not the Patient who has the study.
 
-    Of whom the study names first, a person may have decided: that holds for all who name them.
+    What a person decided holds for all that name the same; else it is by their number.
     """
-    decided = decode_as(Person, row.person) if row.decision is not None else None
-    holder = resolve_patient(transaction.connection, row.patient or "") or {}
+    own = decode_as(Person, row.person) if row.decision is not None else None
+    decided = decisions.of_others(row)
+    holder = (resolve_patient(transaction.connection, row.patient or "") or {}).get("id")
     found: dict[Person, list[Spoken]] = defaultdict(list)
     whose: dict[tuple[Person, str], bool] = {}
     for one, says in spoken:
-        if says.person == decided:
+        if says.person == own:
             continue
         key = (says.person, one.source)
         if key not in whose:
-            source = linking.site.source_or_default(one.source)
-            numbers = linking.patient_numbers(says.person, source)
-            ids = {each["id"] for each in linking.candidates(transaction.connection, numbers)}
-            whose[key] = bool(ids) and holder.get("id") not in ids
+            decision = decided.get(says.person)
+            ids = meant_by(transaction, linking, says.person, one.source, decision)
+            whose[key] = bool(ids) and holder not in ids
         if whose[key]:
             found[says.person].append((one, says))
     return found
+
+
+def meant_by(
+    transaction: Transaction,
+    linking: Linking,
+    person: Person,
+    source: str,
+    decision: Decision | None,
+) -> set[str]:
+    """Ids of the Patients whom images that name this person lead to."""
+    if decision is not None:
+        patient = resolve_patient(transaction.connection, id_of(decision.patient) or "")
+        return set() if patient is None else {patient["id"]}
+    numbers = linking.patient_numbers(person, linking.site.source_or_default(source))
+    return {one["id"] for one in linking.candidates(transaction.connection, numbers)}
 
 
 def hold_apart(
@@ -94,10 +137,14 @@ def hold_apart(
     person: Person,
     group: Sequence[Spoken],
 ) -> int:
-    """A held row of their own."""
+    """A held row of their own, with what was decided of them."""
     merged, of_series = merged_of(group)
+    decision = decisions.of_others(row).get(person)
     evidence = replace(
-        evidence_of_study(row, merged, filing.linking), person=person, given=Given(), decision=None
+        evidence_of_study(row, merged, filing.linking),
+        person=person,
+        given=Given(),
+        decision=decision,
     )
     link = held_link(
         filing.linking.link_kept(transaction.connection, evidence),
@@ -121,8 +168,12 @@ def hold_apart(
         source=group[0][0].source,
         zone=row.zone,
         link=encode(link),
+        decision=encode(decision) if decision else None,
         head=b"",
     )
+    if decision is not None:
+        identity = identity_of(person, Given())
+        dicom_index.name_identity(transaction, row.study_instance_uid, identity, pk)
     new_row = dicom_index.study_by_pk(transaction.connection, pk)
     uids = {one.series: one.series_instance_uid for one, _ in group}
     for series_pk, attributes in of_series.items():
@@ -140,11 +191,10 @@ def hold_apart(
 def name_again(transaction: Transaction, row: AnyRow) -> None:
     """Whoever comes next for the study is judged anew, but for whom a person decided on."""
     parting.forget_identities(transaction, row.pk)
-    if row.decision is None:
-        return
-    for given in (Given(), decode_as(Given, row.given)):
-        identity = identity_of(decode_as(Person, row.person), given)
-        dicom_index.name_identity(transaction, row.study_instance_uid, identity, row.pk)
+    given = decode_as(Given, row.given)
+    for person in decisions.of_all(row):
+        for identity in {identity_of(person, Given()), identity_of(person, given)}:
+            dicom_index.name_identity(transaction, row.study_instance_uid, identity, row.pk)
 
 
 def say_again(

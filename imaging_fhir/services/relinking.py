@@ -89,6 +89,8 @@ class Relinking:
             self.take_study(transaction, row, filed, link)
         else:
             self.join_study(transaction, row, filed)
+            self.part(transaction, filed.pk)
+        self.part(transaction, row.pk)
 
     def file_study(self, transaction: Transaction, row: AnyRow, merged: Merged, link: Link) -> None:
         """It stays held where a client wrote its ImagingStudy for somebody else."""

@@ -6,6 +6,7 @@ from imaging_fhir.fhir.patient import is_provisional
 from imaging_fhir.model.codec import decode_as, encode
 from imaging_fhir.model.link import Link, id_of
 from imaging_fhir.model.merge import Merged
+from imaging_fhir.services import decisions
 from imaging_fhir.services.study_filing import StudyFiling
 from imaging_fhir.storage import dicom_index, jobs, study_parts
 from imaging_fhir.storage.database import AnyRow, Connection, Transaction
@@ -76,8 +77,14 @@ def join(transaction: Transaction, filing: StudyFiling, row: AnyRow, filed: AnyR
         dicom_index.change_series(
             transaction, pk, study=filed.pk, **filing.series_values(filed, said)
         )
-    study_parts.give_up(transaction, row.pk, filed.pk)
+    give_up(transaction, row, filed)
     merged = decode_as(Merged, filed.attributes)
     merged.join(decode_as(Merged, row.attributes))
     dicom_index.change_study(transaction, filed.pk, attributes=encode(merged))
     return merged
+
+
+def give_up(transaction: Transaction, row: AnyRow, filed: AnyRow) -> None:
+    """Nothing is left in the row: whom it named belongs to the other one, as a person decided."""
+    decisions.carry(transaction, row, filed)
+    study_parts.give_up(transaction, row.pk, filed.pk)

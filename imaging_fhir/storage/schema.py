@@ -268,6 +268,7 @@ study = Table(
     Column("zone", Text, nullable=False),  # IANA name or offset; empty when unknown
     Column("link", LargeBinary, nullable=False),  # model.link.Link
     Column("decision", LargeBinary),  # model.link.Decision, a person's
+    Column("decisions", LargeBinary),  # model.correction.Decided of others whom its images name
     Column("corrected", Boolean, nullable=False),  # files name another than it is filed to
     Column("overlay", LargeBinary),  # what users edited
     Column("head", LargeBinary, nullable=False),  # fragment without series
@@ -333,6 +334,21 @@ dicom_json = Table(
     metadata,
     Column("instance", ForeignKey("instance.pk"), primary_key=True),
     Column("body", LargeBinary, nullable=False),
+)
+
+# A study that was split off another: each UID of its bytes, and the one that it has here instead.
+# What comes later of the same, with the UIDs of its bytes, is found by it.
+minted_uid = Table(
+    "minted_uid",
+    metadata,
+    key(),
+    Column("study", ForeignKey("study.pk"), nullable=False, index=True),  # that was split off
+    Column("origin", Text, nullable=False),  # StudyInstanceUID of the bytes
+    Column("level", Text, nullable=False),  # study, series, instance
+    Column("original", Text, nullable=False),
+    Column("uid", Text, nullable=False, unique=True),
+    Column("is_whole", Boolean, nullable=False),  # of a series: all that there was of it went
+    Index("ix_minted_uid_original", "origin", "original"),
 )
 
 # Other bytes under a SOP Instance UID that is taken: kept, held, never served as the instance.

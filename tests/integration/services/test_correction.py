@@ -405,3 +405,53 @@ def test_what_names_whom_a_person_decided_on_belongs_to_the_study_after_it_was_t
     later = house.send(ct(SOPInstanceUID="1.2.9.3"))
     assert later.location == IMAGING_STUDY
     assert house.subject(IMAGING_STUDY) == "Patient/joan"
+
+
+def test_a_part_that_a_person_gave_to_the_study_stays_in_it_whatever_is_news(
+    house: House, corrections: Corrections
+) -> None:
+    house.patient("joan", "5", **JANE)
+    house.send(ct())
+    held = house.send(ct(PatientID="5", SOPInstanceUID="1.2.9.2"))
+    assert decide(corrections, held.location, "jane").result == IMAGING_STUDY
+    house.patient("jane", "4711", **{**JANE, "name": [{"family": "Roe"}, {"family": "Smith"}]})
+    house.patient("joan", "5", **JANE, active=True)
+    assert house.read(IMAGING_STUDY)["numberOfInstances"] == 2
+    later = house.send(ct(PatientID="5", SOPInstanceUID="1.2.9.3"))
+    assert later.location == IMAGING_STUDY
+
+
+def test_a_decided_part_leaves_the_study_that_becomes_another_patients(
+    house: House, corrections: Corrections
+) -> None:
+    house.patient("joan", "5", **JANE)
+    house.send(ct())
+    held = house.send(ct(PatientID="5", SOPInstanceUID="1.2.9.2"))
+    decide(corrections, held.location, "jane")
+    house.patient("jane", "4712", **JANE)
+    house.patient("judy", "4711", **JANE)
+    assert house.subject(IMAGING_STUDY) == "Patient/judy"
+    assert house.read(IMAGING_STUDY)["numberOfInstances"] == 1
+    house.patient("judy", "4712", **JANE)
+    house.patient("jane", "4711", **JANE)
+    study = house.read(IMAGING_STUDY)
+    assert (study["subject"]["reference"], study["numberOfInstances"]) == ("Patient/jane", 2)
+
+
+def test_all_images_of_a_study_that_a_person_moves_go_with_it(
+    house: House, corrections: Corrections, merging: Merging
+) -> None:
+    house.patient("joan", "5", **JANE)
+    house.send(ct())
+    house.send(ct(PatientID="5", SOPInstanceUID="1.2.9.2"))
+    merged = merge(merging, "joan", "jane")
+    match_again(house, merging)
+    moved = decide(corrections, IMAGING_STUDY, "john")
+    undo(merging, merged)
+    house.patient("john", "9", **JOHN, active=True)
+    study = house.read(IMAGING_STUDY)
+    assert (study["subject"]["reference"], study["numberOfInstances"]) == ("Patient/john", 2)
+    undo(corrections, moved)
+    study = house.read(IMAGING_STUDY)
+    assert (study["subject"]["reference"], study["numberOfInstances"]) == ("Patient/jane", 1)
+    assert len(house.open_tasks()) == 1

@@ -226,6 +226,7 @@ def create_studies() -> None:
         Column("zone", Text, nullable=False),
         Column("link", LargeBinary, nullable=False),
         Column("decision", LargeBinary),
+        Column("decisions", LargeBinary),
         Column("corrected", Boolean, nullable=False),
         Column("overlay", LargeBinary),
         Column("head", LargeBinary, nullable=False),
@@ -246,6 +247,17 @@ def create_studies() -> None:
         Column("study_instance_uid", Text, primary_key=True),
         Column("identity", Text, primary_key=True),
         Column("study", Key, ForeignKey("study.pk"), nullable=False, index=True),
+    )
+    op.create_table(
+        "minted_uid",
+        Column("pk", Key, primary_key=True, autoincrement=True),
+        Column("study", Key, ForeignKey("study.pk"), nullable=False, index=True),
+        Column("origin", Text, nullable=False),
+        Column("level", Text, nullable=False),
+        Column("original", Text, nullable=False),
+        Column("uid", Text, nullable=False, unique=True),
+        Column("is_whole", Boolean, nullable=False),
+        Index("ix_minted_uid_original", "origin", "original"),
     )
 
 
