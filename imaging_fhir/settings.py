@@ -1,15 +1,18 @@
 """All settings, read from the environment once; `serve` takes each as an option too."""
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
+from hashlib import sha256
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from imaging_fhir.errors import InvalidSetting
+from imaging_fhir.policy import Policy
 
 PREFIX = "IMAGING_FHIR_"
 SECRETS = frozenset({"ehr_secret"})  # never an option: other users of a machine see those
@@ -231,10 +234,11 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """What the site file says: issuers' systems, and the sources."""
+    """What the site file says: issuers' systems, the sources, and what it sets of the rules."""
 
     issuers: Mapping[str, str] = field(default_factory=dict)  # LocalNamespaceEntityID -> system
     sources: tuple[Source, ...] = ()
+    policy: Policy = field(default_factory=Policy)
 
     @classmethod
     def from_file(cls, path: str) -> "Site":
@@ -250,9 +254,19 @@ class Site:
             for source in sources:
                 zone(source.time_zone)
                 _ = [ip_network(address, strict=False) for address in source.addresses]
-        except (OSError, TypeError, ValueError) as error:
+            policy = Policy.from_description(described.get("linking", {}))
+            site = cls(issuers=described.get("issuers", {}), sources=sources, policy=policy)
+            for trusted in sorted(policy.trusted_sources or ()):
+                site.source(trusted)
+        except (InvalidSetting, OSError, TypeError, ValueError) as error:
             raise InvalidSetting(f"{PREFIX}SITE_FILE {path}: {error}") from error
-        return cls(issuers=described.get("issuers", {}), sources=sources)
+        return site
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of all that decides about images here."""
+        said = json.dumps(asdict(self), sort_keys=True, default=sorted)
+        return sha256(said.encode()).hexdigest()
 
     def source(self, source_id: str) -> Source:
         """The source of that id; raise InvalidSetting."""

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.model.link import Given
+from imaging_fhir.policy import Policy
 from imaging_fhir.services.composition import ARCHIVE_ENDPOINT, new_id
 from imaging_fhir.services.document_filing import DocumentFiling
 from imaging_fhir.services.ingest import Ingest, Outcome
@@ -140,12 +141,18 @@ def build_house(
     folder: Path,
     *,
     issuers: Mapping[str, str] | None = None,
+    policy: Policy | None = None,
     time_zone: str = "Europe/Berlin",
     max_bytes: int = 64 * 1024**2,
 ) -> House:
     upgrade(database_url)
     return open_house(
-        database_url, folder, issuers=issuers, time_zone=time_zone, max_bytes=max_bytes
+        database_url,
+        folder,
+        issuers=issuers,
+        policy=policy,
+        time_zone=time_zone,
+        max_bytes=max_bytes,
     )
 
 
@@ -154,13 +161,14 @@ def open_house(
     folder: Path,
     *,
     issuers: Mapping[str, str] | None = None,
+    policy: Policy | None = None,
     time_zone: str = "Europe/Berlin",
     max_bytes: int = 64 * 1024**2,
 ) -> House:
     """The same on a database that is up to date."""
     database = Database(database_url)
     store = FolderBlobStore(folder / "blobs")
-    linking = Linking(Site(issuers=issuers or {}))
+    linking = Linking(Site(issuers=issuers or {}, policy=policy or Policy()))
     studies = StudyFiling(
         linking=linking,
         archive_endpoint=ARCHIVE_ENDPOINT,

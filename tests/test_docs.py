@@ -23,6 +23,7 @@ from imaging_fhir.app import BLUEPRINTS
 from imaging_fhir.cli import main
 from imaging_fhir.fhir.resource_type import EVERYTHING, RESOURCE_TYPES
 from imaging_fhir.fhir.search_parameters import COMMON, TEXTS
+from imaging_fhir.policy import PATIENT_RULES, VISIT_RULES, Policy
 from imaging_fhir.settings import PREFIX, Settings, Site, Source
 from tests.e2e.processes import COMMAND, environment
 from tests.e2e.server import Server
@@ -173,8 +174,9 @@ def test_the_example_of_a_site_file_is_read_and_uses_every_field(tmp_path: Path)
     assert site.issuers["HOSPITAL"].startswith("urn:oid:")
     assert site.source_of_address("10.20.1.7").id == "ct-1"
     assert site.source_of_path(Path("/srv/incoming/wards/a.jpg")).id == "wards"
-    used = {field.name for field in fields(Source) if f"{field.name} =" in site_file()}
-    assert used == {field.name for field in fields(Source)}
+    for type_ in (Source, Policy):
+        used = {field.name for field in fields(type_) if f"{field.name} =" in site_file()}
+        assert used == {field.name for field in fields(type_)}
 
 
 def test_every_error_is_documented_and_drawn_in_the_tree() -> None:
@@ -236,15 +238,13 @@ def test_every_command_is_documented() -> None:
     assert names == set(main.list_commands(click.Context(main)))
 
 
-def test_every_rule_of_linking_is_documented() -> None:
-    services = ROOT / "imaging_fhir" / "services"
-    sources = "".join((services / name).read_text() for name in RULED)
-    rules = set(re.findall(r'(?:rule=|held_link\([^"]*?)(?<!state=)"([a-z-]+)"', sources))
-    rules |= {f"{rule}-{suffix}" for rule in ("visit-number", "order") for suffix in SUFFIXES}
+def test_the_rules_of_linking_are_documented_as_they_are_tried() -> None:
     page = (DOCS / "linking.md").read_text()
-    documented = set(re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE))
-    assert rules | {"no-evidence"} <= documented
-
-
-RULED = ("linking.py", "study_filing.py", "duplicates.py")
-SUFFIXES = ("of-another-patient", "ambiguous")
+    tables = re.findall(r"^\| rule \|.*\n\|[-|]+\n((?:\|.*\n)+)", page, re.MULTILINE)
+    rows = [
+        "".join(
+            f"| `{one.name}` | {one.needs} | {one.proves} | {one.when_off} |\n" for one in rules
+        )
+        for rules in (PATIENT_RULES, VISIT_RULES)
+    ]
+    assert tables == rows

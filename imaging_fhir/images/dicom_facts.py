@@ -20,6 +20,7 @@ from imaging_fhir.model.study import (
     Specimen,
     StudyAttributes,
 )
+from imaging_fhir.policy import is_placeholder
 
 REQUEST_ATTRIBUTES_SEQUENCE, REFERENCED_REQUEST_SEQUENCE = "00400275", "0040A370"
 SHARED_FUNCTIONAL_GROUPS_SEQUENCE, FRAME_ANATOMY_SEQUENCE = "52009229", "00209071"
@@ -27,14 +28,6 @@ ANATOMIC_REGION_SEQUENCE, FRAME_LATERALITY = "00082218", "00209072"
 PERSON_IDENTIFICATION_CODE_SEQUENCE = "00401101"
 
 GENDERS = {"M": "male", "F": "female", "O": "other"}
-PLACEHOLDER_IDS = frozenset(
-    {
-        *("ANON", "ANONYMIZED", "ANONYMISED", "ANONYMOUS", "ANONYMOUSPATIENT"),
-        *("DEFAULT", "DEMO", "DUMMY", "EMERGENCY", "NA", "NIL", "NO", "NOID", "NONE"),
-        *("NOPATIENTID", "NOTAVAILABLE", "NULL", "PATIENT", "PATIENTID", "PHANTOM", "QA"),
-        *("REMOVED", "TEMP", "TEST", "TESTPATIENT", "UNDEFINED", "UNKNOWN", "X", "XX", "XXX"),
-    }
-)
 NOT_A_DATE = "is not a date"
 NOT_A_TIME = "is not a time of day with hour and minute"
 
@@ -267,12 +260,6 @@ def other_patient_ids(attributes: Attributes) -> list[IssuedId]:
         if one is not None:
             found.append(IssuedId(value=one.value, issuer=one.issuer))
     return found
-
-
-def is_placeholder(value: str) -> bool:
-    """Whether a PatientID names nobody: no number but zero, or a word for "unknown"."""
-    letters = "".join(character for character in value.upper() if character.isalnum())
-    return not letters.strip("0") or letters in PLACEHOLDER_IDS
 
 
 def gender(attributes: Attributes) -> str | None:

@@ -18,7 +18,7 @@ from imaging_fhir.services.correction import Found
 from imaging_fhir.services.demographics import dates_differ, genders_differ
 from imaging_fhir.services.document_filing import evidence_of as evidence_of_document
 from imaging_fhir.services.evidence import Evidence
-from imaging_fhir.services.linking import Linking, subject_of
+from imaging_fhir.services.linking import Linking
 from imaging_fhir.services.matching import (
     CERTAIN,
     MOST_NUMBERS,
@@ -32,6 +32,7 @@ from imaging_fhir.services.matching import (
 from imaging_fhir.services.moments import acquired, period
 from imaging_fhir.services.relinking import Relinking
 from imaging_fhir.services.study_evidence import evidence_of_study
+from imaging_fhir.services.subject import subject_of
 from imaging_fhir.services.visit_period import open_days
 from imaging_fhir.storage import dicom_index, resources
 from imaging_fhir.storage.database import Connection

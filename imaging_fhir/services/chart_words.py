@@ -5,6 +5,7 @@ from datetime import date, datetime, tzinfo
 
 from imaging_fhir.fhir import canonical
 from imaging_fhir.model.codec import Resource
+from imaging_fhir.policy import BY_NAME
 
 MODALITIES = {  # PS3.16 CID 33, those that a chart meets
     "AR": "Autorefraction",
@@ -66,40 +67,6 @@ CLASSES = {  # v3-ActCode, the value set of Encounter.class
 SEXES = {"male": "Male", "female": "Female", "other": "Other", "unknown": "Unknown"}
 LATERALITIES = {"24028007": "Right", "7771000": "Left", "51440002": "Both sides"}
 
-RULES = {  # of services/linking and services/study_filing
-    "decided": "A person decided so",
-    "decided-no-longer-holds": "The patient that a person chose is not there any more",
-    "rejected": "A person said that it belongs in no chart",
-    "patient-identifier": "Matched by the patient identifier in the file",
-    "given-patient": "The sender named the patient",
-    "given-patient-and-identifier": "The sender and the file name the same patient",
-    "provisional-identifier": "Provisional patient, found again by the identifier",
-    "provisional-alone": "Provisional patient, for this study alone",
-    "identifiers-conflict": "The identifiers belong to several patients",
-    "demographics-disagree": "Name, birth date or sex contradict the identifier",
-    "patient-gone": "The EHR has deleted the patient who had the number",
-    "ehr-unavailable": "Waiting for the EHR, which does not answer",
-    "no-identity": "Nothing says whose image it is",
-    "given-patient-disagrees": "The sender and the file name different patients",
-    "study-of-another-patient": "Its study is filed to another patient",
-    "given-no-longer-holds": "What the sender named does not hold any more",
-    "sop-instance-uid-conflict": "Another image has the same identity",
-    "visit-number": "Matched by the visit number in the file",
-    "visit-number-unknown": "Waiting: no visit has this number yet",
-    "visit-number-ambiguous": "No visit: the visit number leads to several",
-    "visit-number-of-another-patient": "The visit number is of another patient",
-    "visit-of-another-patient": "No visit: it became another patient's",
-    "order": "Matched by the order that the image was made for",
-    "order-ambiguous": "No visit: the orders lead to several",
-    "order-of-another-patient": "The order is for another patient",
-    "period": "Matched by time: the one visit that covers it",
-    "period-ambiguous": "No visit: several cover the time",
-    "given-encounter": "The sender named the visit",
-    "provisional-patient": "No visit: the patient is provisional",
-    "no-time": "No visit: the file does not say when it was made",
-    "no-visit": "No visit covers the time",
-    "no-evidence": "Nothing in the file leads to a visit",
-}
 AWAITED = {"Patient": "patient number", "Encounter": "visit number", "ServiceRequest": "order"}
 FACTS = {
     "StudyInstanceUID": "Study Instance UID",
@@ -117,7 +84,8 @@ FACTS = {
 
 
 def rule_in_words(rule: str) -> str:
-    return RULES.get(rule, rule.replace("-", " ").capitalize())
+    known = BY_NAME.get(rule)
+    return rule.replace("-", " ").capitalize() if known is None else known.words
 
 
 def fact_name(keyword: str) -> str:

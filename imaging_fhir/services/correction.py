@@ -19,12 +19,12 @@ from imaging_fhir.model.merge import Merged
 from imaging_fhir.model.reference import local_target
 from imaging_fhir.services import decisions, parting, review
 from imaging_fhir.services.access import Caller
-from imaging_fhir.services.linking import same_subject, subject_of
 from imaging_fhir.services.preconditions import require_match
 from imaging_fhir.services.relinking import Relinking, without_broken_visit
 from imaging_fhir.services.resources import binaries_of
 from imaging_fhir.services.study_evidence import decision_on, evidence_of_study
 from imaging_fhir.services.study_filing import DISPUTED
+from imaging_fhir.services.subject import same_subject, subject_of
 from imaging_fhir.storage import corrections, dicom_index, documents, resources
 from imaging_fhir.storage.database import AnyRow, Connection, Database, Transaction
 from imaging_fhir.storage.people import encounters_of, resolve_patient

@@ -49,8 +49,9 @@ def doctor(settings: Settings) -> Iterator[Diagnosis]:
 
 def look_at_site(settings: Settings) -> Iterator[Diagnosis]:
     site = Site.from_file(settings.site_file)
-    sources = f"{len(site.sources)} sources, {len(site.issuers)} issuers"
-    yield Diagnosis(what="site", state="ok", message=sources)
+    off = ", ".join(sorted(site.policy.off)) or "none"
+    message = f"{len(site.sources)} sources, {len(site.issuers)} issuers, rules off: {off}"
+    yield Diagnosis(what="site", state="ok", message=message)
 
 
 def look_at_database(settings: Settings) -> Iterator[Diagnosis]:

@@ -18,6 +18,7 @@ class Evidence:
     visit: Visit = field(default_factory=Visit)
     accession_numbers: tuple[IssuedId, ...] = ()
     started: LocalDateTime | None = None
+    modalities: tuple[str, ...] = ()  # all of the study
     zone: tzinfo | None = None
     given: Given = field(default_factory=Given)
     ehr: EhrWord | None = None  # whether the EHR was asked about this, and answered
@@ -32,7 +33,6 @@ class PatientMatch:
     reason: str
     patient: Resource | None = None  # None: nobody known
     held: bool = False
-    shared: bool = False  # a provisional Patient may carry the numbers, so that others find it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,7 @@ def make_provisional(
         return linking.system_of(issuer) if issuer else source.patient_id_system
 
     content = patient_of(
-        person,
+        linking.telling(person, source),
         system_of=system_of,
         with_identifiers=link.patient_rule == "provisional-identifier",
     )

@@ -1,5 +1,6 @@
 """News of a patient, a visit or an order: what waits for it is matched again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from imaging_fhir.errors import ResourceConflict
@@ -15,13 +16,15 @@ from imaging_fhir.services.document_filing import DocumentFiling, evidence_of
 from imaging_fhir.services.ehr_word import word_of
 from imaging_fhir.services.evidence import Evidence
 from imaging_fhir.services.held import complete_task, open_task
-from imaging_fhir.services.linking import BY_NUMBER, DECIDED, Linking, awaiting, same_subject
+from imaging_fhir.services.linking import DECIDED, Linking, awaiting
 from imaging_fhir.services.parting import part_strangers
+from imaging_fhir.services.patient_rules import BY_NUMBER
 from imaging_fhir.services.provisional import retire_provisional
 from imaging_fhir.services.studies import Studies
 from imaging_fhir.services.study_authored import ANOTHER_SUBJECT, held_for
 from imaging_fhir.services.study_evidence import decision_on, evidence_of_study, facts_of_row
 from imaging_fhir.services.study_filing import StudyFiling
+from imaging_fhir.services.subject import same_subject
 from imaging_fhir.services.visit_news import touched
 from imaging_fhir.storage import dicom_index, documents, parting, resources
 from imaging_fhir.storage.database import AnyRow, Connection, Transaction
@@ -35,6 +38,13 @@ class Relinking:
     assembler: Studies
     studies: StudyFiling
     documents: DocumentFiling
+
+    def resources_written(
+        self, transaction: Transaction, news: Sequence[tuple[str, str, Resource | None]]
+    ) -> None:
+        """The same of several (type, id, content), which all are as they are to be by now."""
+        for resource_type, resource_id, content in news:
+            self.resource_written(transaction, resource_type, resource_id, content)
 
     def resource_written(
         self,

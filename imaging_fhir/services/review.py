@@ -8,12 +8,14 @@ from imaging_fhir.model.codec import Resource, decode_as
 from imaging_fhir.model.link import Link, id_of
 from imaging_fhir.model.person import Person
 from imaging_fhir.model.study import ReadWarning
+from imaging_fhir.policy import BY_POLICY
 from imaging_fhir.services import demographics
 from imaging_fhir.services.arrival import DicomArrival
 from imaging_fhir.services.held import complete_task, open_task
-from imaging_fhir.services.linking import DECIDED, Linking, same_subject
+from imaging_fhir.services.linking import DECIDED, Linking
 from imaging_fhir.services.review_closing import is_confirmed
 from imaging_fhir.services.study_evidence import evidence_of
+from imaging_fhir.services.subject import same_subject
 from imaging_fhir.storage import dicom_index, resources
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.people import encounters_of, resolve_patient, tasks_about
@@ -35,10 +37,11 @@ def concerns(
 ) -> dict[str, str]:
     """Rule and reason of all that speaks against the link of a filed image.
 
-    `now` is its link, `old` the one before, `decided` what the rules said.
+    `now` is its link, `old` the one before, `decided` what the rules said; that a site has switched
+    a rule off speaks against nothing.
     """
     found = {}
-    if decided.state == "held":
+    if decided.state == "held" and decided.patient_rule not in BY_POLICY:
         found[decided.patient_rule] = decided.patient_reason
     patient = resolve_patient(transaction.connection, patient_id or "")
     if patient is None:

@@ -11,8 +11,8 @@ from imaging_fhir.fhir.datatypes import local_references
 from imaging_fhir.fhir.imaging_study import study_resource_id
 from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.model.link import Link, id_of
-from imaging_fhir.services.linking import subject_of
 from imaging_fhir.services.study_overlay import EDITABLE, ENTERED_IN_ERROR, edited_meta
+from imaging_fhir.services.subject import subject_of
 from imaging_fhir.storage import authored_study, dicom_index
 from imaging_fhir.storage.database import Connection
 from imaging_fhir.storage.people import resolve_patient

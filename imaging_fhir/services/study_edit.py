@@ -13,7 +13,6 @@ from imaging_fhir.fhir.faults import MAX_ISSUES
 from imaging_fhir.model.codec import Resource, decode, decode_as, encode, encode_sorted
 from imaging_fhir.model.merge import Merged
 from imaging_fhir.model.reference import local_id, local_target
-from imaging_fhir.services.linking import subject_of
 from imaging_fhir.services.resource_ports import Assembler, Written
 from imaging_fhir.services.study_authored import is_authored, require_free
 from imaging_fhir.services.study_filing import StudyFiling
@@ -24,6 +23,7 @@ from imaging_fhir.services.study_overlay import (
     is_own_visit,
     kept_overlay,
 )
+from imaging_fhir.services.subject import subject_of
 from imaging_fhir.storage import dicom_index, resources
 from imaging_fhir.storage.database import AnyRow, Connection, Transaction
 from imaging_fhir.storage.people import resolve_patient

@@ -329,7 +329,8 @@ class StudyFiling:
         if change.stored or of_visit.stored or modality:
             dicom_index.change_study(transaction, study.pk, attributes=encode(merged))
         changed = change.changed | of_visit.changed
-        if study.number_of_instances and changed & LINKING_ATTRIBUTES:
+        decides = changed & LINKING_ATTRIBUTES or (modality and self.linking.policy.tolerance_of)
+        if study.number_of_instances and decides:
             study = self.link_again(transaction, study, merged)
         if changed or modality:
             self.write_head(transaction, study, merged)

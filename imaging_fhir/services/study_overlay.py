@@ -3,7 +3,7 @@
 from imaging_fhir.fhir import canonical
 from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.model.reference import local_id
-from imaging_fhir.services.linking import same_subject
+from imaging_fhir.services.subject import same_subject
 from imaging_fhir.storage.database import AnyRow, Connection
 from imaging_fhir.storage.people import encounters_of
 

@@ -6,8 +6,8 @@ from imaging_fhir.model.codec import Resource, decode_as
 from imaging_fhir.model.document import Document
 from imaging_fhir.model.link import Given
 from imaging_fhir.services.document_filing import local
-from imaging_fhir.services.linking import subject_of
 from imaging_fhir.services.moments import acquired, period, zone_of
+from imaging_fhir.services.subject import subject_of
 from imaging_fhir.services.visit_period import open_days
 from imaging_fhir.storage import dicom_index, documents
 from imaging_fhir.storage.database import Connection

@@ -6,11 +6,13 @@ from datetime import tzinfo
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.reference import local_id
 from imaging_fhir.model.study import LocalDateTime
+from imaging_fhir.policy import NO_TOLERANCE, Tolerance
 from imaging_fhir.services.moments import acquired, period
 
 # How long a visit without an end counts as open, in days, by Encounter.class.
 OPEN_DAYS = {"IMP": 60, "ACUTE": 60, "NONAC": 60, "EMER": 3, "OBSENC": 7, "SS": 2}
 OPEN_DAYS_OTHERWISE = 1
+MINUTE, DAY = 60_000_000, 86_400_000_000  # microseconds
 VISITED = frozenset({"arrived", "triaged", "in-progress", "onleave", "finished"})
 
 
@@ -19,22 +21,31 @@ def open_days(encounter: Resource) -> int:
     return OPEN_DAYS.get(encounter.get("class", {}).get("code", ""), OPEN_DAYS_OTHERWISE)
 
 
-def covers(encounter: Resource, started: LocalDateTime | None, zone: tzinfo | None) -> bool:
-    """Whether the visit was on when the image was made.
+def covers(
+    encounter: Resource,
+    started: LocalDateTime | None,
+    zone: tzinfo | None,
+    tolerance: Tolerance = NO_TOLERANCE,
+) -> bool:
+    """Whether the visit was on when the image was made, or began or ended shortly after or before.
 
-    With no zone known only the days are compared, as each was written down.
+    With no zone known only the days are compared, as each was written down, and of the tolerance
+    its whole days count.
     """
     value = encounter.get("period", {})
     if "start" not in value or started is None:
         return False
     made = acquired(started, zone)
+    before = tolerance.before_admission * MINUTE
+    after = tolerance.after_discharge * MINUTE if "end" in value else 0
     low, high = period(value, open_days=open_days(encounter))
     if made is not None:
-        return made[0] <= high and low <= made[1]
+        return made[0] <= high + after and low - before <= made[1]
+    before, after = before // DAY * DAY, after // DAY * DAY
     day = acquired(LocalDateTime(date=started.date, offset="Z"), None)
     first = period({"start": value["start"][:10]}, open_days=0)[0]
     last = period({"end": value["end"][:10]}, open_days=0)[1] if "end" in value else high
-    return day is not None and day[0] <= last and first < day[1]
+    return day is not None and day[0] <= last + after and first - before < day[1]
 
 
 def without_outer(encounters: Sequence[Resource]) -> list[Resource]:

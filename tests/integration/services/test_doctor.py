@@ -3,6 +3,8 @@
 import socket
 from pathlib import Path
 
+import pytest
+
 from imaging_fhir.services.doctor import Diagnosis, doctor
 from imaging_fhir.settings import Settings
 from tests.odd_ehr import SEARCHES, OddEhr
@@ -52,6 +54,21 @@ def test_everything_that_is_wrong_comes_with_advice(tmp_path: Path) -> None:
         "port": "warning",
     }
     assert all(one.advice for one in found.values() if one.state != "ok")
+
+
+@pytest.mark.parametrize(
+    ("off", "state", "said"),
+    [("period", "ok", "rules off: period"), ("perod", "failed", "'perod'")],
+)
+def test_the_rules_of_the_site_file_are_looked_at(
+    tmp_path: Path, off: str, state: str, said: str
+) -> None:
+    path = tmp_path / "site.toml"
+    path.write_text(f'[linking]\noff = ["{off}"]\n')
+    settings = Settings(data_dir=tmp_path, site_file=str(path), port=0)
+    found = diagnoses(settings)["site"]
+    assert found.state == state
+    assert said in found.message
 
 
 def test_a_new_database_is_told_to_be_brought_up_to_date(

@@ -5,7 +5,6 @@ import pytest
 from pydicom.uid import CTImageStorage
 
 from imaging_fhir.images.dicom import DicomReader
-from imaging_fhir.images.dicom_facts import is_placeholder
 from imaging_fhir.model.person import IssuedId, Issuer, NameComponents, PersonName
 from imaging_fhir.model.study import (
     CodedConcept,
@@ -16,6 +15,7 @@ from imaging_fhir.model.study import (
     ReadWarning,
     Specimen,
 )
+from imaging_fhir.policy import is_placeholder
 from tests.dicom_samples import (
     ct_instance,
     data_set,
