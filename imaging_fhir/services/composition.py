@@ -41,7 +41,7 @@ from imaging_fhir.services.notifying import Notifying
 from imaging_fhir.services.patching import Patching
 from imaging_fhir.services.pictures import Pictures
 from imaging_fhir.services.relinking import Relinking
-from imaging_fhir.services.resources import Resources, anything
+from imaging_fhir.services.resources import Resources
 from imaging_fhir.services.search import Search
 from imaging_fhir.services.studies import Studies
 from imaging_fhir.services.study_edit import StudyEdit
@@ -51,6 +51,7 @@ from imaging_fhir.services.subscriptions import Subscriptions
 from imaging_fhir.services.transaction import Transactions
 from imaging_fhir.services.validating import Validating
 from imaging_fhir.services.worklist import Worklist
+from imaging_fhir.services.writing import anything
 from imaging_fhir.settings import Settings, Site, zone
 from imaging_fhir.storage.database import Database, Transaction
 from imaging_fhir.storage.folder import FolderBlobStore
@@ -174,7 +175,7 @@ def build_services(settings: Settings) -> Services:
         base=settings.public_address + "/fhir",
         zone=zone(settings.time_zone),
         new_id=new_id,
-        after_write=relinking.resource_written,
+        after_write=relinking.resources_written,
         may_write=require_own if ehr else anything,
         ehr_base=ehr.look_up.ehr.base if ehr else "",
         integrity=Integrity(strict=settings.reference_integrity == "strict"),

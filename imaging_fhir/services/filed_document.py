@@ -1,5 +1,6 @@
 """What no client may write of a document: into whose chart it was filed, and which bytes it is."""
 
+from collections.abc import Collection
 from typing import Any
 
 from imaging_fhir.errors import InvalidResource, ResourceConflict, ResourceDeleted
@@ -16,14 +17,20 @@ FILED = "is of an image that was taken in: it cannot be edited."
 
 
 def require_right_chart(
-    connection: Connection, current: StoredResource | None, document: Resource
+    connection: Connection,
+    current: StoredResource | None,
+    document: Resource,
+    *,
+    brought: Collection[str] = (),
 ) -> None:
     """Raise InvalidResource for bytes of another patient, and for what moves a filed image.
 
     Raise ResourceDeleted for a filed image that was deleted: a write does not bring it back.
+    `brought` are ids of Binaries that came inside the document: these are nobody else's.
     """
     for index, content in enumerate(document["content"]):
-        if is_of_another(connection, content["attachment"].get("url", ""), document):
+        url = content["attachment"].get("url", "")
+        if id_in(url, BINARY) not in brought and is_of_another(connection, url, document):
             refuse(f"content[{index}].attachment.url", "leads to an image of another patient.")
     if current is None or documents.by_resource(connection, current.rid) is None:
         return

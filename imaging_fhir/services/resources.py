@@ -11,46 +11,41 @@ from imaging_fhir.errors import (
     InvalidRequest,
     MultipleMatches,
     ResourceConflict,
-    ResourceDeleted,
 )
-from imaging_fhir.fhir.attachment import attachments
 from imaging_fhir.fhir.profiles import require_conformance
-from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.summary import subset
 from imaging_fhir.fhir.validation import require_valid
-from imaging_fhir.model.change import is_moved
-from imaging_fhir.model.codec import Resource, decode, encode, encode_sorted
-from imaging_fhir.model.reference import id_in
+from imaging_fhir.model.codec import Resource, decode, encode
 from imaging_fhir.model.search import Query
 from imaging_fhir.services.attachment import Detached, Prepared, keep, prepare
-from imaging_fhir.services.filed_document import BINARY, require_own_bytes, require_right_chart
+from imaging_fhir.services.filed_document import BINARY, require_own_bytes
 from imaging_fhir.services.integrity import Integrity
 from imaging_fhir.services.preconditions import (
     require_id,
     require_match,
-    require_none,
-    require_own_id,
     require_type,
     require_whole,
 )
 from imaging_fhir.services.resource_ports import Assembler, Editor, Subscriber, Written
 from imaging_fhir.services.rewriting import without_base
 from imaging_fhir.services.study_authored import id_of_study
-from imaging_fhir.services.superseding import DOCUMENT, supersede
-from imaging_fhir.storage import binaries, filing, outbox, resources, search
+from imaging_fhir.services.superseding import DOCUMENT
+from imaging_fhir.services.writing import (
+    SUBSCRIPTION,
+    AfterWrite,
+    MayWrite,
+    Update,
+    Writing,
+    anything,
+    binaries_in,
+)
+from imaging_fhir.storage import filing, resources, search
 from imaging_fhir.storage.database import Connection, Database, Transaction
 from imaging_fhir.storage.point_read import PointReads
 from imaging_fhir.storage.ports import BlobStore
-from imaging_fhir.storage.resources import StoredResource, with_meta
+from imaging_fhir.storage.resources import StoredResource
 
-SUBSCRIPTION = "Subscription"
-AfterWrite = Callable[[Transaction, str, str, Resource | None], None]
-MayWrite = Callable[[Connection, str, str], None]
 LENIENT = Integrity()
-
-
-def anything(connection: Connection, resource_type: str, resource_id: str) -> None:
-    """With no EHR as master, all that is here may be written."""
 
 
 class Resources:
@@ -75,13 +70,17 @@ class Resources:
         self.store = store
         self.current = PointReads(database)
         self.assembler = assembler
-        self.editor = editor
         self.subscriber = subscriber
         self.base = base
-        self.zone = zone
         self.new_id = new_id
-        self.after_write = after_write
-        self.may_write = may_write
+        self.zone = zone
+        self.writing = Writing(
+            editor=editor,
+            subscriber=subscriber,
+            zone=zone,
+            after_write=after_write,
+            may_write=may_write,
+        )
         self.integrity = integrity
         self.ehr_base = ehr_base
         self.requires_declared = requires_declared
@@ -300,75 +299,10 @@ class Resources:
         if_match: str | None = None,
         if_none_match: str | None = None,
     ) -> Written:
-        connection = transaction.connection
-        current = resources.find(connection, prepared.resource_type, prepared.resource_id)
-        self.may_write(connection, prepared.resource_type, prepared.resource_id)
-        require_match(if_match, current)
-        require_none(if_none_match, current)
-        if prepared.resource_type in resources.ASSEMBLED:
-            if self.editor.is_derived(connection, current):
-                return self.edit(transaction, current, prepared)
-            self.editor.require_authored(connection, prepared.resource_id, prepared.content)
-            if prepared.posted and current is not None and not current.deleted:
-                raise ResourceConflict(f"{current.reference} is of the same StudyInstanceUID.")
-        if current is not None and is_same(connection, current, prepared, kept):
-            return Written(stored=current, created=False, changed=False)
-        require_writable(connection, current, prepared)
-        require_own_id(current, prepared)
-        stored = self.put(transaction, prepared)
-        self.note_move(transaction, current, stored)
-        self.put_binaries(transaction, stored, kept)
-        return Written(stored=stored, created=current is None or current.deleted)
-
-    def note_move(
-        self, transaction: Transaction, former: StoredResource | None, stored: StoredResource
-    ) -> None:
-        if not transaction.watching or former is None or not (former.body and stored.body):
-            return
-        if is_moved(decode(former.body), decode(stored.body)):
-            outbox.note_moved(transaction, stored.rid, stored.type)
-
-    def edit(
-        self, transaction: Transaction, current: StoredResource | None, prepared: Prepared
-    ) -> Written:
-        """Of what is put together from images, users write parts; raise NotSupported."""
-        type_, id_ = prepared.resource_type, prepared.resource_id
-        if current is None or prepared.posted:
-            raise ResourceConflict(f"{type_}/{id_} is of the same StudyInstanceUID.")
-        if current.deleted:
-            raise ResourceDeleted(f"{current.reference} was deleted.")
-        written = self.editor.edit(transaction, current, prepared.content)
-        if written.changed:
-            self.after_write(transaction, type_, id_, prepared.content)
-        return written
-
-    def put_binaries(
-        self, transaction: Transaction, owner: StoredResource, kept: Sequence[Detached]
-    ) -> None:
-        """Bind the bytes that came inside the resource: to itself if it is the Binary.
-
-        Else to a Binary that is to be read by whoever may read the resource.
-        """
-        for one in kept:
-            stored = owner
-            if owner.type != "Binary":
-                content = {**one.content, "securityContext": {"reference": owner.reference}}
-                binary = Prepared("Binary", one.resource_id, content, posted=True)
-                stored = self.put(transaction, binary)
-            binaries.put_content(transaction, stored.rid, one.blob, one.content["contentType"])
-
-    def put(self, transaction: Transaction, prepared: Prepared) -> StoredResource:
-        type_, id_, content = prepared.resource_type, prepared.resource_id, prepared.content
-        if type_ == SUBSCRIPTION:
-            return self.subscriber.put(
-                transaction, id_, content, prepared.caller, posted=prepared.posted
-            )
-        entries = index_entries(type_, {**content, "id": id_}, zone=self.zone)
-        stored = resources.put(transaction, type_, id_, content, entries, posted=prepared.posted)
-        if type_ == DOCUMENT:
-            supersede(transaction, {**content, "id": id_}, zone=self.zone)
-        self.after_write(transaction, type_, id_, content)
-        return stored
+        update = Update(
+            prepared=prepared, kept=kept, if_match=if_match, if_none_match=if_none_match
+        )
+        return self.writing.write(transaction, [update])[0]
 
     def delete_in(
         self,
@@ -385,7 +319,7 @@ class Resources:
         connection = transaction.connection
         current = resources.find(connection, resource_type, resource_id)
         if current is not None:
-            self.may_write(connection, resource_type, resource_id)
+            self.writing.may_write(connection, resource_type, resource_id)
         require_match(if_match, current)
         if filing.has_images(connection, resource_type, resource_id):
             raise ResourceConflict(f"Images are filed to {resource_type}/{resource_id}.")
@@ -396,7 +330,7 @@ class Resources:
         if deleted is not None and resource_type == SUBSCRIPTION:
             self.subscriber.deleted(transaction, deleted.rid)
         if current is not None and deleted is not None:
-            self.after_write(transaction, resource_type, resource_id, None)
+            self.writing.after_write(transaction, [(resource_type, resource_id, None)])
             for binary_id in binaries_of(current):
                 if goes_along(connection, binary_id, current):
                     self.delete_in(transaction, "Binary", binary_id)
@@ -416,38 +350,10 @@ class Resources:
         return found[0] if found else None
 
 
-def require_writable(
-    connection: Connection, current: StoredResource | None, prepared: Prepared
-) -> None:
-    """Raise InvalidResource, ResourceConflict, ResourceDeleted: see `filed_document`."""
-    if prepared.resource_type == DOCUMENT:
-        content = {**prepared.content, "id": prepared.resource_id}
-        require_right_chart(connection, current, content)
-    elif prepared.resource_type == BINARY and current is not None:
-        require_own_bytes(connection, current)
-
-
-def is_same(
-    connection: Connection,
-    current: StoredResource,
-    prepared: Prepared,
-    kept: Sequence[Detached],
-) -> bool:
-    """Would the next version say the same as this one, and stand for the same bytes?"""
-    if current.body is None:
-        return False
-    same = with_meta(prepared.content, current.id, current.version, current.last_updated)
-    return encode_sorted(same) == encode_sorted(decode(current.body)) and all(
-        binaries.is_bound(connection, current.rid, one.blob) for one in kept
-    )
-
-
 def binaries_of(stored: StoredResource) -> list[str]:
-    """Ids of the Binaries of ours that a resource's attachments are."""
     if stored.body is None or b"Binary/" not in stored.body:
         return []
-    urls = (one.get("url") for one in attachments(decode(stored.body)))
-    return [found for url in urls if (found := id_in(url, BINARY))]
+    return binaries_in(decode(stored.body))
 
 
 def goes_along(connection: Connection, binary_id: str, owner: StoredResource) -> bool:

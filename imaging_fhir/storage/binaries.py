@@ -1,11 +1,13 @@
 """Which bytes a Binary stands for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from imaging_fhir.errors import ResourceNotFound
 from imaging_fhir.model.blob import Blob
+from imaging_fhir.storage.chunks import chunks
 from imaging_fhir.storage.database import Transaction
 from imaging_fhir.storage.schema import binary, blob
 
@@ -42,8 +44,17 @@ def is_bound(connection: Connection, rid: int, blob_pk: int) -> bool:
 
 def put_content(transaction: Transaction, rid: int, blob_pk: int, content_type: str) -> None:
     """Bind the Binary to bytes that are live, in place of those it had."""
-    remove_content(transaction, rid)
-    transaction.execute(insert(binary).values(rid=rid, blob=blob_pk, content_type=content_type))
+    put_contents(transaction, [(rid, blob_pk, content_type)])
+
+
+def put_contents(transaction: Transaction, bound: Sequence[tuple[int, int, str]]) -> None:
+    """The same of many: row of the Binary, key of the blob, type of its content."""
+    if not bound:
+        return
+    for some in chunks([rid for rid, _, _ in bound]):
+        transaction.execute(delete(binary).where(binary.c.rid.in_(some)))
+    values = [{"rid": rid, "blob": blob_pk, "content_type": type_} for rid, blob_pk, type_ in bound]
+    transaction.execute(insert(binary), values)
 
 
 def remove_content(transaction: Transaction, rid: int) -> None:
