@@ -5,9 +5,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
 
 from imaging_fhir.errors import ImagingError, InvalidRequest, InvalidResource
 from imaging_fhir.model.codec import Resource
+from imaging_fhir.services.preconditions import require_no_criteria
 
 ADDRESS = re.compile(
     r"/?(?P<type>[A-Z][A-Za-z]+)"
@@ -65,6 +67,7 @@ def entry_at(index: int, entry: object, base: str, *, strict: bool = False) -> E
             "The entry's request is none that is known here; a history, a compartment and an "
             "operation are read in a batch, not in a transaction."
         )
+    require_address_to_write(method, address)
     resource, full_url = entry.get("resource"), entry.get("fullUrl")
     return Entry(
         index=index,
@@ -78,6 +81,17 @@ def entry_at(index: int, entry: object, base: str, *, strict: bool = False) -> E
         request=request,
         strict=strict,
     )
+
+
+def require_address_to_write(method: str, address: re.Match[str]) -> None:
+    """A create has a type, another write one resource or a condition; raise InvalidRequest."""
+    if method not in WRITING:
+        return
+    if address["version"] is not None or (method == "POST" and address["id"] is not None):
+        raise InvalidRequest("The entry's url is none that can be written to.")
+    if method == "POST" or address["id"] is not None:
+        names = [name for name, _ in parse_qsl(address["query"] or "", keep_blank_values=True)]
+        require_no_criteria(WRITING[method], names, header="ifNoneExist of the request")
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """What must hold before a resource is written: conditions of the request, and of its body."""
 
+from collections.abc import Iterable
+
 from imaging_fhir.errors import InvalidRequest, InvalidResource, VersionConflict
 from imaging_fhir.fhir.patient import is_provisional_id
 from imaging_fhir.model.codec import Resource
@@ -7,6 +9,7 @@ from imaging_fhir.services.attachment import Prepared
 from imaging_fhir.storage.resources import StoredResource
 
 SUBSETTED = "SUBSETTED"
+OF_THE_ANSWER = frozenset({"_format", "_pretty", "_summary", "_elements"})  # http.html#parameters
 
 
 def require_type(resource_type: str, content: object) -> None:
@@ -55,3 +58,22 @@ def require_id(content: Resource, resource_type: str, resource_id: str) -> None:
         raise InvalidRequest(
             "The resource must have the id of the address.", expression=f"{resource_type}.id"
         )
+
+
+def require_no_criteria(interaction: str, names: Iterable[str], *, header: str) -> None:
+    """Who writes to one address means no search: ignored, a condition would do the opposite of it.
+
+    Raise InvalidRequest, which says where a conditional interaction has its condition.
+    """
+    name = next((name for name in names if name not in OF_THE_ANSWER), None)
+    if name is None:
+        return
+    if interaction == "create":
+        where = f"it has them in {header}"
+    else:
+        where = "its address has them instead of an id"
+    raise InvalidRequest(
+        f"{name[:80]} is refused: R4 has no {interaction} with parameters in this address. "
+        f"Where the {interaction} is to be conditional, {where}.",
+        expression=f"http.{name[:80]}",
+    )

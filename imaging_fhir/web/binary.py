@@ -15,7 +15,13 @@ from imaging_fhir.storage.binaries import BinaryContent
 from imaging_fhir.storage.resources import StoredResource
 from imaging_fhir.web import streams
 from imaging_fhir.web.context import services
-from imaging_fhir.web.fhir import allow, is_known_to_client, resource_sent, written_response
+from imaging_fhir.web.fhir import (
+    allow,
+    allow_one,
+    is_known_to_client,
+    resource_sent,
+    written_response,
+)
 from imaging_fhir.web.negotiation import FHIR_JSON, chosen_format, is_json_format, prefers_fhir
 from imaging_fhir.web.responses import CONTENT_TYPE, Answer, no_content, version_headers
 
@@ -63,13 +69,13 @@ def vread(resource_id: str, version_id: str) -> Response:
 
 @bp.post("")
 def create() -> Response:
-    allow("create", "Binary")
+    allow_one("create", "Binary")
     return written_response(put(None))
 
 
 @bp.put("/<resource_id>")
 def update(resource_id: str) -> Response:
-    allow("update", "Binary", resource_id)
+    allow_one("update", "Binary", resource_id)
     return written_response(put(resource_id))
 
 

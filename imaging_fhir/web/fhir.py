@@ -8,6 +8,7 @@ from imaging_fhir.errors import InvalidRequest, ResourceNotFound
 from imaging_fhir.fhir.operation_outcome import outcome_of
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.model.codec import Resource, decode_sent
+from imaging_fhir.services.preconditions import require_no_criteria
 from imaging_fhir.services.resource_ports import Written
 from imaging_fhir.storage.resources import StoredResource
 from imaging_fhir.web import streams
@@ -37,6 +38,12 @@ def allow(interaction: str, type_name: str, resource_id: str | None = None) -> N
     if resource_id is not None and not RESOURCE_ID.fullmatch(resource_id):
         raise ResourceNotFound(f"There is no {type_name} of this id: it is no FHIR id.")
     services().access.require(caller(), interaction, type_name)
+
+
+def allow_one(interaction: str, type_name: str, resource_id: str | None = None) -> None:
+    """The same of a write that is not conditional by its address; raise InvalidRequest too."""
+    allow(interaction, type_name, resource_id)
+    require_no_criteria(interaction, request.args, header="the header If-None-Exist")
 
 
 @bp.get("/<type_name>/<resource_id>")
@@ -90,7 +97,7 @@ def is_known_to_client(stored: StoredResource) -> bool:
 @bp.post("/<type_name>")
 def create(type_name: str) -> Response:
     """http.html#create, and ccreate"""
-    allow("create", type_name)
+    allow_one("create", type_name)
     require_acceptable(request)
     condition = request.headers.get("If-None-Exist")
     if_none_exist = None if condition is None else services().search.condition(type_name, condition)
@@ -102,7 +109,7 @@ def create(type_name: str) -> Response:
 @bp.put("/<type_name>/<resource_id>")
 def update(type_name: str, resource_id: str) -> Response:
     """http.html#update, with upsert"""
-    allow("update", type_name, resource_id)
+    allow_one("update", type_name, resource_id)
     require_acceptable(request)
     written = services().resources.update(
         type_name,
@@ -130,7 +137,7 @@ def update_where(type_name: str) -> Response:
 @bp.delete("/<type_name>/<resource_id>")
 def delete(type_name: str, resource_id: str) -> Response:
     """http.html#delete; what is gone or was never there is as deleted as it gets"""
-    allow("delete", type_name, resource_id)
+    allow_one("delete", type_name, resource_id)
     services().resources.delete(type_name, resource_id, if_match=request.headers.get("If-Match"))
     return no_content()
 

@@ -13,7 +13,7 @@ from imaging_fhir.services.patching import (
 from imaging_fhir.web import streams
 from imaging_fhir.web.context import services
 from imaging_fhir.web.errors import answer_expected
-from imaging_fhir.web.fhir import allow, query_string, resource_sent, written_response
+from imaging_fhir.web.fhir import allow, allow_one, query_string, resource_sent, written_response
 from imaging_fhir.web.negotiation import (
     FHIR_JSON,
     JSON_TYPES,
@@ -27,7 +27,7 @@ ACCEPTED = f"{JSON_PATCH}, {FHIR_JSON}, application/fhir+xml"
 
 @bp.patch("/<type_name>/<resource_id>")
 def patch(type_name: str, resource_id: str) -> Response:
-    allow("patch", type_name, resource_id)
+    allow_one("patch", type_name, resource_id)
     require_acceptable(request)
     return written_response(
         services().patching.patch(
@@ -49,14 +49,19 @@ def patch_where(type_name: str) -> Response:
 
 
 def change_sent() -> Change:
-    """By the Content-Type; raise UnsupportedMediaType, InvalidRequest, UploadTooLarge."""
+    """By the Content-Type; raise UnsupportedMediaType, InvalidRequest, UploadTooLarge.
+
+    As `application/json` some clients send a resource in part, to be merged: R4 has no such patch.
+    """
     name, _ = split_type(request.content_type or "")
     if name == JSON_PATCH:
         return json_patch_change(
             decode_sent(streams.body(request, services().settings.max_resource_bytes))
         )
     if name in JSON_TYPES:
-        return fhirpath_change(resource_sent())
+        sent = resource_sent()
+        if name == FHIR_JSON or sent.get("resourceType") == "Parameters":
+            return fhirpath_change(sent)
     raise UnsupportedMediaType(
         f"A patch is {JSON_PATCH}, or a Parameters as {FHIR_JSON}.", expression="http.Content-Type"
     )

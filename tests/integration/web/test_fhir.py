@@ -296,3 +296,54 @@ def test_nobody_makes_a_patient_that_passes_for_provisional(client: FlaskClient)
     content = {"resourceType": "Patient", "id": "provisional-1", "meta": {"tag": [tag]}}
     assert client.put("/fhir/Patient/provisional-1", json=content).status_code == 422
     assert client.get("/fhir/Patient/provisional-1").status_code == 404
+
+
+class TestParametersOfAWrite:
+    """A condition that were ignored would write to the wrong resource, or one more."""
+
+    @pytest.mark.parametrize(
+        ("method", "path", "hint"),
+        [
+            ("POST", "/fhir/Patient?identifier=a%7Cb", "If-None-Exist"),
+            ("POST", "/fhir/Patient?_format=json&identifir=b", "If-None-Exist"),
+            ("POST", "/fhir/Binary?identifier=b", "If-None-Exist"),
+            ("PUT", "/fhir/Patient/p?identifier=b", "instead of an id"),
+            ("PUT", "/fhir/Binary/p?identifier=b", "instead of an id"),
+            ("PATCH", "/fhir/Patient/p?identifier=b", "instead of an id"),
+            ("DELETE", "/fhir/Patient/p?_cascade=delete", "instead of an id"),
+            ("PUT", "/fhir/Patient", "no search parameter"),
+            ("PUT", "/fhir/Patient?nonsense=b", "nonsense"),
+            ("PUT", "/fhir/Patient?identifier=b&nonsense=b", "nonsense"),
+            ("PATCH", "/fhir/Patient", "no search parameter"),
+            ("DELETE", "/fhir/Patient", "no search parameter"),
+            ("DELETE", "/fhir/Patient?identifier=b&nonsense=b", "nonsense"),
+        ],
+    )
+    def test_one_that_means_nothing_there_is_refused(
+        self, client: FlaskClient, method: str, path: str, hint: str
+    ) -> None:
+        before = put(client, patient(id="p")).data
+        response = client.open(path, method=method, json=patient(id="p", gender="male"))
+        assert response.status_code == 400
+        assert hint in json_of(response)["issue"][0]["diagnostics"]
+        assert client.get("/fhir/Patient/p").data == before
+        assert json_of(client.get("/fhir/Patient?_total=accurate"))["total"] == 1
+
+    def test_those_of_the_answer_are_at_home_everywhere(self, client: FlaskClient) -> None:
+        path = "/fhir/Patient?_format=json&_pretty=true"
+        assert client.post(path, json=PATIENT).status_code == 201
+        path = "/fhir/Patient/p?_format=json&_pretty=true"
+        assert client.put(path, json=patient(id="p")).status_code == 201
+        assert client.delete(path).status_code == 204
+
+    def test_an_entry_of_a_bundle_has_none_either(self, client: FlaskClient) -> None:
+        for kind, status in (("batch", 200), ("transaction", 400)):
+            entry = {
+                "resource": PATIENT,
+                "request": {"method": "POST", "url": "Patient?identifier=b"},
+            }
+            bundle = {"resourceType": "Bundle", "type": kind, "entry": [entry]}
+            response = client.post("/fhir", json=bundle)
+            assert response.status_code == status
+            assert "ifNoneExist" in response.text
+            assert json_of(client.get("/fhir/Patient?_total=accurate"))["total"] == 0

@@ -147,7 +147,8 @@ def test_what_a_fhirpath_patch_cannot_do_is_refused_with_its_path(
 def test_a_body_that_is_no_patch_is_bad(client: FlaskClient, patient: str) -> None:
     for body in (b"{", b"{}", b"[1]"):
         assert client.patch(patient, data=body, content_type=JSON_PATCH).status_code == 400
-    assert client.patch(patient, json=PATIENT).status_code == 400
+    as_fhir = client.patch(patient, json=PATIENT, content_type="application/fhir+json")
+    assert as_fhir.status_code == 400
 
 
 def test_other_types_of_patch_are_refused_with_those_that_do(
@@ -156,6 +157,15 @@ def test_other_types_of_patch_are_refused_with_those_that_do(
     refused = client.patch(patient, data=b"<diff/>", content_type="application/xml-patch+xml")
     assert refused.status_code == 415
     assert refused.headers["Accept-Patch"] == ", ".join(PATCH_TYPES)
+
+
+def test_a_part_to_be_merged_is_no_patch_of_r4(client: FlaskClient, patient: str) -> None:
+    merged = client.patch(patient, json={"gender": "male"}, content_type="application/json")
+    assert merged.status_code == 415
+    assert merged.headers["Accept-Patch"] == ", ".join(PATCH_TYPES)
+    assert json_of(client.get(patient))["meta"]["versionId"] == "1"
+    whole = client.patch(patient, json=PATIENT | {"gender": "male"})
+    assert (whole.status_code, whole.headers["Accept-Patch"]) == (415, ", ".join(PATCH_TYPES))
 
 
 def test_a_fhirpath_patch_may_be_xml(client: FlaskClient, patient: str) -> None:

@@ -17,6 +17,7 @@ BASE = "https://images.example/fhir"
         ("GET", "Patient/1/_history/2", "vread", "1", None),
         ("GET", "Patient?name=a", "search-type", None, "name=a"),
         ("POST", "Patient", "create", None, None),
+        ("POST", "Patient?_format=json", "create", None, "_format=json"),
         ("PUT", "Patient/1", "update", "1", None),
         ("PUT", "Patient?identifier=a|b", "update", None, "identifier=a|b"),
         ("DELETE", "Patient/1", "delete", "1", None),
@@ -43,6 +44,12 @@ def test_an_entry_says_what_it_asks_for(
         {"request": {"method": "GET", "url": "../Patient/1"}},
         {"request": {"method": "GET", "url": "https://other.example/fhir/Patient/1"}},
         {"request": {"method": "POST", "url": "$import-image"}},
+        {"request": {"method": "POST", "url": "Patient/1"}},
+        {"request": {"method": "POST", "url": "Patient?identifier=a"}},
+        {"request": {"method": "PUT", "url": "Patient/1?identifier=a"}},
+        {"request": {"method": "PUT", "url": "Patient/1/_history/2"}},
+        {"request": {"method": "PATCH", "url": "Patient/1?name="}},
+        {"request": {"method": "DELETE", "url": "Patient/1?_cascade=delete"}},
     ],
 )
 def test_what_asks_for_nothing_is_refused(entry: Any) -> None:
