@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from benchmarks import ehr, fhir_scale, ingest, reads, search_growth
-from benchmarks.report import Measured, as_json, as_table
+from benchmarks.report import Measured, as_json, as_line, as_table
 
 Part = Callable[[Path], Iterable[Measured]]
 PARTS: dict[str, Part] = {
@@ -55,7 +55,9 @@ def measured(known: dict[str, Part], chosen: Iterable[str]) -> Iterator[Measured
     for name in chosen:
         print(f"{name} ...", file=sys.stderr)
         with tempfile.TemporaryDirectory(prefix="imaging-fhir-benchmark-") as folder:
-            yield from known[name](Path(folder))
+            for one in known[name](Path(folder)):
+                print(as_line(one), file=sys.stderr, flush=True)  # kept, should a later one fail
+                yield one
 
 
 if __name__ == "__main__":

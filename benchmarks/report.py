@@ -26,12 +26,14 @@ def ratio(name: str, one: Measured, other: Measured, target: str) -> Measured:
 
 
 def as_table(results: Sequence[Measured]) -> str:
-    lines = [f"{'':54}{'median':>10}  {'unit':14}{'lowest':>10}{'highest':>10}  target"]
-    for one in results:
-        lowest, highest = min(one.values), max(one.values)
-        figures = f"{one.median:>10.2f}  {one.unit:14}{lowest:>10.2f}{highest:>10.2f}"
-        lines.append(f"{one.name:54}{figures}  {one.target}".rstrip())
-    return "\n".join(lines)
+    head = f"{'':54}{'median':>10}  {'unit':14}{'lowest':>10}{'highest':>10}  target"
+    return "\n".join([head, *(as_line(one) for one in results)])
+
+
+def as_line(one: Measured) -> str:
+    lowest, highest = min(one.values), max(one.values)
+    figures = f"{one.median:>10.2f}  {one.unit:14}{lowest:>10.2f}{highest:>10.2f}"
+    return f"{one.name:54}{figures}  {one.target}".rstrip()
 
 
 def as_json(results: Sequence[Measured]) -> str:
