@@ -15,13 +15,17 @@ from imaging_fhir.services.held_parts import HeldParts
 from imaging_fhir.services.imports import Imports
 from imaging_fhir.services.merging import MATCH_AGAIN, Merging
 from imaging_fhir.services.pictures import PICTURE_AGAIN, Pictures
+from imaging_fhir.services.policy_change import DOCUMENTS, STUDIES, PolicyChange
 from imaging_fhir.services.studies import Studies
 from imaging_fhir.storage import dicom_index, jobs, resources
 from imaging_fhir.storage.database import Database, Transaction
 
 LAST_ATTEMPT = 8
 PERIODIC = {"clean-up": 6 * 3_600_000}  # milliseconds
-NEVER_GIVEN_UP = {*PERIODIC, "import", ehr_word.JOB, ehr_sync.JOB, study_parts.JOB, MATCH_AGAIN}
+NEVER_GIVEN_UP = {
+    *PERIODIC,
+    *("import", ehr_word.JOB, ehr_sync.JOB, study_parts.JOB, MATCH_AGAIN, STUDIES, DOCUMENTS),
+}
 logger = logging.getLogger(__name__)
 
 
@@ -35,12 +39,14 @@ class Background:
     delivery: Delivery
     held_parts: HeldParts
     merging: Merging
+    policy_change: PolicyChange
     ehr: WithEhr | None
     quiet_milliseconds: int
 
     def worker(self) -> Worker:
         """A thread, not yet started, that does what is due."""
         self.database.write(enqueue_periodic)
+        self.database.write(self.policy_change.notice)
         for kind in () if self.ehr is None else self.ehr.jobs():
             self.database.write(partial(jobs.enqueue, kind=kind, subject="0"))
         return Worker(self.work)
@@ -75,6 +81,7 @@ class Background:
             "quiet-study": self.quiet_study,
             study_parts.JOB: self.held_parts.settle,
             MATCH_AGAIN: self.merging.match_again,
+            **self.policy_change.jobs(),
             "import": self.imports.run,
             "clean-up": self.clean_up,
             ehr_word.JOB: partial(self.with_ehr, ehr_word.JOB),

@@ -40,6 +40,7 @@ from imaging_fhir.services.metrics import INGESTED
 from imaging_fhir.services.notifying import Notifying
 from imaging_fhir.services.patching import Patching
 from imaging_fhir.services.pictures import Pictures
+from imaging_fhir.services.policy_change import PolicyChange
 from imaging_fhir.services.relinking import Relinking
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.services.search import Search
@@ -252,6 +253,9 @@ def build_services(settings: Settings) -> Services:
             delivery=delivery,
             held_parts=HeldParts(database=database, store=blobs, relinking=relinking),
             merging=merging,
+            policy_change=PolicyChange(
+                database=database, relinking=relinking, fingerprint=site.fingerprint
+            ),
             ehr=ehr,
             quiet_milliseconds=quiet_milliseconds,
         ),

@@ -539,6 +539,13 @@ ehr_cursor = Table(
     Column("since", BigInteger, nullable=False),
 )
 
+# The digest of the site file of the service that started last.
+linking_policy = Table(
+    "linking_policy",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+)
+
 # Made at random when it is first needed, and the same for all processes.
 secret = Table(
     "secret",

@@ -457,6 +457,10 @@ def create_ehr() -> None:
         Column("since", BigInteger, nullable=False),
     )
     op.create_table(
+        "linking_policy",
+        Column("fingerprint", Text, primary_key=True),
+    )
+    op.create_table(
         "secret",
         Column("name", Text, primary_key=True),
         Column("value", LargeBinary, nullable=False),
