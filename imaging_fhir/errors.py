@@ -72,6 +72,10 @@ class ResourceConflict(ImagingError):
 class ResourceDeleted(ImagingError):
     status, issue_code = 410, "deleted"
 
+    def __init__(self, message: str, *, successor: str | None = None) -> None:
+        super().__init__(message)
+        self.successor = successor  # Type/id of what took its place
+
 
 class VersionConflict(ImagingError):
     status, issue_code = 412, "conflict"

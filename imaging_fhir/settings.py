@@ -58,6 +58,9 @@ class Settings:
     declared_profiles: Annotated[
         str, "strict: what claims a profile known here must conform to it; or lenient"
     ] = "lenient"
+    registered_studies: Annotated[
+        bool, "yes: an imaging order without images is an ImagingStudy in status registered"
+    ] = False
     search_seconds: Annotated[int, "A search that runs longer is answered 503"] = 20
     redis_url: Annotated[str, "redis://…: where all processes share cached look-ups"] = ""
     ehr_url: Annotated[str, "FHIR R4 base of the EHR, the master of patients and visits"] = ""

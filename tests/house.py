@@ -144,6 +144,7 @@ def build_house(
     policy: Policy | None = None,
     time_zone: str = "Europe/Berlin",
     max_bytes: int = 64 * 1024**2,
+    registers: bool = False,
 ) -> House:
     upgrade(database_url)
     return open_house(
@@ -153,6 +154,7 @@ def build_house(
         policy=policy,
         time_zone=time_zone,
         max_bytes=max_bytes,
+        registers=registers,
     )
 
 
@@ -164,6 +166,7 @@ def open_house(
     policy: Policy | None = None,
     time_zone: str = "Europe/Berlin",
     max_bytes: int = 64 * 1024**2,
+    registers: bool = False,
 ) -> House:
     """The same on a database that is up to date."""
     database = Database(database_url)
@@ -174,6 +177,7 @@ def open_house(
         archive_endpoint=ARCHIVE_ENDPOINT,
         quiet_milliseconds=60_000,
         new_id=new_id,
+        registers=registers,
     )
     documents = DocumentFiling(linking=linking, new_id=new_id)
     return House(

@@ -27,7 +27,8 @@ TOPICS = (
         id="imagingstudy-available",
         resource_type="ImagingStudy",
         changes=Change.CREATED,
-        title="An ImagingStudy is there that was not before",
+        title="An ImagingStudy is there that was not before, or the first images of an order are",
+        criteria="status:not=registered,cancelled",
     ),
     Topic(
         id="imagingstudy-updated",

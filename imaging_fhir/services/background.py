@@ -80,13 +80,18 @@ class Background:
             PICTURE_AGAIN: self.pictures.again,
             "quiet-study": self.quiet_study,
             study_parts.JOB: self.held_parts.settle,
-            MATCH_AGAIN: self.merging.match_again,
+            MATCH_AGAIN: self.match_again,
             **self.policy_change.jobs(),
             "import": self.imports.run,
             "clean-up": self.clean_up,
             ehr_word.JOB: partial(self.with_ehr, ehr_word.JOB),
             ehr_sync.JOB: partial(self.with_ehr, ehr_sync.JOB),
         }
+
+    def match_again(self, patient_rid: int) -> None:
+        """After a merge or its end: whose what is filed, held and registered is."""
+        self.merging.match_again(patient_rid)
+        self.database.write(partial(self.merging.relinking.follow_patient, rid=patient_rid))
 
     def with_ehr(self, kind: str, _subject: int) -> int | None:
         """Nothing any more where it is configured no longer."""

@@ -41,6 +41,7 @@ from imaging_fhir.services.notifying import Notifying
 from imaging_fhir.services.patching import Patching
 from imaging_fhir.services.pictures import Pictures
 from imaging_fhir.services.policy_change import PolicyChange
+from imaging_fhir.services.registering import require_unregistered
 from imaging_fhir.services.relinking import Relinking
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.services.search import Search
@@ -52,9 +53,8 @@ from imaging_fhir.services.subscriptions import Subscriptions
 from imaging_fhir.services.transaction import Transactions
 from imaging_fhir.services.validating import Validating
 from imaging_fhir.services.worklist import Worklist
-from imaging_fhir.services.writing import anything
 from imaging_fhir.settings import Settings, Site, zone
-from imaging_fhir.storage.database import Database, Transaction
+from imaging_fhir.storage.database import Connection, Database, Transaction
 from imaging_fhir.storage.folder import FolderBlobStore
 from imaging_fhir.storage.migrations import upgrade
 from imaging_fhir.storage.ports import BlobStore
@@ -155,6 +155,7 @@ def build_services(settings: Settings) -> Services:
         archive_endpoint=ARCHIVE_ENDPOINT,
         quiet_milliseconds=quiet_milliseconds,
         new_id=new_id,
+        registers=settings.registered_studies,
     )
     document_filing = DocumentFiling(linking=linking, new_id=new_id)
     studies = Studies(max_instances=settings.max_instances_in_study)
@@ -177,7 +178,7 @@ def build_services(settings: Settings) -> Services:
         zone=zone(settings.time_zone),
         new_id=new_id,
         after_write=relinking.resources_written,
-        may_write=require_own if ehr else anything,
+        may_write=may_write_with_ehr if ehr else require_unregistered,
         ehr_base=ehr.look_up.ehr.base if ehr else "",
         integrity=Integrity(strict=settings.reference_integrity == "strict"),
         requires_declared=settings.declared_profiles == "strict",
@@ -260,6 +261,11 @@ def build_services(settings: Settings) -> Services:
             quiet_milliseconds=quiet_milliseconds,
         ),
     )
+
+
+def may_write_with_ehr(connection: Connection, resource_type: str, resource_id: str) -> None:
+    require_own(connection, resource_type, resource_id)
+    require_unregistered(connection, resource_type, resource_id)
 
 
 def put_archive_endpoint(transaction: Transaction) -> None:

@@ -20,15 +20,23 @@ from imaging_fhir.services.linking import DECIDED, Linking, awaiting
 from imaging_fhir.services.parting import part_strangers
 from imaging_fhir.services.patient_rules import BY_NUMBER
 from imaging_fhir.services.provisional import retire_provisional
+from imaging_fhir.services.registering import orders_in
 from imaging_fhir.services.studies import Studies
 from imaging_fhir.services.study_authored import ANOTHER_SUBJECT, held_for
 from imaging_fhir.services.study_evidence import decision_on, evidence_of_study, facts_of_row
 from imaging_fhir.services.study_filing import StudyFiling
+from imaging_fhir.services.study_resource import may_file, resource_of
 from imaging_fhir.services.subject import same_subject
 from imaging_fhir.services.visit_news import touched
-from imaging_fhir.storage import dicom_index, documents, parting, resources
+from imaging_fhir.storage import dicom_index, documents, parting, registered_studies, resources
 from imaging_fhir.storage.database import AnyRow, Connection, Transaction
-from imaging_fhir.storage.people import encounters_of, predecessors, resolve_patient, successor_of
+from imaging_fhir.storage.people import (
+    encounters_of,
+    orders_at,
+    predecessors,
+    resolve_patient,
+    successor_of,
+)
 
 LINKING_TYPES = frozenset({"Patient", "Encounter", "ServiceRequest"})
 
@@ -54,9 +62,12 @@ class Relinking:
         content: Resource | None,
     ) -> None:
         """Called within every write of a resource; `content` is None for a deletion."""
+        connection = transaction.connection
         if resource_type == "ImagingStudy":
-            for pk in held_for(transaction.connection, resource_id, content):
+            for pk in held_for(connection, resource_id, content):
                 self.link_study(transaction, pk)
+            former = resources.former_content(connection, resource_type, resource_id)
+            self.studies.registering.orders_changed(transaction, orders_in(content, former))
         if resource_type not in LINKING_TYPES:
             return
         for found in (
@@ -68,9 +79,27 @@ class Relinking:
             for pk in sorted(found[1]):
                 self.link_document(transaction, pk)
         if resource_type == "Patient":
-            same = everyone(transaction.connection, resource_id)
-            for pk in parting.of_several(transaction.connection, same):
+            for pk in parting.of_several(connection, everyone(connection, resource_id)):
                 self.part(transaction, pk)
+        self.follow_orders(transaction, resource_type, resource_id)
+
+    def follow_orders(self, transaction: Transaction, resource_type: str, resource_id: str) -> None:
+        """What is registered of orders without images, after news of whose or when they are."""
+        connection = transaction.connection
+        match resource_type:
+            case "Patient":
+                patients = everyone(connection, resource_id)
+                orders = registered_studies.orders_of_patients(connection, patients)
+            case "Encounter":
+                orders = orders_at(connection, resource_id)
+            case _:
+                orders = [resource_id]
+        self.studies.registering.orders_changed(transaction, orders)
+
+    def follow_patient(self, transaction: Transaction, rid: int) -> None:
+        """The same of whose row that is in `resource`."""
+        patient = resources.find_by_rid(transaction.connection, rid)
+        self.follow_orders(transaction, patient.type, patient.id)
 
     def link_study(self, transaction: Transaction, pk: int) -> None:
         row = dicom_index.find_study(transaction.connection, pk)
@@ -104,12 +133,13 @@ class Relinking:
 
     def file_study(self, transaction: Transaction, row: AnyRow, merged: Merged, link: Link) -> None:
         """It stays held where a client wrote its ImagingStudy for somebody else."""
-        if not self.studies.may_file(transaction, row.study_instance_uid, link):
+        if not may_file(transaction.connection, row.study_instance_uid, link):
             if row.decision is not None:
                 raise ResourceConflict(ANOTHER_SUBJECT)
             return
         complete_task(transaction, row.rid)
-        rid, overlay = self.studies.imaging_study(transaction, row.study_instance_uid)
+        registering = self.studies.registering
+        rid, overlay = resource_of(transaction, registering, row.study_instance_uid, link)
         dicom_index.change_study(
             transaction, row.pk, state="filed", rid=rid, head=b"", overlay=overlay or row.overlay
         )  # a head that is written anew is indexed anew, be it as it was before it was held
@@ -183,7 +213,9 @@ class Relinking:
         review.reconcile(transaction, self.studies.new_id, row.rid, {})
         self.keep_version(transaction, row)
         stored = resources.find_by_rid(transaction.connection, row.rid)
+        orders = registered_studies.orders_of_study(transaction.connection, row.rid)
         resources.delete(transaction, stored.type, stored.id)
+        self.studies.registering.orders_changed(transaction, orders)
         about = facts_of_row(row, merged)
         dicom_index.change_study(
             transaction,
@@ -287,13 +319,14 @@ class Relinking:
 def waiting(
     transaction: Transaction, resource_type: str, resource_id: str, content: Resource | None
 ) -> tuple[set[int], set[int]]:
-    """What waits for a number that it has or had, or a Patient whose place it has taken."""
+    """What waits for a number that it has or had, or that who took its place has or who gave it."""
     former = resources.former_content(transaction.connection, resource_type, resource_id)
     named = [content or {}, former or {}]
     own = [(OWN_ID, resource_id)]
     if resource_type == "Patient":
         replaced = predecessors(transaction.connection, resource_id)
-        named += replaced.values()
+        today = resolve_patient(transaction.connection, resource_id) or {}
+        named += [*replaced.values(), today]
         own += [(OWN_ID, one) for one in replaced]
     numbers = [
         (identifier["system"], identifier["value"])

@@ -12,7 +12,6 @@ from imaging_fhir.fhir.imaging_study import (
     imaging_study_head,
     imaging_study_instance,
     imaging_study_series_head,
-    study_resource_id,
 )
 from imaging_fhir.fhir.patient import is_provisional, subject_reference
 from imaging_fhir.model.change import is_moved
@@ -31,12 +30,8 @@ from imaging_fhir.services.indexing import entries_of_series, entries_of_study
 from imaging_fhir.services.linking import Linking, awaiting
 from imaging_fhir.services.moments import zone_of
 from imaging_fhir.services.provisional import make_provisional, retire_provisional
-from imaging_fhir.services.study_authored import (
-    ANOTHER_SUBJECT,
-    agrees,
-    authored_of,
-    overlay_from,
-)
+from imaging_fhir.services.registering import Registering
+from imaging_fhir.services.study_authored import ANOTHER_SUBJECT
 from imaging_fhir.services.study_evidence import (
     answer,
     disagreements,
@@ -50,7 +45,15 @@ from imaging_fhir.services.study_evidence import (
     viewer_address,
 )
 from imaging_fhir.services.study_overlay import sound_overlay
-from imaging_fhir.storage import dicom_index, jobs, outbox, resources, search_index
+from imaging_fhir.services.study_resource import may_file, resource_of
+from imaging_fhir.storage import (
+    dicom_index,
+    jobs,
+    outbox,
+    registered_studies,
+    resources,
+    search_index,
+)
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.people import resolve_patient
 
@@ -66,6 +69,11 @@ class StudyFiling:
     archive_endpoint: str  # Endpoint/<id>
     quiet_milliseconds: int
     new_id: Callable[[], str]
+    registers: bool = False  # orders without images
+
+    @property
+    def registering(self) -> Registering:
+        return Registering(new_id=self.new_id, zone=self.linking.zone, is_on=self.registers)
 
     def file(self, transaction: Transaction, arrival: DicomArrival, blob: int, sha: str) -> Filed:
         """Index the instance whose bytes are that blob; raise ComparisonNeeded.
@@ -100,7 +108,7 @@ class StudyFiling:
         study_instance_uid = arrival.image.study.study_instance_uid
         link = self.linking.link(transaction.connection, evidence_of(arrival))
         existing = dicom_index.filed_study(transaction.connection, study_instance_uid)
-        if existing is None and not self.may_file(transaction, study_instance_uid, link):
+        if existing is None and not may_file(transaction.connection, study_instance_uid, link):
             link = held_link(link, "study-of-another-patient", ANOTHER_SUBJECT)
         if existing is None or link.state == "held":
             pk = self.open(transaction, arrival, link)
@@ -212,7 +220,8 @@ class StudyFiling:
         else:
             link = make_provisional(transaction, self.linking, link, image.person, arrival.source)
             if rid is None:
-                rid, overlay = self.imaging_study(transaction, image.study.study_instance_uid)
+                uid = image.study.study_instance_uid
+                rid, overlay = resource_of(transaction, self.registering, uid, link)
         pk = dicom_index.add_study(
             transaction,
             study_instance_uid=image.study.study_instance_uid,
@@ -234,34 +243,6 @@ class StudyFiling:
         if link.state == "filed":
             self.watch(transaction, pk)
         return pk
-
-    def may_file(self, transaction: Transaction, study_instance_uid: str, link: Link) -> bool:
-        """Is there no ImagingStudy that a client wrote for somebody else?"""
-        authored = authored_of(transaction.connection, study_instance_uid)
-        return (
-            authored is None
-            or link.state == "held"
-            or agrees(transaction.connection, authored, link)
-        )
-
-    def imaging_study(
-        self, transaction: Transaction, study_instance_uid: str
-    ) -> tuple[int, bytes | None]:
-        """The row of an ImagingStudy, and the overlay it begins with.
-
-        It is a new one, one whose images were held again meanwhile, or what a client wrote.
-        """
-        authored = authored_of(transaction.connection, study_instance_uid)
-        if authored is not None:
-            overlay = overlay_from(decode(authored.body or b"{}"))
-            taken_over = resources.next_version(transaction, authored, body=None)
-            return taken_over.rid, encode(overlay) if overlay else None
-        resource_id = study_resource_id(study_instance_uid)
-        former = resources.find(transaction.connection, "ImagingStudy", resource_id)
-        if former is None:
-            inserted = resources.insert_resource(transaction, "ImagingStudy", resource_id, None)
-            return inserted.rid, None
-        return resources.next_version(transaction, former, body=None).rid, None
 
     def give_way(self, transaction: Transaction, existing: AnyRow) -> None:
         """The images of a provisional Patient leave the study to a known one, and are held."""
@@ -453,7 +434,10 @@ class StudyFiling:
             return
         study = dicom_index.study_by_pk(transaction.connection, study.pk)
         entries = entries_of_study(transaction.connection, study)
+        before = registered_studies.orders_of_study(transaction.connection, study.rid)
         search_index.replace(transaction, study.rid, "ImagingStudy", entries)
+        orders = registered_studies.orders_of_study(transaction.connection, study.rid)
+        self.registering.orders_changed(transaction, orders ^ before)
 
     def index_series(self, transaction: Transaction, study: AnyRow, series: int) -> None:
         """One more series, at a cost that does not depend on how many there are."""

@@ -11,7 +11,7 @@ from imaging_fhir.errors import ResourceDeleted, ResourceNotFound
 from imaging_fhir.model.change import Change
 from imaging_fhir.model.codec import Resource, decode, encode
 from imaging_fhir.model.search import IndexEntry
-from imaging_fhir.storage import outbox, search_index
+from imaging_fhir.storage import outbox, registered_studies, search_index
 from imaging_fhir.storage.chunks import chunks
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.prepared import Prepared
@@ -113,8 +113,17 @@ def read(connection: Connection, resource_type: str, resource_id: str) -> Stored
     if found is None:
         raise ResourceNotFound(f"{resource_type}/{resource_id} is not known.")
     if found.deleted:
-        raise ResourceDeleted(f"{resource_type}/{resource_id} was deleted.")
+        raise deleted(connection, found)
     return found
+
+
+def deleted(connection: Connection, found: StoredResource) -> ResourceDeleted:
+    """One that stood for an order leads to the ImagingStudy that has the images of that."""
+    successor = registered_studies.successor(connection, found.rid)
+    if successor is None:
+        return ResourceDeleted(f"{found.reference} was deleted.")
+    text = f"{found.reference} stood for an order, whose images are in ImagingStudy/{successor}."
+    return ResourceDeleted(text, successor=f"ImagingStudy/{successor}")
 
 
 def read_version(

@@ -285,6 +285,17 @@ study = Table(
     ),
 )
 
+# An ImagingStudy that began as an order: of that ServiceRequest (its id) while it has no images,
+# then of the study that filled it. One that is deleted, as others have the images, leads to those.
+registered_study = Table(
+    "registered_study",
+    metadata,
+    Column("rid", ForeignKey("resource.rid"), primary_key=True),
+    Column("service_request", Text, unique=True),
+    Column("study_instance_uid", Text, unique=True),
+    Column("successor", ForeignKey("resource.rid"), index=True),
+)
+
 # Which study row the instances of a study that name a person so belong to.
 study_identity = Table(
     "study_identity",

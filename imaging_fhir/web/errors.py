@@ -13,11 +13,13 @@ from werkzeug.exceptions import HTTPException
 from imaging_fhir.errors import (
     ImagingError,
     NotSupported,
+    ResourceDeleted,
     ResourceNotFound,
     StorageUnavailable,
 )
 from imaging_fhir.fhir.operation_outcome import operation_outcome, outcome_of_error
 from imaging_fhir.web.allowed import allowed_methods
+from imaging_fhir.web.context import services
 from imaging_fhir.web.responses import fhir_response
 
 logger = logging.getLogger(__name__)
@@ -42,6 +44,9 @@ def answer_expected(error: ImagingError) -> Response:
     response = fhir_response(outcome_of_error(error), error.status)
     if error.status == StorageUnavailable.status:
         response.headers["Retry-After"] = RETRY_SECONDS
+    if isinstance(error, ResourceDeleted) and error.successor is not None:
+        address = f"{services().base}/{error.successor}"
+        response.headers["Link"] = f'<{address}>; rel="successor-version"'  # RFC 5829
     if error.status == NotSupported.status:
         response.headers["Allow"] = ", ".join(other_methods())
     return response

@@ -243,6 +243,13 @@ def create_studies() -> None:
         ),
     )
     op.create_table(
+        "registered_study",
+        Column("rid", Key, ForeignKey("resource.rid"), primary_key=True),
+        Column("service_request", Text, unique=True),
+        Column("study_instance_uid", Text, unique=True),
+        Column("successor", Key, ForeignKey("resource.rid"), index=True),
+    )
+    op.create_table(
         "study_identity",
         Column("study_instance_uid", Text, primary_key=True),
         Column("identity", Text, primary_key=True),

@@ -1,0 +1,139 @@
+"""Orders without images over HTTP: read, searched, refused, filled, and where a kept id leads."""
+
+from dataclasses import replace
+from io import BytesIO
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from imaging_fhir.settings import Settings
+from tests.dicom_samples import STUDY, ct_instance
+from tests.house import ORDERS, issued_by
+
+NUMBERS = "urn:oid:1.2.3"
+ACCESSION = {
+    "type": {
+        "coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "ACSN"}]
+    },
+    "system": ORDERS,
+    "value": "A-1",
+}
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return replace(settings, registered_studies=True)
+
+
+def put(client: FlaskClient, content: dict[str, Any]) -> None:
+    address = f"/fhir/{content['resourceType']}/{content['id']}"
+    assert client.put(address, json=content).status_code in (200, 201)
+
+
+def patient(client: FlaskClient, id_: str = "jane", number: str = "4711") -> None:
+    numbers = [{"system": NUMBERS, "value": number}]
+    put(client, {"resourceType": "Patient", "id": id_, "identifier": numbers})
+
+
+def order(client: FlaskClient, number: str = "A-1", **more: Any) -> None:
+    content = {
+        "resourceType": "ServiceRequest",
+        "id": "order",
+        "status": "active",
+        "intent": "order",
+        "identifier": [{**ACCESSION, "value": number}],
+        "subject": {"reference": "Patient/jane"},
+    }
+    put(client, {**content, **more})
+
+
+def send(client: FlaskClient, **attributes: Any) -> str:
+    content = ct_instance(
+        **{
+            "PatientID": "4711",
+            "IssuerOfPatientIDQualifiersSequence": issued_by(NUMBERS),
+            "AccessionNumber": "A-1",
+            "IssuerOfAccessionNumberSequence": issued_by(ORDERS),
+            **attributes,
+        }
+    )
+    answer = client.post("/fhir/$import-image", data={"file": (BytesIO(content), "image.dcm")})
+    location = str(answer.get_json()["entry"][0]["response"]["location"])
+    return location.removeprefix("https://images.example/fhir/")
+
+
+def found(client: FlaskClient, query: str) -> list[dict[str, Any]]:
+    bundle = client.get(f"/fhir/ImagingStudy?{query}").get_json()
+    return [entry["resource"] for entry in bundle.get("entry", ())]
+
+
+def test_it_is_found_and_filled_under_its_id(client: FlaskClient) -> None:
+    patient(client)
+    order(client)
+    by_number = f"identifier={ORDERS}|A-1"
+    (registered,) = found(client, f"patient=jane&status=registered&basedon=order&{by_number}")
+    location = send(client)
+    assert location == f"ImagingStudy/{registered['id']}"
+    (filled,) = found(client, f"identifier=urn:dicom:uid|urn:oid:{STUDY}")
+    assert (filled["id"], filled["status"]) == (registered["id"], "available")
+    assert found(client, "status=registered") == []
+    history = client.get(f"/fhir/{location}/_history").get_json()["entry"]
+    assert [one["resource"]["status"] for one in history] == ["available", "registered"]
+    assert client.get(f"/dicomweb/studies/{STUDY}/metadata").status_code == 200
+
+
+def test_it_is_changed_by_its_order_alone(client: FlaskClient) -> None:
+    patient(client)
+    order(client)
+    (registered,) = found(client, "status=registered")
+    address = f"/fhir/ImagingStudy/{registered['id']}"
+    edited = {**registered, "note": [{"text": "Soon"}]}
+    refused = client.put(address, json=edited)
+    assert refused.status_code == 405
+    assert "ServiceRequest/order" in refused.get_json()["issue"][0]["diagnostics"]
+    assert client.delete(address).status_code == 405
+    patch = [{"op": "replace", "path": "/status", "value": "cancelled"}]
+    patched = client.patch(address, json=patch, content_type="application/json-patch+json")
+    assert patched.status_code == 405
+    assert client.get(address).get_json() == registered
+    send(client)
+    edited = {**client.get(address).get_json(), "note": [{"text": "Now it is the images'"}]}
+    assert client.put(address, json=edited).status_code == 200
+
+
+def test_a_kept_id_leads_to_the_study_that_has_the_images(client: FlaskClient) -> None:
+    patient(client)
+    send(client)
+    order(client, "A-2")
+    (registered,) = found(client, "status=registered")
+    order(client)
+    gone = client.get(f"/fhir/ImagingStudy/{registered['id']}")
+    assert gone.status_code == 410
+    target = f"https://images.example/fhir/ImagingStudy/{STUDY}"
+    assert gone.headers["Link"] == f'<{target}>; rel="successor-version"'
+    assert STUDY in gone.get_json()["issue"][0]["diagnostics"]
+    client.delete("/fhir/ServiceRequest/order")
+    assert "Link" not in client.get(f"/fhir/ImagingStudy/{registered['id']}").headers
+
+
+def test_a_merge_and_its_end_are_followed(client: FlaskClient) -> None:
+    patient(client)
+    patient(client, "joan", "12")
+    order(client)
+    names = {"source-patient": "Patient/jane", "target-patient": "Patient/joan"}
+    parameters = {
+        "resourceType": "Parameters",
+        "parameter": [
+            {"name": name, "valueReference": {"reference": value}} for name, value in names.items()
+        ],
+    }
+    merged = client.post("/fhir/Patient/$merge", json=parameters)
+    assert merged.status_code == 200
+    services = client.application.extensions["imaging_fhir"]
+    while services.background.work():
+        pass
+    assert [one["basedOn"] for one in found(client, "patient=joan&status=registered")] == [
+        [{"reference": "ServiceRequest/order"}]
+    ]
+    assert found(client, "patient=jane") == []
