@@ -101,7 +101,7 @@ def membership(owner_type: str, owner_id: str, resource_type: str) -> Membership
         raise ResourceNotFound(f"{resource_type[:64]} is in no compartment of a {owner_type[:64]}.")
     return Membership(
         owner_type=owner_type,
-        owner_id=owner_id,
+        owner_ids=(owner_id,),
         parameters=tuple(name for name in parameters if name != ITSELF),
         itself=ITSELF in parameters,
     )

@@ -254,10 +254,13 @@ class ReverseCriterion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
-    """In one resource's compartment: it refers to the owner by one of these, or is it itself."""
+    """In a compartment: it refers to an owner by one of these, or is one itself.
+
+    The owner is one resource, or the several Patients who are one person.
+    """
 
     owner_type: str
-    owner_id: str
+    owner_ids: tuple[str, ...]
     parameters: tuple[str, ...] = ()
     itself: bool = False
 

@@ -24,6 +24,7 @@ from imaging_fhir.storage import compartment, search
 from imaging_fhir.storage.compartment import CompartmentQuery
 from imaging_fhir.storage.database import Connection
 from imaging_fhir.storage.resources import StoredResource
+from imaging_fhir.storage.same_person import same_person
 
 TYPE = "DocumentReference"
 ADDRESS = f"{TYPE}/$docref"
@@ -87,7 +88,7 @@ class DocRef:
         parsed = self.search.parsed(TYPE, criteria(given, texts(given, "type")), strict=True)
         query = CompartmentQuery(
             owner_type="Patient",
-            owner_id=patient,
+            owner_ids=tuple(same_person(connection, [patient])[patient]),
             members={TYPE: "patient"},
             count=count_of(given, self.search.settings),
             after=after_of(given) or 0,

@@ -24,7 +24,9 @@ from imaging_fhir.settings import Settings
 from imaging_fhir.storage import compartment
 from imaging_fhir.storage.compartment import CompartmentQuery
 from imaging_fhir.storage.database import Connection
+from imaging_fhir.storage.people import resolve_patient
 from imaging_fhir.storage.resources import StoredResource
+from imaging_fhir.storage.same_person import PATIENT, same_person
 from imaging_fhir.storage.search import limited
 
 Period = tuple[int, int]
@@ -57,18 +59,22 @@ class Everything:
         self.settings = settings
 
     def everything(self, owner_type: str, owner_id: str, given: Given, caller: Caller) -> bytes:
-        """One page as a searchset; raise ResourceNotFound, InvalidRequest, SearchTooCostly."""
+        """One page as a searchset; raise ResourceNotFound, InvalidRequest, SearchTooCostly.
+
+        A merged Patient is the one that they are today.
+        """
         wanted = self.wanted(given)
         restrictions = self.access.restrictions(caller)
         with (
             self.resources.database.read() as connection,
             limited(connection, self.settings.search_seconds),
         ):
-            owner = compartment.find_visible(connection, owner_type, owner_id, restrictions)
+            ids = ids_today(connection, owner_type, owner_id)
+            owner = compartment.find_visible(connection, owner_type, ids[0], restrictions)
             if owner is None:
                 raise ResourceNotFound(f"{owner_type}/{owner_id} is not known.")
             first = [owner] if is_on_first_page(owner, wanted) else []
-            query = self.query(owner, wanted, caller, count=wanted.count - len(first))
+            query = self.query(owner, ids, wanted, caller, count=wanted.count - len(first))
             belonging, has_more = compartment.members(connection, query, restrictions)
             matches = [*first, *belonging]
             others, is_truncated = compartment.shared(
@@ -110,13 +116,19 @@ class Everything:
         )
 
     def query(
-        self, owner: StoredResource, wanted: Wanted, caller: Caller, *, count: int
+        self,
+        owner: StoredResource,
+        ids: Sequence[str],
+        wanted: Wanted,
+        caller: Caller,
+        *,
+        count: int,
     ) -> CompartmentQuery:
         by_name = members_of(owner.type)
         members = {type_: by_name[type_] for type_ in self.seen(by_name, wanted, caller)}
         return CompartmentQuery(
             owner_type=owner.type,
-            owner_id=owner.id,
+            owner_ids=tuple(ids),
             members=members,
             count=count,
             after=wanted.after or 0,
@@ -131,6 +143,16 @@ class Everything:
             for one in types
             if wanted.is_type(one) and self.access.may(caller, "search-type", one)
         ]
+
+
+def ids_today(connection: Connection, owner_type: str, owner_id: str) -> list[str]:
+    """The owner's id, of a Patient the surviving one first, then all who are the same person."""
+    if owner_type != PATIENT:
+        return [owner_id]
+    person = same_person(connection, [owner_id])[owner_id]
+    today = resolve_patient(connection, owner_id) if len(person) > 1 else None
+    first = today["id"] if today else owner_id
+    return [first, *sorted(person - {first})]
 
 
 def is_on_first_page(owner: StoredResource, wanted: Wanted) -> bool:

@@ -23,7 +23,7 @@ class CompartmentQuery:
     """
 
     owner_type: str
-    owner_id: str
+    owner_ids: tuple[str, ...]  # several of Patients who are one person
     members: Mapping[str, str]
     count: int
     after: int = 0  # rid of the last one of the page before
@@ -57,7 +57,7 @@ def members(
             [f"{type_}.{name}" for type_, name in query.members.items()]
         ),
         reference_index.c.target_type == query.owner_type,
-        reference_index.c.target_id == query.owner_id,
+        reference_index.c.target_id.in_(query.owner_ids),
     )
     wanted = select(*COLUMNS).where(
         resource.c.rid.in_(belonging), resource.c.rid > query.after, conditions.visible(resource)

@@ -21,6 +21,7 @@ from sqlalchemy.exc import OperationalError
 from imaging_fhir.errors import SearchTooCostly
 from imaging_fhir.model.search import Query, Restrictions, SortKey
 from imaging_fhir.storage.resources import COLUMNS, StoredResource, stored
+from imaging_fhir.storage.same_person import of_persons
 from imaging_fhir.storage.schema import resource
 from imaging_fhir.storage.search_conditions import Conditions, is_selective
 from imaging_fhir.storage.search_paging import (
@@ -54,6 +55,7 @@ def search(connection: Connection, query: Query, *, restrictions: Restrictions =
 
     A match has no body where its resource is assembled from fragments.
     """
+    [query] = of_persons(connection, [query])
     conditions = Conditions(connection.dialect.name, restrictions)
     total = count(connection, query, conditions) if query.total else None
     if query.summary == "count":
@@ -78,6 +80,7 @@ def search_union(
 
     Each is asked for one page behind the same position: so many statements as there are types.
     """
+    parts = of_persons(connection, parts)
     conditions = Conditions(connection.dialect.name, restrictions)
     total = sum(count(connection, part, conditions) for part in parts) if whole.total else None
     if whole.summary == "count":
@@ -108,6 +111,7 @@ def find_ids(
     connection: Connection, query: Query, *, limit: int, restrictions: Restrictions = OPEN
 ) -> list[str]:
     """Ids of resources that fulfil the query: for conditional interactions."""
+    [query] = of_persons(connection, [query])
     conditions = Conditions(connection.dialect.name, restrictions)
     found = select(resource.c.id).where(
         conditions.of(resource, query.resource_type, query.criteria)
@@ -123,6 +127,7 @@ def matching(
     restrictions: Restrictions = OPEN,
 ) -> set[int]:
     """Those of the resources that fulfil the query; each is looked at by itself."""
+    [query] = of_persons(connection, [query])
     conditions = Conditions(connection.dialect.name, restrictions)
     fulfilled = conditions.of(resource, query.resource_type, query.criteria, driven=False)
     found = select(resource.c.rid).where(resource.c.rid.in_(rids), fulfilled)

@@ -43,6 +43,7 @@ from imaging_fhir.storage.search_values import (
     checked_only,
     entries_of_row,
     number_condition,
+    one_of,
     table_of,
 )
 
@@ -118,14 +119,15 @@ class Conditions:
     def member(
         self, row: FromClause, resource_type: str, criterion: Membership, *, drives: bool
     ) -> Condition:
-        """It refers to the compartment's owner, or is the owner."""
+        """It refers to an owner of the compartment, or is one."""
         names = [f"{resource_type}.{name}" for name in criterion.parameters]
-        owner = and_(row.c.type == criterion.owner_type, row.c.id == criterion.owner_id)
+        owner = owned(row, criterion)
         if not names:
             return owner
         link = reference_index.alias()
         links = select(link.c.rid).where(
-            link.c.target_type == criterion.owner_type, link.c.target_id == criterion.owner_id
+            link.c.target_type == criterion.owner_type,
+            one_of(link.c.target_id, set(criterion.owner_ids)),
         )
         if not drives:
             of_row = entries_of_row(link, names, self.dialect)
@@ -238,10 +240,13 @@ class Conditions:
 
 def with_owner(referring: Select[Any], criterion: Membership) -> CompoundSelect[Any]:
     owner = resource.alias()
-    itself = select(owner.c.rid).where(
-        owner.c.type == criterion.owner_type, owner.c.id == criterion.owner_id
-    )
-    return union_all(referring, itself)
+    return union_all(referring, select(owner.c.rid).where(owned(owner, criterion)))
+
+
+def owned(row: FromClause, criterion: Membership) -> Condition:
+    """Is it an owner of the compartment itself?"""
+    is_one = one_of(row.c.id, set(criterion.owner_ids))
+    return and_(row.c.type == criterion.owner_type, is_one)
 
 
 def is_negative(criterion: Criterion) -> bool:

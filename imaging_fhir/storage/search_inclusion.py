@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Select, and_, select
 
 from imaging_fhir.model.search import Inclusion, Query, Restrictions
 from imaging_fhir.storage.resources import COLUMNS, StoredResource, stored
+from imaging_fhir.storage.same_person import PATIENT, same_person
 from imaging_fhir.storage.schema import reference_index, resource
 from imaging_fhir.storage.search_conditions import Conditions
 from imaging_fhir.storage.search_values import checked_only, entries_of_row
@@ -57,10 +58,16 @@ def step(
             rids = [row.rid for row in sources if row.type == inclusion.source_type]
             for chunk in chunks(rids):
                 yield from rows(connection, referred_to(conditions, inclusion, chunk))
+    if not query.revincludes:
+        return
+    ids_by_type = ids_of(sources)
+    everyone = everybody(connection, ids_by_type.get(PATIENT, []))
     for inclusion in query.revincludes:
         if inclusion.iterate or not iterated:
-            for type_, ids in ids_by_type(sources, inclusion.target_type):
-                for ids_chunk in chunks(ids):
+            for type_, ids in ids_by_type.items():
+                if inclusion.target_type not in (None, type_):
+                    continue
+                for ids_chunk in chunks(everyone if says_whose(inclusion, type_) else ids):
                     found = referring(conditions, inclusion, type_, ids_chunk)
                     yield from rows(connection, found)
 
@@ -76,15 +83,22 @@ def chunks(keys: Sequence[Any]) -> Iterator[list[Any]]:
         yield chunk
 
 
-def ids_by_type(
-    sources: Iterable[StoredResource], target_type: str | None
-) -> Iterator[tuple[str, list[str]]]:
+def ids_of(sources: Iterable[StoredResource]) -> dict[str, list[str]]:
     by_type: dict[str, list[str]] = {}
     for row in sources:
         by_type.setdefault(row.type, []).append(row.id)
-    for type_, ids in by_type.items():
-        if target_type in (None, type_):
-            yield type_, ids
+    return by_type
+
+
+def everybody(connection: Connection, patients: Sequence[str]) -> list[str]:
+    """Ids of all who are the same person as one of these Patients."""
+    persons = same_person(connection, patients).values() if patients else ()
+    return sorted({one for person in persons for one in person})
+
+
+def says_whose(inclusion: Inclusion, type_: str) -> bool:
+    """`Patient.link` tells of records, not of whom something is."""
+    return type_ == PATIENT and (inclusion.source_type, inclusion.parameter) != (PATIENT, "link")
 
 
 def referred_to(conditions: Conditions, inclusion: Inclusion, rids: list[int]) -> Select[Any]:

@@ -440,7 +440,7 @@ def test_the_members_of_a_compartment_are_found_by_index(chart: FlaskClient) -> 
     services = chart.application.extensions["imaging_fhir"]
     query = CompartmentQuery(
         owner_type="Patient",
-        owner_id="doe",
+        owner_ids=("doe",),
         members={"Encounter": "patient", "DocumentReference": "patient"},
         count=10,
         period=(0, 1),
