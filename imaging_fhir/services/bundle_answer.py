@@ -16,12 +16,11 @@ def response(status: str, stored: StoredResource) -> Resource:
     }
 
 
-def written(result: Written) -> Resource:
+def written(result: Written, body: bytes | None) -> Resource:
+    """With the resource where its body is given."""
     status = "201 Created" if result.created else "200 OK"
-    return {
-        "resource": decode(result.stored.body or b"null"),
-        "response": response(status, result.stored),
-    }
+    answer: Resource = {"response": response(status, result.stored)}
+    return answer if body is None else {"resource": decode(body), **answer}
 
 
 def deleted() -> Resource:

@@ -3,7 +3,8 @@
 Lenient by default: an EHR's feeds arrive out of order, and a reference may come before its target.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from imaging_fhir.storage import filing, resources
 from imaging_fhir.storage.database import Connection
 from imaging_fhir.storage.resources import StoredResource
 
+Named = Callable[[int], AbstractContextManager[None]]  # errors inside say which they are of
 Located = tuple[str, tuple[str, str]]  # FHIRPath expression of a reference; type and id
 
 
@@ -24,15 +26,32 @@ class Integrity:
 
     def require_targets(self, connection: Connection, stored: StoredResource) -> None:
         """Every Type/id that the resource refers to is there; raise InvalidResource."""
-        if not self.strict or stored.body is None:
+        self.require_all_targets(connection, [(0, stored)], unnamed)
+
+    def require_all_targets(
+        self,
+        connection: Connection,
+        written: Sequence[tuple[int, StoredResource]],
+        named: Named,
+    ) -> None:
+        """The same of many; errors are raised within what `named` makes of the number of each."""
+        if not self.strict:
             return
-        for expression, (type_, id_) in references(decode(stored.body), stored.type):
-            found = resources.find(connection, type_, id_)
-            if found is None or found.deleted:
-                raise InvalidResource(
-                    f"{expression} refers to a {type_} that is not known here.",
-                    expression=expression,
-                )
+        referring = [
+            (number, list(references(decode(stored.body), stored.type)))
+            for number, stored in written
+            if stored.body is not None
+        ]
+        targets = {target for _, found in referring for _, target in found}
+        there = resources.that_are_there(connection, targets)
+        for number, found in referring:
+            for expression, target in found:
+                if target not in there:
+                    with named(number):
+                        raise InvalidResource(
+                            f"{expression} refers to a {target[0]} that is not known here.",
+                            expression=expression,
+                        )
 
     def require_unreferenced(self, connection: Connection, deleted: StoredResource | None) -> None:
         """Nothing refers to what is deleted; raise ResourceConflict."""
@@ -41,6 +60,10 @@ class Integrity:
         referrer = filing.a_referrer(connection, deleted.type, deleted.id)
         if referrer is not None:
             raise ResourceConflict(f"{deleted.reference} is referred to by {referrer}.")
+
+
+def unnamed(number: int) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 def references(value: Any, path: str) -> Iterator[Located]:

@@ -1,5 +1,6 @@
 """Changing the addresses inside a resource, wherever they stand."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -61,9 +62,7 @@ def with_references(resource: Resource, targets: Mapping[str, str]) -> Resource:
 
     def change(name: str, text: str) -> str:
         if name == "div":
-            for address, target in targets.items():
-                text = text.replace(f'"{address}"', f'"{target}"')
-            return text
+            return QUOTED.sub(lambda found: targets.get(found[0], found[0]), text)
         bare, fragment = text.partition("#")[::2] if name == "reference" else (text, "")
         if bare not in targets:
             return text
@@ -74,4 +73,5 @@ def with_references(resource: Resource, targets: Mapping[str, str]) -> Resource:
     return rewritten(resource, change)
 
 
+QUOTED = re.compile(r'(?<=")[^"]*(?=")')
 IDENTITIES = frozenset({"value", "system", "id", "versionId"})  # say who, not where

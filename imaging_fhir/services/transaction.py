@@ -4,15 +4,11 @@ A transaction is one unit of the database: all of it is committed, or nothing. I
 inline attachments) are placed before, and are what nothing refers to if it fails.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
-from imaging_fhir.errors import (
-    ImagingError,
-    InvalidRequest,
-    MultipleMatches,
-    ResourceNotFound,
-)
+from imaging_fhir.errors import ImagingError, InvalidRequest
 from imaging_fhir.fhir.validation import require_valid
 from imaging_fhir.model.codec import Resource, decode, with_base
 from imaging_fhir.model.search import Query
@@ -20,29 +16,26 @@ from imaging_fhir.services.access import AccessPolicy, Caller
 from imaging_fhir.services.attachment import Detached, Prepared, keep, prepare
 from imaging_fhir.services.batch_reads import BatchReads
 from imaging_fhir.services.bundle_answer import deleted, failed, response, shown, written
-from imaging_fhir.services.bundle_entry import ORDER, READING, WRITING, Entry, entry_at, named
+from imaging_fhir.services.bundle_entry import READING, WRITING, Entry, entry_at, named
 from imaging_fhir.services.interactions import is_supported, require_supported
-from imaging_fhir.services.patching import Change, Patching, change_in_bundle, require_object
+from imaging_fhir.services.patching import Patching, change_in_bundle
 from imaging_fhir.services.preconditions import require_id, require_type, require_whole
 from imaging_fhir.services.resource_ports import Written
 from imaging_fhir.services.resources import Resources
-from imaging_fhir.services.rewriting import rewritten, with_references
+from imaging_fhir.services.rewriting import with_references
 from imaging_fhir.services.search import Search
+from imaging_fhir.services.transaction_run import (
+    Answers,
+    Means,
+    Planned,
+    Run,
+    conditional_references,
+    require_distinct,
+)
 from imaging_fhir.storage.database import Connection, Transaction
-from imaging_fhir.storage.resources import StoredResource
 
 MOST_ENTRIES = 5000
-Answers = dict[int, Resource]  # by the entry's place
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """An entry with the id that it will write to, as far as that is known beforehand."""
-
-    entry: Entry
-    prepared: Prepared
-    condition: Query | None = None  # of a conditional create, update, patch or delete
-    change: Change | None = None  # of a patch
+WHOLE = "representation"  # what `Prefer: return=` says
 
 
 class Transactions:
@@ -69,10 +62,10 @@ class Transactions:
         if len(entries) > MOST_ENTRIES:
             raise InvalidRequest(f"A Bundle may have at most {MOST_ENTRIES} entries.")
         run = self.batch if kind == "batch" else self.transaction
-        answers = run(bundle, caller, strict)
+        answers = run(bundle, caller, strict, returned)
         response = {"resourceType": "Bundle", "type": f"{kind}-response"}
         shown_entries = [
-            shown(answers[index], "representation" if is_reading(entry) else returned)
+            shown(answers[index], WHOLE if is_reading(entry) else returned)
             for index, entry in enumerate(entries)
         ]
         return {**response, "entry": shown_entries} if shown_entries else response
@@ -85,13 +78,13 @@ class Transactions:
 
     # batch: each entry for itself
 
-    def batch(self, bundle: Resource, caller: Caller, strict: bool) -> Answers:
+    def batch(self, bundle: Resource, caller: Caller, strict: bool, returned: str) -> Answers:
         answers = {}
         for index, entry in enumerate(bundle.get("entry", [])):
             try:
                 with named(index):
                     answers[index] = self.read_beyond(entry, caller, strict) or self.alone(
-                        self.entry(index, entry, caller, strict), caller
+                        self.entry(index, entry, caller, strict), caller, returned == WHOLE
                     )
             except ImagingError as error:
                 answers[index] = failed(error)
@@ -106,17 +99,20 @@ class Transactions:
         found = decode(with_base(answer(caller, strict), self.resources.base))
         return {"resource": found, "response": {"status": "200 OK"}}
 
-    def alone(self, entry: Entry, caller: Caller) -> Resource:
-        """One interaction with a transaction of its own."""
+    def alone(self, entry: Entry, caller: Caller, whole: bool) -> Resource:
+        """One interaction with a transaction of its own; what it writes is shown if wanted."""
         if entry.method in READING:
             with self.resources.database.read() as connection:
-                return self.fetched(connection, entry, caller)
+                return self.fetched(connection, entry, caller=caller)
         if entry.method == "DELETE":
             self.delete(entry)
             return deleted()
-        if entry.method == "PATCH":
-            return written(self.patch(entry))
-        return written(self.store(entry))
+        result = self.patch(entry) if entry.method == "PATCH" else self.store(entry)
+        return written(result, self.body(result) if whole else None)
+
+    def body(self, result: Written) -> bytes:
+        with self.resources.database.read() as connection:
+            return self.resources.body(connection, result.stored)
 
     def delete(self, entry: Entry) -> None:
         if entry.resource_id is not None:
@@ -158,19 +154,31 @@ class Transactions:
 
     # transaction: all of it or nothing
 
-    def transaction(self, bundle: Resource, caller: Caller, strict: bool) -> Answers:
+    def transaction(self, bundle: Resource, caller: Caller, strict: bool, returned: str) -> Answers:
+        """All that needs no database is done before the transaction begins."""
         entries = []
         for index, entry in enumerate(bundle.get("entry", [])):
             with named(index):
                 entries.append(self.entry(index, entry, caller, strict))
         chosen = [self.chosen_id(entry) for entry in entries]
-        require_valid(with_targets(bundle, entries, chosen))
-        planned = [self.plan(entry, id_) for entry, id_ in zip(entries, chosen, strict=True)]
+        stored = with_targets(bundle, entries, chosen)
+        require_valid(stored)
+        planned = [
+            self.plan(entry, id_, given.get("resource"))
+            for entry, given, id_ in zip(entries, stored.get("entry", ()), chosen, strict=True)
+        ]
         require_distinct(one.prepared for one in planned if one.entry.method not in READING)
         detached = [inner for one in planned for inner in one.prepared.detached]
+        means = Means(
+            resources=self.resources,
+            patching=self.patching,
+            condition=self.condition,
+            fetched=partial(self.fetched, caller=caller),
+            whole=returned == WHOLE,
+        )
 
         def unit(transaction: Transaction, kept: list[Detached]) -> Answers:
-            return Run(self, transaction, planned, kept, caller).answers()
+            return Run(means, transaction, planned, kept).answers()
 
         return keep(self.resources.database, self.resources.store, detached, unit)
 
@@ -183,10 +191,11 @@ class Transactions:
         given = entry.resource.get("id") if entry.resource and entry.method == "PUT" else ""
         return given if isinstance(given, str) else self.resources.new_id()
 
-    def plan(self, entry: Entry, chosen: str) -> Planned:
+    def plan(self, entry: Entry, chosen: str, stored: Resource | None) -> Planned:
+        """`stored` is the resource with what the entries' addresses are foreseen to stand for."""
         with named(entry.index):
             if entry.method in ("POST", "PUT"):
-                return self.plan_write(entry, chosen)
+                return self.plan_write(replace(entry, resource=stored), chosen)
             prepared = Prepared(entry.resource_type, chosen, {})
             condition, change = None, None
             if entry.method in ("DELETE", "PATCH") and entry.resource_id is None:
@@ -210,7 +219,14 @@ class Transactions:
             condition = self.condition(type_, entry.query)
         prepared = prepare(type_, chosen, content, self.resources.new_id)
         prepared = replace(prepared, posted=entry.method == "POST")
-        return Planned(entry=entry, prepared=prepared, condition=condition)
+        conditional = conditional_references(content)
+        return Planned(
+            entry=entry,
+            prepared=prepared,
+            condition=condition,
+            conditional=conditional,
+            rows=None if conditional else self.resources.writing.rows(prepared),
+        )
 
     def if_none_exist(self, entry: Entry) -> Query | None:
         condition = entry.request.get("ifNoneExist")
@@ -219,7 +235,7 @@ class Transactions:
     def condition(self, resource_type: str, text: str | None) -> Query:
         return self.search.condition(resource_type, text or "")
 
-    def fetched(self, connection: Connection, entry: Entry, caller: Caller) -> Resource:
+    def fetched(self, connection: Connection, entry: Entry, *, caller: Caller) -> Resource:
         """The answer to a GET."""
         if entry.resource_id is None:
             query = self.search.query(entry.resource_type, entry.query or "", strict=entry.strict)
@@ -229,176 +245,6 @@ class Transactions:
             connection, entry.resource_type, entry.resource_id, entry.version_id
         )
         return {"resource": decode(body), "response": response("200 OK", stored)}
-
-
-class Run:
-    """One run of a transaction inside its unit; nothing of it outlives a failure."""
-
-    def __init__(
-        self,
-        transactions: Transactions,
-        transaction: Transaction,
-        planned: Sequence[Planned],
-        kept: Sequence[Detached],
-        caller: Caller,
-    ) -> None:
-        self.transactions = transactions
-        self.resources = transactions.resources
-        self.transaction = transaction
-        self.planned = planned
-        self.kept = {one.resource_id: one for one in kept}
-        self.caller = caller
-        self.done: Answers = {}
-        self.targets: Mapping[str, str] = {}  # what the entries' own addresses stand for
-        self.stored: dict[int, StoredResource] = {}  # what was written, by the entry's place
-        self.deleted: dict[int, StoredResource] = {}
-
-    def answers(self) -> Answers:
-        """Deletes, then creates, updates and reads; what searches for others among them last."""
-        chosen = [self.resolved(one) for one in self.planned]
-        require_distinct(one.prepared for one in chosen if one.entry.method not in READING)
-        targets = targets_of(chosen)
-        self.targets = targets
-        rewritten_ones = [self.with_known_references(one, targets) for one in chosen]
-        for one in sorted(rewritten_ones, key=turn):
-            with named(one.entry.index):
-                self.done[one.entry.index] = self.answer(one)
-        self.require_integrity()
-        return self.done
-
-    def require_integrity(self) -> None:
-        """Of the whole: what an entry refers to may have come after it."""
-        connection, integrity = self.transaction.connection, self.resources.integrity
-        for index, stored in self.stored.items():
-            with named(index):
-                integrity.require_targets(connection, stored)
-        for index, deleted_one in self.deleted.items():
-            with named(index):
-                integrity.require_unreferenced(connection, deleted_one)
-
-    def resolved(self, one: Planned) -> Planned:
-        """With the id of the resource that the entry's condition finds."""
-        if one.condition is None:
-            return one
-        with named(one.entry.index):
-            if one.entry.method == "PUT":
-                return with_id(one, self.written_to(one.condition, one))
-            known = self.resources.only_match(self.transaction.connection, one.condition)
-        return replace(one, condition=None) if known is None else with_id(one, known)
-
-    def written_to(self, condition: Query, one: Planned) -> str:
-        """The id that a conditional update writes to; raise ResourceConflict, InvalidRequest."""
-        given = one.entry.content.get("id", "")
-        fresh = one.prepared.resource_id
-        return self.resources.matched_or_new(self.transaction, condition, given, fresh)
-
-    def with_known_references(self, one: Planned, targets: Mapping[str, str]) -> Planned:
-        prepared = one.prepared
-        content = with_references(prepared.content, targets) if prepared.content else {}
-        return replace(one, prepared=replace(prepared, content=content))
-
-    def answer(self, one: Planned) -> Resource:
-        match one.entry.method:
-            case "DELETE":
-                return self.delete(one)
-            case "POST" if one.condition is not None:  # something fulfils If-None-Exist
-                found, body = self.resources.fetch(
-                    self.transaction.connection,
-                    one.prepared.resource_type,
-                    one.prepared.resource_id,
-                )
-                return {"resource": decode(body), "response": response("200 OK", found)}
-            case "POST" | "PUT":
-                return written(self.write(one))
-            case "PATCH":
-                return written(self.patch(one))
-            case _:
-                return self.transactions.fetched(
-                    self.transaction.connection, one.entry, self.caller
-                )
-
-    def delete(self, one: Planned) -> Resource:
-        if one.prepared.resource_id:
-            gone = self.resources.delete_in(
-                self.transaction,
-                one.prepared.resource_type,
-                one.prepared.resource_id,
-                if_match=one.entry.request.get("ifMatch"),
-            )
-            if gone is not None:
-                self.deleted[one.entry.index] = gone
-        return deleted()
-
-    def write(self, one: Planned) -> Written:
-        prepared = one.prepared
-        if has_conditional_reference(prepared.content):
-            prepared = replace(prepared, content=self.with_found_references(prepared.content))
-        kept = [self.kept[inner.resource_id] for inner in one.prepared.detached]
-        result = self.resources.update_in(
-            self.transaction,
-            prepared,
-            kept,
-            if_match=one.entry.request.get("ifMatch"),
-            if_none_match=one.entry.request.get("ifNoneMatch"),
-        )
-        self.stored[one.entry.index] = result.stored
-        return result
-
-    def patch(self, one: Planned) -> Written:
-        """What the patch makes may refer to other entries, as what they write may."""
-        change = one.change
-        if not one.prepared.resource_id or change is None:
-            raise ResourceNotFound(f"No {one.prepared.resource_type} fulfils the condition.")
-
-        def resolved(resource: Resource) -> Resource:
-            patched = with_references(require_object(change(resource)), self.targets)
-            if has_conditional_reference(patched):
-                return self.with_found_references(patched)
-            return patched
-
-        result = self.transactions.patching.patch_in(
-            self.transaction,
-            one.prepared.resource_type,
-            one.prepared.resource_id,
-            resolved,
-            if_match=one.entry.request.get("ifMatch"),
-        )
-        self.stored[one.entry.index] = result.stored
-        return result
-
-    def with_found_references(self, content: Resource) -> Resource:
-        def change(name: str, text: str) -> str:
-            return self.found_reference(text) if is_conditional(name, text) else text
-
-        return rewritten(content, change)
-
-    def found_reference(self, text: str) -> str:
-        """The one resource that a conditional reference means; raise MultipleMatches."""
-        resource_type, _, query = text.partition("?")
-        require_supported("search-type", resource_type)
-        condition = self.transactions.condition(resource_type, query)
-        known = self.resources.only_match(self.transaction.connection, condition)
-        if known is None:
-            raise MultipleMatches("A conditional reference finds nothing.")
-        return f"{resource_type}/{known}"
-
-
-def with_id(one: Planned, resource_id: str) -> Planned:
-    return replace(one, prepared=replace(one.prepared, resource_id=resource_id))
-
-
-def turn(one: Planned) -> tuple[int, bool]:
-    searches = one.change is not None or has_conditional_reference(one.prepared.content)
-    return ORDER[one.entry.method], searches
-
-
-def targets_of(planned: Iterable[Planned]) -> dict[str, str]:
-    """What each entry's own address stands for in this transaction."""
-    return {
-        one.entry.full_url: f"{one.prepared.resource_type}/{one.prepared.resource_id}"
-        for one in planned
-        if one.entry.full_url and one.entry.method in ("POST", "PUT")
-    }
 
 
 def with_targets(bundle: Resource, entries: Sequence[Entry], chosen: Sequence[str]) -> Resource:
@@ -413,34 +259,6 @@ def with_targets(bundle: Resource, entries: Sequence[Entry], chosen: Sequence[st
         for given, entry in zip(bundle.get("entry", ()), entries, strict=True)
     ]
     return {**bundle, "entry": rewritten_entries} if rewritten_entries else bundle
-
-
-def require_distinct(prepared: Iterable[Prepared]) -> None:
-    """No resource is touched twice (http.html#trules); raise InvalidRequest."""
-    seen = set()
-    for one in prepared:
-        identity = (one.resource_type, one.resource_id)
-        if one.resource_id and identity in seen:
-            raise InvalidRequest(
-                f"The transaction touches {one.resource_type}/{one.resource_id} more than once."
-            )
-        seen.add(identity)
-
-
-def is_conditional(name: str, text: str) -> bool:
-    return name == "reference" and "?" in text and "://" not in text and not text.startswith("#")
-
-
-def has_conditional_reference(content: Resource) -> bool:
-    found = False
-
-    def look(name: str, text: str) -> str:
-        nonlocal found
-        found = found or is_conditional(name, text)
-        return text
-
-    rewritten(content, look)
-    return found
 
 
 def url_read(entry: object) -> str | None:

@@ -3,7 +3,6 @@ as one (see `resources.put_all`), but for what their news is to images.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -15,6 +14,7 @@ from imaging_fhir.model.codec import Resource, decode, encode_sorted
 from imaging_fhir.model.reference import id_in
 from imaging_fhir.services.attachment import Detached, Prepared
 from imaging_fhir.services.filed_document import BINARY, require_own_bytes, require_right_chart
+from imaging_fhir.services.integrity import Named, unnamed
 from imaging_fhir.services.preconditions import require_match, require_none, require_own_id
 from imaging_fhir.services.resource_ports import Editor, Subscriber, Written
 from imaging_fhir.services.superseding import DOCUMENT, supersede
@@ -27,15 +27,10 @@ ALONE = resources.ASSEMBLED | {SUBSCRIPTION}  # kept in tables of their own too
 News = tuple[str, str, Resource | None]  # type and id of what was written; None: it was deleted
 AfterWrite = Callable[[Transaction, Sequence[News]], None]
 MayWrite = Callable[[Connection, str, str], None]
-Named = Callable[[int], AbstractContextManager[None]]  # errors inside say which they are of
 
 
 def anything(connection: Connection, resource_type: str, resource_id: str) -> None:
     """With no EHR as master, all that is here may be written."""
-
-
-def unnamed(position: int) -> AbstractContextManager[None]:
-    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,11 @@ BY_ID = select(*COLUMNS).where(
 OF_SEVERAL = select(*COLUMNS).where(
     resource.c.type == bindparam("of_type"), resource.c.id.in_(bindparam("ids", expanding=True))
 )
+THERE = select(resource.c.type, resource.c.id).where(
+    resource.c.type == bindparam("of_type"),
+    resource.c.id.in_(bindparam("ids", expanding=True)),
+    resource.c.deleted.is_(False),
+)
 FIND = Prepared(BY_ID)
 FIND_BY_RID = Prepared(select(*COLUMNS).where(resource.c.rid == bindparam("rid")))
 
@@ -77,15 +82,30 @@ def find_all(
     connection: Connection, keys: Iterable[tuple[str, str]]
 ) -> dict[tuple[str, str], StoredResource]:
     """The current versions of many, by type and id: a statement or two for each type."""
-    by_type: dict[str, set[str]] = {}
-    for type_, id_ in keys:
-        by_type.setdefault(type_, set()).add(id_)
     return {
         (row.type, row.id): stored(row)
-        for type_, ids in by_type.items()
-        for some in chunks(ids)
+        for type_, some in by_type(keys)
         for row in connection.execute(OF_SEVERAL, {"of_type": type_, "ids": some})
     }
+
+
+def that_are_there(connection: Connection, keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of the types and ids that are of a resource which was not deleted."""
+    return {
+        (row.type, row.id)
+        for type_, some in by_type(keys)
+        for row in connection.execute(THERE, {"of_type": type_, "ids": some})
+    }
+
+
+def by_type(keys: Iterable[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
+    """Ids of each type, as many as one statement may have."""
+    found: dict[str, set[str]] = {}
+    for type_, id_ in keys:
+        found.setdefault(type_, set()).add(id_)
+    for type_, ids in found.items():
+        for some in chunks(ids):
+            yield type_, some
 
 
 def find_by_rid(connection: Connection, rid: int) -> StoredResource:
