@@ -63,7 +63,12 @@ def with_ehr(settings: Settings, database: Database, relinking: Relinking) -> Wi
     return WithEhr(
         look_up=look_up,
         pending=EhrReturn(database=database, look_up=look_up, relinking=relinking),
-        sync=EhrSync(database=database, look_up=look_up, seconds=settings.ehr_sync)
+        sync=EhrSync(
+            database=database,
+            look_up=look_up,
+            seconds=settings.ehr_sync,
+            registers=settings.registered_studies,
+        )
         if settings.ehr_sync > 0
         else None,
     )

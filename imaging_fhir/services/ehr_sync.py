@@ -9,6 +9,7 @@ from itertools import islice
 
 from imaging_fhir.ehr.deadline import Deadline
 from imaging_fhir.errors import EhrUnavailable, StorageUnavailable
+from imaging_fhir.fhir.registered_study import study_status
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.reference import id_in
 from imaging_fhir.services.ehr_look_up import LookUp
@@ -30,6 +31,7 @@ class EhrSync:
     database: Database
     look_up: LookUp
     seconds: int  # between two polls
+    registers: bool = False  # orders without images
 
     def run(self) -> int:
         """Follow all types once; in how many milliseconds it is to be done again.
@@ -58,12 +60,21 @@ class EhrSync:
     def take(self, changes: Sequence[Resource], at: int, deadline: Deadline) -> None:
         """With whom they lead to: the successor of a merge, the subject of a visit."""
         with self.database.read() as connection:
-            wanted = [one for one in changes if is_wanted(connection, one, self.look_up.ehr.base)]
+            wanted = [one for one in changes if self.is_wanted(connection, one)]
         for other in self.look_up.companions(wanted):
             self.look_up.answer(other, deadline)
         for one in wanted:
             with suppress(EhrUnavailable):  # it is not as R4 has it, which the log tells
                 self.database.write(partial(self.keep, content=one, at=at))
+
+    def is_wanted(self, connection: Connection, resource: Resource) -> bool:
+        """Is it known or waited for here, or an order that is to be registered?"""
+        if is_wanted(connection, resource, self.look_up.ehr.base):
+            return True
+        if not self.registers or resource["resourceType"] != "ServiceRequest":
+            return False
+        order = self.look_up.copies.usable(resource)
+        return order is not None and study_status(order) == "registered"
 
     def keep(self, transaction: Transaction, content: Resource, at: int) -> None:
         self.look_up.copies.keep(transaction, [content], at)
