@@ -114,7 +114,7 @@ def test_orders_of_whom_nothing_is_known_are_registered(registering: Clinic) -> 
     assert study["basedOn"] == [{"reference": "ServiceRequest/ordered"}]
     assert study["subject"]["reference"] == "Patient/jane"
     assert study["encounter"] == visit_of_it
-    number = {
+    number: dict[str, Any] = {
         "AccessionNumber": "A-1",
         "IssuerOfAccessionNumberSequence": issued_by(ORDERS),
     }
