@@ -64,6 +64,9 @@ class Settings:
     search_seconds: Annotated[int, "A search that runs longer is answered 503"] = 20
     redis_url: Annotated[str, "redis://…: where all processes share cached look-ups"] = ""
     ehr_url: Annotated[str, "FHIR R4 base of the EHR, the master of patients and visits"] = ""
+    ehr_references: Annotated[
+        str, "relative or absolute: how references to what is the EHR's are served"
+    ] = "relative"
     ehr_auth: Annotated[str, "none, basic, bearer or private_key_jwt"] = "none"
     ehr_client_id: Annotated[str, "Client id at the EHR, or the user name of basic"] = ""
     ehr_secret: Annotated[str, "Password or token; by the environment alone"] = field(
@@ -137,6 +140,10 @@ class Settings:
         return frozenset(filter(None, listed))
 
     @property
+    def ehr_base(self) -> str:
+        return self.ehr_url.rstrip("/")
+
+    @property
     def public_address(self) -> str:
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
 
@@ -169,6 +176,10 @@ def require_ehr(settings: Settings) -> None:
         for names in NEEDED_BY.get(settings.ehr_auth, ())
         if not any(getattr(settings, name) for name in names)
     ]
+    if settings.ehr_references not in ("relative", "absolute"):
+        raise InvalidSetting(
+            f"{PREFIX}EHR_REFERENCES is {settings.ehr_references!r}: relative or absolute."
+        )
     if settings.ehr_auth not in NEEDED_BY:
         known = ", ".join(NEEDED_BY)
         raise InvalidSetting(f"{PREFIX}EHR_AUTH is {settings.ehr_auth!r}: one of {known}.")

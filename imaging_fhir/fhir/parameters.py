@@ -1,6 +1,6 @@
 """The parameters of an operation, from a Parameters resource or a query (parameters.html)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from imaging_fhir.errors import InvalidRequest
@@ -63,16 +63,19 @@ def resource_in(given: Given, name: str) -> Resource | None:
     return found[0] if found else None
 
 
-def reference_in(given: Given, name: str, resource_type: str, base: str) -> str | None:
+def reference_in(
+    given: Given, name: str, resource_type: str, at_home: Callable[[str], str]
+) -> str | None:
     """Type/id of the one literal reference of that name, a Reference or its text.
 
-    Raise InvalidRequest for another type, or another server's.
+    `at_home` takes off the addresses that lead here. Raise InvalidRequest for another type, or
+    another server's.
     """
     found = [value for key, value in given if key == name]
     if not found:
         return None
     value = found[0].get("reference") if isinstance(found[0], dict) else found[0]
-    text = value.removeprefix(f"{base}/") if isinstance(value, str) else ""
+    text = at_home(value) if isinstance(value, str) else ""
     type_, _, id_ = text.partition("/")
     if len(found) > 1 or type_ != resource_type or not id_ or "/" in id_:
         raise refused(name, f"it must be one reference to {resource_type}/ID of this server")

@@ -96,6 +96,7 @@ def parse_query(
     parameters: Sequence[tuple[str, str]],
     *,
     base: str,
+    ehr_base: str = "",
     zone: tzinfo | None = None,
     default_count: int = 50,
     max_count: int = 1000,
@@ -109,7 +110,9 @@ def parse_query(
     """
     reading = Reading(
         resource_type=resource_type,
-        setting=Setting(base=base, zone=zone or UTC, now=now or datetime.now(UTC)),
+        setting=Setting(
+            base=base, ehr_base=ehr_base, zone=zone or UTC, now=now or datetime.now(UTC)
+        ),
         strict=strict,
         count=min(default_count, max_count),
         max_count=max_count,

@@ -41,6 +41,7 @@ class Options:
     """As parse_query takes them."""
 
     base: str
+    ehr_base: str = ""
     zone: tzinfo | None
     default_count: int
     max_count: int
@@ -128,6 +129,7 @@ def parsed(type_: str, parameters: Sequence[Pair], options: Options) -> Query:
         type_,
         parameters,
         base=options.base,
+        ehr_base=options.ehr_base,
         zone=options.zone,
         default_count=options.default_count,
         max_count=options.max_count,

@@ -16,6 +16,7 @@ from imaging_fhir.fhir.search_dates import interval_of_text, micros
 from imaging_fhir.fhir.search_text import words_value
 from imaging_fhir.fhir.soundex import soundex
 from imaging_fhir.fhir.ucum import scale
+from imaging_fhir.model.reference import at_home
 from imaging_fhir.model.search import (
     DICOM_PARAMETERS,
     CompositeValue,
@@ -38,11 +39,15 @@ _UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What a value's meaning hangs on: our own base, the zone of dates, and the time it is."""
+    """What a value's meaning hangs on: our own base, the zone of dates, and the time it is.
+
+    References into the EHR that is the master, of what is copied from it, are to the copies.
+    """
 
     base: str
     zone: tzinfo
     now: datetime
+    ehr_base: str = ""
 
 
 def split(text: str, separator: str) -> list[str]:
@@ -154,7 +159,7 @@ def reference_values(
 
 
 def literal_target(text: str, setting: Setting) -> Target:
-    target = target_of(text, base=setting.base)
+    target = target_of(at_home(text, setting.ehr_base), base=setting.base)
     if target is None or (target.url is not None and ":" not in text):
         raise ValueError("No reference.")
     return target

@@ -10,6 +10,9 @@ from typing import Any
 from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource
 
 ID = r"[A-Za-z0-9\-.]{1,64}"
+COPIED = ("Patient", "Practitioner", "Encounter", "ServiceRequest")
+"""Types that are the EHR's, where one is the master, and are kept here under its ids."""
+
 RELATIVE = re.compile(rf"([A-Z][A-Za-z]+)/({ID})(?:/_history/{ID})?", re.ASCII)
 
 
@@ -35,3 +38,11 @@ def id_in(text: Any, resource_type: str, *, base: str = BASE_PLACEHOLDER) -> str
     """The same of the text of a reference, or of an address."""
     target = local_target(text, base=base)
     return target[1] if target and target[0] == resource_type else None
+
+
+def at_home(text: str, ehr_base: str) -> str:
+    """`Type/id` of an address at the EHR, of a type that is copied; any other text as it is."""
+    if not ehr_base or not text.startswith(f"{ehr_base}/"):
+        return text
+    target = local_target(text, base=ehr_base)
+    return "/".join(target) if target and target[0] in COPIED else text

@@ -14,6 +14,7 @@ from imaging_fhir.jobs.worker import Worker
 from imaging_fhir.model.codec import ROOT_PLACEHOLDER
 from imaging_fhir.model.correction import Corrected
 from imaging_fhir.services.access import AccessPolicy, Caller
+from imaging_fhir.services.addresses import Addresses
 from imaging_fhir.services.background import Background
 from imaging_fhir.services.binary import Binaries
 from imaging_fhir.services.candidates import Candidates
@@ -71,6 +72,7 @@ class Services:
     blobs: BlobStore
     site: Site
     access: AccessPolicy
+    addresses: Addresses
     resources: Resources
     patching: Patching
     binaries: Binaries
@@ -104,7 +106,7 @@ class Services:
     @property
     def base(self) -> str:
         """The public address of the FHIR base."""
-        return self.settings.public_address + "/fhir"
+        return self.addresses.base
 
     def undo(self, provenance_id: str, reason: str | None, caller: Caller) -> Corrected:
         """A correction of either kind; raise ResourceNotFound, ResourceConflict."""
@@ -165,21 +167,24 @@ def build_services(settings: Settings) -> Services:
     database.write(put_archive_endpoint)
     access = AccessPolicy(settings)
     guard = Guard.of(settings.subscription_hosts, allow_http=settings.subscription_http)
-    subscriptions = Subscriptions(
-        guard=guard, base=settings.public_address + "/fhir", zone=zone(settings.time_zone)
+    addresses = Addresses(
+        database=database,
+        base=settings.public_address + "/fhir",
+        ehr_base=settings.ehr_base,
+        absolute=settings.ehr_references == "absolute",
     )
+    subscriptions = Subscriptions(guard=guard, addresses=addresses, zone=zone(settings.time_zone))
     resources = Resources(
         database,
         blobs,
         studies,
         StudyEdit(filing=filing, assembler=studies),
         subscriptions,
-        base=settings.public_address + "/fhir",
+        addresses=addresses,
         zone=zone(settings.time_zone),
         new_id=new_id,
         after_write=relinking.resources_written,
         may_write=may_write_with_ehr if ehr else require_unregistered,
-        ehr_base=ehr.look_up.ehr.base if ehr else "",
         integrity=Integrity(strict=settings.reference_integrity == "strict"),
         requires_declared=settings.declared_profiles == "strict",
     )
@@ -197,7 +202,7 @@ def build_services(settings: Settings) -> Services:
         subscriptions=subscriptions,
         access=access,
         hook=RestHook(guard),
-        base=settings.public_address + "/fhir",
+        addresses=addresses,
         last_attempt=settings.subscription_attempts,
     )
     chart = Chart(database, search, zone=zone(settings.time_zone))
@@ -222,6 +227,7 @@ def build_services(settings: Settings) -> Services:
         blobs=blobs,
         site=site,
         access=access,
+        addresses=addresses,
         resources=resources,
         patching=Patching(resources),
         binaries=Binaries(resources, limit=settings.max_upload_bytes),

@@ -17,9 +17,10 @@ from imaging_fhir.errors import InvalidResource, ResourceDeleted, ResourceNotFou
 from imaging_fhir.fhir.notification import NotedEvent, NotificationType, Status, notification
 from imaging_fhir.fhir.subscription import Wanted, header
 from imaging_fhir.fhir.xml import to_xml
-from imaging_fhir.model.codec import Resource, decode, decode_as, encode, with_base
+from imaging_fhir.model.codec import Resource, decode, decode_as, encode
 from imaging_fhir.model.search import Query
 from imaging_fhir.services.access import AccessPolicy, Caller
+from imaging_fhir.services.addresses import Addresses
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.services.subscriptions import Subscriptions
 from imaging_fhir.storage import search, subscriptions
@@ -49,7 +50,7 @@ class Delivery:
     subscriptions: Subscriptions
     access: AccessPolicy
     hook: RestHook
-    base: str
+    addresses: Addresses
     last_attempt: int
 
     def work(self) -> bool:
@@ -243,7 +244,7 @@ class Delivery:
             status_of(row, topic=topic.url if topic and asked.content != "empty" else None),
             type_,
             events,
-            base=self.base,
+            base=self.addresses.base,
             timestamp=instant(self.database.clock()),
             bodies={name: decode(body) for name, body in bodies.items()},
         )
@@ -255,7 +256,7 @@ class Delivery:
         )
 
     def octets(self, content: Resource, asked: Wanted) -> bytes:
-        body = with_base(encode(content), self.base)
+        body = self.addresses.served(encode(content))
         return body if asked.media_type.endswith("json") else to_xml(decode(body))
 
     def forget_outdated(self) -> None:

@@ -7,7 +7,7 @@ from imaging_fhir.errors import InvalidRequest, VersionConflict
 from imaging_fhir.fhir.parameters import Given, resource_in
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.fhir.validation import check
-from imaging_fhir.model.codec import Resource, decode, with_base
+from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.services.access import AccessPolicy, Caller
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.settings import Settings
@@ -80,7 +80,7 @@ class MetaOperations:
     def content(self, resource_type: str, resource_id: str) -> Resource:
         """As a client reads it."""
         _, body = self.resources.read(resource_type, resource_id)
-        content: Resource = decode(with_base(body, self.resources.base))
+        content: Resource = decode(self.resources.addresses.served(body))
         return content
 
 

@@ -13,7 +13,7 @@ from imaging_fhir.errors import (
 )
 from imaging_fhir.fhir.fhirpath_patch import fhirpath_operations, fhirpath_patched
 from imaging_fhir.fhir.json_patch import json_patch_operations, json_patched
-from imaging_fhir.model.codec import Resource, decode, with_base
+from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.model.search import Query
 from imaging_fhir.services.attachment import Detached, decoded, keep_within
 from imaging_fhir.services.preconditions import require_match
@@ -137,7 +137,7 @@ class Patching:
 
     def patched(self, body: bytes, change: Change) -> Resource:
         """What the client would read, changed; raise InvalidResource."""
-        before = decode(with_base(body, self.resources.base))
+        before = decode(self.resources.addresses.served(body))
         after = require_object(change(before))
         require_untouched(before, after)
         return after

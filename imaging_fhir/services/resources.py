@@ -17,6 +17,7 @@ from imaging_fhir.fhir.summary import subset
 from imaging_fhir.fhir.validation import require_valid
 from imaging_fhir.model.codec import Resource, decode, encode
 from imaging_fhir.model.search import Query
+from imaging_fhir.services.addresses import Addresses
 from imaging_fhir.services.attachment import Detached, Prepared, keep, prepare
 from imaging_fhir.services.filed_document import BINARY, require_own_bytes
 from imaging_fhir.services.integrity import Integrity
@@ -57,13 +58,12 @@ class Resources:
         editor: Editor,
         subscriber: Subscriber,
         *,
-        base: str,
+        addresses: Addresses,
         zone: ZoneInfo | None,
         new_id: Callable[[], str],
         after_write: AfterWrite,
         may_write: MayWrite = anything,
         integrity: Integrity = LENIENT,
-        ehr_base: str = "",
         requires_declared: bool = False,
     ) -> None:
         self.database = database
@@ -71,7 +71,8 @@ class Resources:
         self.current = PointReads(database)
         self.assembler = assembler
         self.subscriber = subscriber
-        self.base = base
+        self.addresses = addresses
+        self.base = addresses.base
         self.new_id = new_id
         self.zone = zone
         self.writing = Writing(
@@ -82,7 +83,6 @@ class Resources:
             may_write=may_write,
         )
         self.integrity = integrity
-        self.ehr_base = ehr_base
         self.requires_declared = requires_declared
 
     def read(self, resource_type: str, resource_id: str) -> tuple[StoredResource, bytes]:
@@ -267,7 +267,7 @@ class Resources:
 
     def at_home(self, content: Resource) -> Resource:
         """References to what is here relative, all others as they came."""
-        return without_base(content, self.base, ehr_base=self.ehr_base)
+        return without_base(content, self.base, ehr_base=self.addresses.ehr_base)
 
     def require_declared(self, content: Resource) -> None:
         """Where the site wants that, what claims a known profile conforms; InvalidResource."""

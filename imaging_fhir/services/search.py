@@ -80,6 +80,7 @@ class Search:
         address = "" if compartment is None else "/".join((*compartment, "*"))
         options = Options(
             base=self.resources.base,
+            ehr_base=self.resources.addresses.ehr_base,
             zone=self.resources.zone,
             default_count=self.settings.page_size,
             max_count=self.settings.max_page_size,
@@ -96,6 +97,7 @@ class Search:
             resource_type,
             parameters,
             base=self.resources.base,
+            ehr_base=self.resources.addresses.ehr_base,
             zone=self.resources.zone,
             default_count=self.settings.page_size,
             max_count=self.settings.max_page_size,

@@ -13,6 +13,7 @@ from imaging_fhir.fhir.subscription import Criterion, Wanted, headers, wanted, w
 from imaging_fhir.model.codec import Resource, decode, decode_as, encode
 from imaging_fhir.model.search import Query
 from imaging_fhir.services.access import Caller
+from imaging_fhir.services.addresses import Addresses
 from imaging_fhir.storage import outbox, resources, subscriptions
 from imaging_fhir.storage.database import AnyRow, Connection, Transaction
 from imaging_fhir.storage.resources import StoredResource
@@ -23,7 +24,7 @@ SUBSCRIPTION = "Subscription"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscriptions:
     guard: Guard
-    base: str
+    addresses: Addresses
     zone: tzinfo | None = None
 
     def put(
@@ -98,7 +99,8 @@ class Subscriptions:
             return parse_query(
                 criterion.resource_type,
                 criterion.parameters,
-                base=self.base,
+                base=self.addresses.base,
+                ehr_base=self.addresses.ehr_base,
                 zone=self.zone,
                 strict=True,
             )

@@ -6,9 +6,10 @@ import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from imaging_fhir.storage.chunks import chunks
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.prepared import Prepared
 from imaging_fhir.storage.schema import ehr_copy, ehr_cursor, ehr_pending, resource, secret
@@ -38,6 +39,11 @@ CHECKED = Prepared(
     select(ehr_copy.c.checked).where(
         ehr_copy.c.type == bindparam("type"), ehr_copy.c.id == bindparam("id")
     )
+)
+MADE_HERE = select(resource.c.id).where(
+    resource.c.type == bindparam("type"),
+    resource.c.id.in_(bindparam("ids", expanding=True)),
+    ~exists().where(ehr_copy.c.type == resource.c.type, ehr_copy.c.id == resource.c.id),
 )
 UPSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -78,6 +84,19 @@ def versions(
         (type_, id_): VERSION.first(connection, type=type_, id=id_) for type_, id_ in references
     }
     return {reference: row.version for reference, row in found.items() if row is not None}
+
+
+def made_here(connection: Connection, named: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those (type, id) of resources here, deleted ones too, that are no copies."""
+    by_type: dict[str, set[str]] = {}
+    for type_, id_ in named:
+        by_type.setdefault(type_, set()).add(id_)
+    return {
+        (type_, id_)
+        for type_, ids in by_type.items()
+        for some in chunks(ids)
+        for id_ in connection.execute(MADE_HERE, {"type": type_, "ids": some}).scalars()
+    }
 
 
 def follow(

@@ -150,8 +150,8 @@ def match(call: Call) -> bytes:
 
 def link(call: Call) -> Resource:
     decision = Decision(
-        patient=reference_in(call.given, "patient", "Patient", services().base),
-        encounter=reference_in(call.given, "encounter", "Encounter", services().base),
+        patient=reference_in(call.given, "patient", "Patient", services().addresses.at_home),
+        encounter=reference_in(call.given, "encounter", "Encounter", services().addresses.at_home),
     )
     if decision.patient is None:
         raise InvalidRequest("The patient is missing.", expression="http.patient")
@@ -196,7 +196,7 @@ def merge(call: Call) -> Resource:
 
 def patient_named(call: Call, name: str) -> str:
     """The id of the Patient that is named by reference, by identifiers, or by both."""
-    reference = reference_in(call.given, name, "Patient", services().base)
+    reference = reference_in(call.given, name, "Patient", services().addresses.at_home)
     identifiers = [value for key, value in call.given if key == f"{name}-identifier"]
     return services().merging.named(name, reference, identifiers)
 

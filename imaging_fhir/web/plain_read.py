@@ -10,9 +10,9 @@ from time import perf_counter
 
 from imaging_fhir.errors import ImagingError
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
-from imaging_fhir.model.codec import with_base
 from imaging_fhir.services.access import Caller
 from imaging_fhir.services.composition import Services
+from imaging_fhir.storage.resources import StoredResource
 from imaging_fhir.web.negotiation import accepts_json
 from imaging_fhir.web.observation import HEADER, begin_request, end_request
 from imaging_fhir.web.responses import ANY_CACHE, CONTENT_TYPE, version_headers
@@ -43,16 +43,12 @@ class PlainReads:
         access = self.services.access
         if type_name not in TYPES - BYTES or not access.admits(environ["HTTP_HOST"]):
             return self.application(environ, start_response)
-        try:
-            access.require(Caller(environ.get("REMOTE_ADDR", "")), "read", type_name)
-            found = self.services.resources.current.find(type_name, resource_id)
-        except ImagingError:
-            found = None
-        if found is None or found.body is None:
+        found = self.found(Caller(environ.get("REMOTE_ADDR", "")), type_name, resource_id)
+        if found is None:
             return self.application(environ, start_response)
-        body = with_base(found.body, self.services.base)
+        stored, body = found
         headers = [
-            *version_headers(found).items(),
+            *version_headers(stored).items(),
             *ANY_CACHE.items(),
             ("Content-Type", CONTENT_TYPE),
             ("Content-Length", str(len(body))),
@@ -61,6 +57,19 @@ class PlainReads:
         start_response("200 OK", headers)
         end_request("GET", ROUTE, 200, perf_counter() - started)
         return [body]
+
+    def found(
+        self, caller: Caller, type_name: str, resource_id: str
+    ) -> tuple[StoredResource, bytes] | None:
+        """The current version and its body as it is served, where there is nothing else to say."""
+        try:
+            self.services.access.require(caller, "read", type_name)
+            stored = self.services.resources.current.find(type_name, resource_id)
+            if stored is None or stored.body is None:
+                return None
+            return stored, self.services.addresses.served(stored.body)
+        except ImagingError:
+            return None
 
 
 def is_plain(environ: Environ) -> bool:

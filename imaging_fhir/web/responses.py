@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response, request
 
-from imaging_fhir.model.codec import Resource, encode, pretty, with_base
+from imaging_fhir.model.codec import Resource, encode, pretty
 from imaging_fhir.storage.resources import StoredResource
 from imaging_fhir.web.context import services
 
@@ -36,8 +36,8 @@ def fhir_response(
 def json_response(
     body: bytes, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """The bytes of a resource, with our public address where they say so."""
-    body = with_base(body, services().base)
+    """The bytes of a resource, with addresses as they are served."""
+    body = services().addresses.served(body)
     if request.query_string and request.args.get("_pretty") == "true":
         body = pretty(body)
     return Answer(body, status, headers, content_type=CONTENT_TYPE)
