@@ -37,6 +37,16 @@ OWN: dict[str, tuple[SearchParameter, ...]] = {
             documentation="How many images the study has.",
         ),
     ),
+    "DiagnosticReport": (
+        own(
+            "reference",
+            "imaging-study",
+            "imagingStudy",
+            targets="ImagingStudy",
+            documentation="The imaging study that it is about: as it says itself, or tied here by "
+            "study UID, accession number or order.",
+        ),
+    ),
     "Task": (
         own("token", "reason", "reasonCode", documentation="The rule that held the image."),
         own(

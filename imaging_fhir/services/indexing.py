@@ -7,8 +7,9 @@ from imaging_fhir.fhir.search_index import index_entries, study_entries
 from imaging_fhir.model.codec import decode
 from imaging_fhir.model.search import IndexEntry
 from imaging_fhir.services.moments import zone_of
-from imaging_fhir.storage import dicom_index
+from imaging_fhir.storage import dicom_index, report_studies
 from imaging_fhir.storage.database import AnyRow, Connection
+from imaging_fhir.storage.report_studies import REPORT
 from imaging_fhir.storage.resources import ASSEMBLED, StoredResource
 
 
@@ -19,7 +20,9 @@ def entries_of(
     if stored.type not in ASSEMBLED:
         if stored.body is None:
             return None
-        return index_entries(stored.type, decode(stored.body), zone=zone)
+        tied = report_studies.entries(connection, [stored.rid] if stored.type == REPORT else [])
+        said = index_entries(stored.type, decode(stored.body), zone=zone)
+        return [*said, *tied.get(stored.rid, ())]
     study = dicom_index.study_of_resource(connection, stored.rid)
     if study is not None:
         return entries_of_study(connection, study)

@@ -16,6 +16,7 @@ from imaging_fhir.model.change import Change
 from imaging_fhir.model.codec import Resource, decode, encode_sorted
 from imaging_fhir.model.link import Link, id_of
 from imaging_fhir.model.reference import local_id
+from imaging_fhir.services.report_ties import follow_resource
 from imaging_fhir.services.subject import same_subject, subject_of
 from imaging_fhir.storage import outbox, registered_studies, resources
 from imaging_fhir.storage.database import AnyRow, Connection, Transaction
@@ -87,6 +88,7 @@ class Registering:
             registered_studies.add(transaction, stored.rid, order)
         elif current.deleted:
             registered_studies.set_successor(transaction, stored.rid, None)
+        follow_resource(transaction, IMAGING_STUDY, id_, zone=self.zone)
 
     def remove(
         self,
@@ -96,6 +98,7 @@ class Registering:
         filled: list[int],
     ) -> None:
         resources.delete(transaction, IMAGING_STUDY, current.id)
+        follow_resource(transaction, IMAGING_STUDY, current.id, zone=self.zone)
         successor = filled[0] if filled else None
         if successor != known.successor:
             registered_studies.set_successor(transaction, known.rid, successor)

@@ -10,7 +10,7 @@ from imaging_fhir.model.codec import Resource, decode_as, encode
 from imaging_fhir.model.document import Document
 from imaging_fhir.model.link import OWN_ID, EhrWord, Given, Link, id_of
 from imaging_fhir.model.merge import Merged
-from imaging_fhir.services import review, study_parts
+from imaging_fhir.services import report_ties, review, study_parts
 from imaging_fhir.services.arrival import DocumentArrival
 from imaging_fhir.services.document_filing import DocumentFiling, evidence_of
 from imaging_fhir.services.ehr_word import word_of
@@ -28,7 +28,14 @@ from imaging_fhir.services.study_filing import StudyFiling
 from imaging_fhir.services.study_resource import may_file, resource_of
 from imaging_fhir.services.subject import same_subject
 from imaging_fhir.services.visit_news import touched
-from imaging_fhir.storage import dicom_index, documents, parting, registered_studies, resources
+from imaging_fhir.storage import (
+    dicom_index,
+    documents,
+    parting,
+    registered_studies,
+    report_studies,
+    resources,
+)
 from imaging_fhir.storage.database import AnyRow, Connection, Transaction
 from imaging_fhir.storage.people import (
     encounters_of,
@@ -63,6 +70,8 @@ class Relinking:
     ) -> None:
         """Called within every write of a resource; `content` is None for a deletion."""
         connection = transaction.connection
+        zone = self.studies.linking.zone
+        report_ties.follow_resource(transaction, resource_type, resource_id, zone=zone)
         if resource_type == "ImagingStudy":
             for pk in held_for(connection, resource_id, content):
                 self.link_study(transaction, pk)
@@ -81,6 +90,8 @@ class Relinking:
         if resource_type == "Patient":
             for pk in parting.of_several(connection, everyone(connection, resource_id)):
                 self.part(transaction, pk)
+            if is_someone_else(connection, resource_id, content):
+                self.follow_reports(transaction, resource_id)
         self.follow_orders(transaction, resource_type, resource_id)
 
     def follow_orders(self, transaction: Transaction, resource_type: str, resource_id: str) -> None:
@@ -100,6 +111,13 @@ class Relinking:
         """The same of whose row that is in `resource`."""
         patient = resources.find_by_rid(transaction.connection, rid)
         self.follow_orders(transaction, patient.type, patient.id)
+        self.follow_reports(transaction, patient.id)
+
+    def follow_reports(self, transaction: Transaction, patient_id: str) -> None:
+        """Which studies the reports about a Patient are tied to, after a merge or its end."""
+        patients = everyone(transaction.connection, patient_id)
+        found = report_studies.reports_of_patients(transaction.connection, patients)
+        report_ties.tie_reports(transaction, found, zone=self.studies.linking.zone)
 
     def link_study(self, transaction: Transaction, pk: int) -> None:
         row = dicom_index.find_study(transaction.connection, pk)
@@ -215,6 +233,8 @@ class Relinking:
         stored = resources.find_by_rid(transaction.connection, row.rid)
         orders = registered_studies.orders_of_study(transaction.connection, row.rid)
         resources.delete(transaction, stored.type, stored.id)
+        zone = self.studies.linking.zone
+        report_ties.follow_resource(transaction, stored.type, stored.id, zone=zone)
         self.studies.registering.orders_changed(transaction, orders)
         about = facts_of_row(row, merged)
         dicom_index.change_study(
@@ -366,6 +386,14 @@ def everyone(connection: Connection, patient_id: str) -> set[str]:
     former = resources.former_content(connection, "Patient", patient_id)
     left = successor_of(former) if former is not None else ""
     return all_of(connection, patient_id) | (all_of(connection, left) if left else set())
+
+
+def is_someone_else(connection: Connection, patient_id: str, content: Resource | None) -> bool:
+    """Has the Patient come or gone, or another successor than before?"""
+    former = resources.former_content(connection, "Patient", patient_id)
+    if content is None or former is None:
+        return True
+    return successor_of(content) != successor_of(former)
 
 
 def all_of(connection: Connection, patient_id: str) -> set[str]:

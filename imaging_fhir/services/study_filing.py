@@ -31,6 +31,7 @@ from imaging_fhir.services.linking import Linking, awaiting
 from imaging_fhir.services.moments import zone_of
 from imaging_fhir.services.provisional import make_provisional, retire_provisional
 from imaging_fhir.services.registering import Registering
+from imaging_fhir.services.report_ties import StudyKeys, follow_study
 from imaging_fhir.services.study_authored import ANOTHER_SUBJECT
 from imaging_fhir.services.study_evidence import (
     answer,
@@ -46,14 +47,7 @@ from imaging_fhir.services.study_evidence import (
 )
 from imaging_fhir.services.study_overlay import sound_overlay
 from imaging_fhir.services.study_resource import may_file, resource_of
-from imaging_fhir.storage import (
-    dicom_index,
-    jobs,
-    outbox,
-    registered_studies,
-    resources,
-    search_index,
-)
+from imaging_fhir.storage import dicom_index, jobs, outbox, resources, search_index
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.people import resolve_patient
 
@@ -434,10 +428,12 @@ class StudyFiling:
             return
         study = dicom_index.study_by_pk(transaction.connection, study.pk)
         entries = entries_of_study(transaction.connection, study)
-        before = registered_studies.orders_of_study(transaction.connection, study.rid)
+        before = StudyKeys.of(transaction.connection, study.rid)
         search_index.replace(transaction, study.rid, "ImagingStudy", entries)
-        orders = registered_studies.orders_of_study(transaction.connection, study.rid)
-        self.registering.orders_changed(transaction, orders ^ before)
+        keys = StudyKeys.of(transaction.connection, study.rid)
+        if keys != before:
+            self.registering.orders_changed(transaction, keys.orders ^ before.orders)
+            follow_study(transaction, study.rid, keys, zone=self.linking.zone)
 
     def index_series(self, transaction: Transaction, study: AnyRow, series: int) -> None:
         """One more series, at a cost that does not depend on how many there are."""

@@ -11,7 +11,7 @@ from imaging_fhir.errors import ResourceDeleted, ResourceNotFound
 from imaging_fhir.model.change import Change
 from imaging_fhir.model.codec import Resource, decode, encode
 from imaging_fhir.model.search import IndexEntry
-from imaging_fhir.storage import outbox, registered_studies, search_index
+from imaging_fhir.storage import outbox, registered_studies, report_studies, search_index
 from imaging_fhir.storage.chunks import chunks
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.prepared import Prepared
@@ -256,6 +256,10 @@ def put_all(transaction: Transaction, puts: Sequence[Put]) -> list[StoredResourc
     rows = {(one.type, one.id): one.rows for one in puts}
     search_index.insert_all(transaction, {one.rid: rows[one.type, one.id] for one in created})
     changed = {after.rid: rows[after.type, after.id] for _, after, _ in known}
+    reports = [after.rid for _, after, _ in known if after.type == report_studies.REPORT]
+    for rid, ties in report_studies.entries(transaction.connection, reports).items():
+        for table, more in search_index.by_table(report_studies.REPORT, ties).items():
+            changed[rid] = {**changed[rid], table: [*changed[rid].get(table, ()), *more]}
     search_index.replace_all(transaction, changed)
     written = {(one.type, one.id): one for one in [*created, *(after for _, after, _ in known)]}
     return [written[one.type, one.id] for one in puts]

@@ -296,6 +296,15 @@ registered_study = Table(
     Column("successor", ForeignKey("resource.rid"), index=True),
 )
 
+# A DiagnosticReport and an ImagingStudy that it is about, and by which rule that was found.
+report_study = Table(
+    "report_study",
+    metadata,
+    Column("report", ForeignKey("resource.rid"), primary_key=True),
+    Column("study", ForeignKey("resource.rid"), primary_key=True, index=True),
+    Column("rule", Text, nullable=False),
+)
+
 # Which study row the instances of a study that name a person so belong to.
 study_identity = Table(
     "study_identity",

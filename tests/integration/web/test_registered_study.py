@@ -121,7 +121,16 @@ def test_a_merge_and_its_end_are_followed(client: FlaskClient) -> None:
     patient(client)
     patient(client, "joan", "12")
     order(client)
-    names = {"source-patient": "Patient/jane", "target-patient": "Patient/joan"}
+    merge(client, "jane", "joan")
+    background(client)
+    assert [one["basedOn"] for one in found(client, "patient=joan&status=registered")] == [
+        [{"reference": "ServiceRequest/order"}]
+    ]
+
+
+def merge(client: FlaskClient, source: str, target: str) -> str:
+    """Address of the Provenance, by which it is undone."""
+    names = {"source-patient": f"Patient/{source}", "target-patient": f"Patient/{target}"}
     parameters = {
         "resourceType": "Parameters",
         "parameter": [
@@ -130,10 +139,66 @@ def test_a_merge_and_its_end_are_followed(client: FlaskClient) -> None:
     }
     merged = client.post("/fhir/Patient/$merge", json=parameters)
     assert merged.status_code == 200
+    background(client)
+    (told,) = [one for one in merged.get_json()["parameter"] if one["name"] == "provenance"]
+    return str(told["valueReference"]["reference"])
+
+
+def background(client: FlaskClient) -> None:
     services = client.application.extensions["imaging_fhir"]
     while services.background.work():
         pass
-    assert [one["basedOn"] for one in found(client, "patient=joan&status=registered")] == [
-        [{"reference": "ServiceRequest/order"}]
-    ]
-    assert found(client, "patient=jane") == []
+
+
+def report(client: FlaskClient, subject: str = "jane") -> None:
+    content = {
+        "resourceType": "DiagnosticReport",
+        "id": "report",
+        "status": "final",
+        "identifier": [ACCESSION],
+        "code": {"text": "CT report"},
+        "subject": {"reference": f"Patient/{subject}"},
+    }
+    put(client, content)
+
+
+SEARCHES = (
+    f"DiagnosticReport?imaging-study=ImagingStudy/{STUDY}",
+    f"DiagnosticReport?imaging-study.identifier=urn:dicom:uid|urn:oid:{STUDY}",
+    "ImagingStudy?_has:DiagnosticReport:imaging-study:status=final",
+    "ImagingStudy?_revinclude=DiagnosticReport:imaging-study",
+    "DiagnosticReport?_include=DiagnosticReport:imaging-study",
+)
+
+
+def sizes(client: FlaskClient) -> list[int]:
+    return [len(client.get(f"/fhir/{one}").get_json().get("entry", ())) for one in SEARCHES]
+
+
+def test_a_report_is_found_by_its_study_and_the_other_way_round(client: FlaskClient) -> None:
+    patient(client)
+    report(client)
+    assert sizes(client) == [0, 0, 0, 0, 1]
+    send(client)
+    assert sizes(client) == [1, 1, 1, 2, 2]
+    assert "imagingStudy" not in client.get("/fhir/DiagnosticReport/report").get_json()
+    tag = [{"system": "urn:oid:1.2.3.4", "code": "seen"}]
+    meta = {"name": "meta", "valueMeta": {"tag": tag}}
+    parameters = {"resourceType": "Parameters", "parameter": [meta]}
+    assert (
+        client.post("/fhir/DiagnosticReport/report/$meta-add", json=parameters).status_code == 200
+    )
+    assert sizes(client) == [1, 1, 1, 2, 2]
+
+
+def test_a_report_of_the_other_of_two_merged_is_tied_as_long(client: FlaskClient) -> None:
+    patient(client)
+    patient(client, "joan", "12")
+    send(client)
+    report(client, "joan")
+    assert sizes(client) == [0, 0, 0, 1, 1]
+    provenance = merge(client, "joan", "jane")
+    assert sizes(client) == [1, 1, 1, 2, 2]
+    assert client.post(f"/fhir/{provenance}/$undo").status_code == 200
+    background(client)
+    assert sizes(client) == [0, 0, 0, 1, 1]

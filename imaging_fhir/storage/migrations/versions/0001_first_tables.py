@@ -250,6 +250,12 @@ def create_studies() -> None:
         Column("successor", Key, ForeignKey("resource.rid"), index=True),
     )
     op.create_table(
+        "report_study",
+        Column("report", Key, ForeignKey("resource.rid"), primary_key=True),
+        Column("study", Key, ForeignKey("resource.rid"), primary_key=True, index=True),
+        Column("rule", Text, nullable=False),
+    )
+    op.create_table(
         "study_identity",
         Column("study_instance_uid", Text, primary_key=True),
         Column("identity", Text, primary_key=True),
