@@ -7,6 +7,7 @@ from imaging_fhir.fhir import search_terminology
 from imaging_fhir.fhir.primitives import is_id
 from imaging_fhir.fhir.resource_names import RESOURCE_NAMES
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
+from imaging_fhir.fhir.search_limits import MOST_LISTED, TooManyCriteria, fault_of_values
 from imaging_fhir.fhir.search_values import Setting, values_of
 from imaging_fhir.model.search import (
     DICOM_PARAMETERS,
@@ -25,18 +26,16 @@ MODIFIERS: dict[str, frozenset[str]] = {
 }
 DEEPEST_CHAIN = 5
 LONGEST_NAME = 80  # of a parameter, in a message
-MOST_LISTED = 500  # alternatives that one list in SQL holds
-MOST_COMPARED = 100  # those that are compared one by one
 
 
 class UnknownParameter(Exception):
     """The type has no such search parameter: ignored, or refused where handling is strict."""
 
 
-def invalid(key: str, why: str) -> InvalidRequest:
+def invalid(key: str, why: str, error: type[InvalidRequest] = InvalidRequest) -> InvalidRequest:
     """The name is shown, never the value: it can be a patient's."""
     name = "".join(letter for letter in key[:LONGEST_NAME] if letter.isprintable())
-    return InvalidRequest(f"Search parameter {name}: {why}", expression=f"http.{name}")
+    return error(f"Search parameter {name}: {why}", expression=f"http.{name}")
 
 
 def criterion_of(
@@ -96,9 +95,9 @@ def plain_criterion(
         raise invalid(key, f"its value is no {kind} as this server reads it.") from error
     if not values:
         raise invalid(key, "it has no value.")
-    most = MOST_LISTED if is_listed(parameter, modifier) else MOST_COMPARED
-    if len(values) > most:
-        raise invalid(key, f"it has more than {most} values.")
+    too_many = fault_of_values(parameter, modifier, values)
+    if too_many is not None:
+        raise invalid(key, too_many, TooManyCriteria)
     return Criterion(
         parameter=parameter.name,
         type="text" if parameter.words else parameter.type,
@@ -121,11 +120,6 @@ def terminology_criterion(
         raise invalid(key, "it has no value.")
     negated = "not" if modifier == "not-in" else None
     return Criterion(parameter=parameter.name, type="token", modifier=negated, values=values)
-
-
-def is_listed(parameter: SearchParameter, modifier: str | None) -> bool:
-    """Are its values looked up as they are?"""
-    return parameter.type in ("token", "reference") and modifier not in ("text", "identifier")
 
 
 def chained(
@@ -169,6 +163,8 @@ def of_list(key: str, text: str) -> ReverseCriterion:
     ids = [part.strip() for part in text.split(",")]
     if not all(is_id(one) for one in ids):
         raise invalid(key, "it is no id of a List, and there are no functional lists here.")
+    if len(ids) > MOST_LISTED:
+        raise invalid(key, f"it has more than {MOST_LISTED} values.", TooManyCriteria)
     values = tuple(TokenValue(system=None, value=one) for one in ids)
     lists = Criterion(parameter="_id", type="token", values=values)
     return ReverseCriterion(resource_type="List", reference_parameter="item", criterion=lists)

@@ -12,6 +12,7 @@ from imaging_fhir.fhir.search_criterion import (
     is_dicom,
     target_types,
 )
+from imaging_fhir.fhir.search_limits import Asked, require_few_parameters, require_few_sort_keys
 from imaging_fhir.fhir.search_values import Setting
 from imaging_fhir.model.search import (
     Criterion,
@@ -40,6 +41,7 @@ class Reading:
     count: int
     max_count: int
     criteria: list[Criterion | ReverseCriterion] = field(default_factory=list)
+    asked: Asked = field(default_factory=Asked)
     sort: list[SortKey] = field(default_factory=list)
     includes: list[Inclusion] = field(default_factory=list)
     revincludes: list[Inclusion] = field(default_factory=list)
@@ -106,8 +108,9 @@ def parse_query(
     """The search that decoded URL parameters ask for.
 
     What is not understood is refused where `strict`, else listed in `ignored`. Raise
-    InvalidRequest, which names the parameter and never shows its value.
+    InvalidRequest, which names the parameter and never shows its value, and TooManyCriteria.
     """
+    require_few_parameters(parameters)
     reading = Reading(
         resource_type=resource_type,
         setting=Setting(
@@ -120,11 +123,14 @@ def parse_query(
     for key, text in parameters:
         if key not in NOT_OF_THE_SEARCH:
             reading.take(key, text)
+    require_few_sort_keys(len(reading.sort))
     return reading.query()
 
 
 def take_criterion(reading: Reading, key: str, text: str) -> None:
-    reading.criteria.append(criterion_of(reading.resource_type, key, text, reading.setting))
+    criterion = criterion_of(reading.resource_type, key, text, reading.setting)
+    reading.asked.add(criterion)
+    reading.criteria.append(criterion)
 
 
 def take_count(reading: Reading, key: str, text: str) -> None:

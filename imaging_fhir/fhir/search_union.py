@@ -10,6 +10,7 @@ from datetime import tzinfo
 
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.fhir.search_criterion import invalid
+from imaging_fhir.fhir.search_limits import require_few_parameters, require_few_sort_keys
 from imaging_fhir.fhir.search_query import parse_query
 from imaging_fhir.model.search import Inclusion, Query, SearchType, SortKey
 
@@ -56,9 +57,11 @@ def parse_union(
     A parameter that one of the types does not have is left out for all: else that type would
     answer with everything.
     """
+    require_few_parameters(parameters)
     wanted = types_wanted(types, parameters)
     others = [pair for pair in parameters if pair[0] not in (TYPE, "_sort")]
     sort, unsorted = sort_keys(parameters)
+    require_few_sort_keys(len(sort))
     known = [pair for pair in others if is_known(pair, wanted, options)]
     ignored = [key for key, _ in [*(pair for pair in others if pair not in known), *unsorted]]
     if ignored and options.strict:

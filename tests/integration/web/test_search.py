@@ -242,3 +242,26 @@ def test_the_server_says_what_it_can_do_and_can_do_it(client: FlaskClient) -> No
         assert (client.get(f"/fhir/{name}").status_code == 200) == ("search-type" in interactions)
         created = client.post(f"/fhir/{name}", json={"resourceType": "Nonsense"})
         assert (created.status_code not in (404, 405)) == ("create" in interactions)
+
+
+@pytest.mark.parametrize("path", ["/fhir", "/fhir/Patient", "/fhir/Patient/p0/Encounter"])
+def test_a_search_that_asks_too_much_is_refused_not_put_off(client: FlaskClient, path: str) -> None:
+    much = "&".join(["_lastUpdated=ge2020-01-01"] * 1_000)
+    answers = [client.get(f"{path}?{much}")]
+    if path != "/fhir/Patient/p0/Encounter":
+        form = "application/x-www-form-urlencoded"
+        answers.append(client.post(f"{path}/_search", data=much, content_type=form))
+    for answer in answers:
+        issue = json_of(answer)["issue"][0]
+        assert (answer.status_code, issue["code"]) == (400, "too-costly")
+        assert "at most 100 parameters" in issue["diagnostics"]
+
+
+def test_a_condition_that_asks_too_much_is_refused(client: FlaskClient) -> None:
+    condition = "identifier=" + ",".join(map(str, range(5_000)))
+    created = client.post(
+        "/fhir/Patient", json={"resourceType": "Patient"}, headers={"If-None-Exist": condition}
+    )
+    issue = json_of(created)["issue"][0]
+    assert (created.status_code, issue["code"]) == (400, "too-costly")
+    assert issue["expression"] == ["http.identifier"]
