@@ -54,7 +54,7 @@ REPEATED: dict[str, tuple[str, Pair]] = {
     "reverse chains": ("Patient", ("_has:ImagingStudy:patient:identifier", "v")),
     "lists": ("Patient", ("_list", many("l{}", MOST_LISTED))),
     "words": ("ImagingStudy", ("_content", "a (b OR c) NOT d")),
-    "alternative words": ("ImagingStudy", ("_content", many("w{}", MOST_COMPARED))),
+    "alternative words": ("ImagingStudy", ("_content", many("w{}", MOST_COMPARED // 2))),
     "sizes": ("ImagingStudy", ("number-of-instances", many("{}", MOST_COMPARED))),
     "includes": ("ImagingStudy", ("_include", "ImagingStudy:patient")),
 }
