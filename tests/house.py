@@ -50,7 +50,8 @@ class House:
             resource_type, resource_id = content["resourceType"], content["id"]
             entries = index_entries(resource_type, content)
             resources.put(transaction, resource_type, resource_id, content, entries)
-            self.relinking.resource_written(transaction, resource_type, resource_id, content)
+            news = (resource_type, resource_id, content)
+            self.relinking.resources_written(transaction, [news])
 
         self.database.write(write)
 
@@ -64,7 +65,7 @@ class House:
                 body = self.relinking.assembler.body(transaction.connection, stored)
                 resources.keep_assembled(transaction, stored.rid, body)
             resources.delete(transaction, resource_type, resource_id)
-            self.relinking.resource_written(transaction, resource_type, resource_id, None)
+            self.relinking.resources_written(transaction, [(resource_type, resource_id, None)])
 
         self.database.write(unit)
 

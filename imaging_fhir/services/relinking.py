@@ -17,6 +17,7 @@ from imaging_fhir.services.ehr_word import word_of
 from imaging_fhir.services.evidence import Evidence
 from imaging_fhir.services.held import complete_task, open_task
 from imaging_fhir.services.linking import DECIDED, Linking, awaiting
+from imaging_fhir.services.news import concerning
 from imaging_fhir.services.parting import part_strangers
 from imaging_fhir.services.patient_rules import BY_NUMBER
 from imaging_fhir.services.provisional import retire_provisional
@@ -58,7 +59,7 @@ class Relinking:
         self, transaction: Transaction, news: Sequence[tuple[str, str, Resource | None]]
     ) -> None:
         """The same of several (type, id, content), which all are as they are to be by now."""
-        for resource_type, resource_id, content in news:
+        for resource_type, resource_id, content in concerning(transaction.connection, news):
             self.resource_written(transaction, resource_type, resource_id, content)
 
     def resource_written(

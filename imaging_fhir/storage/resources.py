@@ -55,6 +55,16 @@ THERE = select(resource.c.type, resource.c.id).where(
     resource.c.id.in_(bindparam("ids", expanding=True)),
     resource.c.deleted.is_(False),
 )
+FORMER = (
+    select(resource.c.type, resource.c.id, version.c.body)
+    .join(resource, resource.c.rid == version.c.rid)
+    .where(
+        resource.c.type == bindparam("of_type"),
+        resource.c.id.in_(bindparam("ids", expanding=True)),
+        version.c.version == resource.c.version - 1,
+        version.c.body.is_not(None),
+    )
+)
 FIND = Prepared(BY_ID)
 FIND_BY_RID = Prepared(select(*COLUMNS).where(resource.c.rid == bindparam("rid")))
 
@@ -179,17 +189,19 @@ def history(
 
 def former_content(connection: Connection, resource_type: str, resource_id: str) -> Resource | None:
     """The version before the current one; None where there is none, or it was a deletion."""
-    rows = connection.execute(
-        select(version.c.body)
-        .join(resource, resource.c.rid == version.c.rid)
-        .where(
-            resource.c.type == resource_type,
-            resource.c.id == resource_id,
-            version.c.version == resource.c.version - 1,
-        )
-    )
-    body = rows.scalar()
-    return None if body is None else dict(decode(zlib.decompress(body)))
+    key = (resource_type, resource_id)
+    return former_contents(connection, [key]).get(key)
+
+
+def former_contents(
+    connection: Connection, keys: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], Resource]:
+    """The same of many, by type and id."""
+    return {
+        (row.type, row.id): decode(zlib.decompress(row.body))
+        for type_, some in by_type(keys)
+        for row in connection.execute(FORMER, {"of_type": type_, "ids": some})
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
