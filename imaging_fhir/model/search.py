@@ -306,3 +306,15 @@ class Query:
 
 Restrictions = Mapping[str, tuple[AnyCriterion, ...]]
 """What a resource of a type must fulfil to be seen at all; a type that is not there is open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """Of a conditional interaction: what is not to be seen by the caller fulfils it for nobody."""
+
+    query: Query
+    restrictions: Restrictions
+
+    @property
+    def resource_type(self) -> str:
+        return self.query.resource_type

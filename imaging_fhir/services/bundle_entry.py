@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from imaging_fhir.errors import ImagingError, InvalidRequest, InvalidResource
 from imaging_fhir.model.codec import Resource
+from imaging_fhir.services.access import Caller
 from imaging_fhir.services.preconditions import require_no_criteria
 
 ADDRESS = re.compile(
@@ -32,6 +33,7 @@ class Entry:
     full_url: str | None
     resource: Resource | None
     request: Mapping[str, Any]
+    caller: Caller
     strict: bool = False  # a search with parameters that are not known fails
 
     @property
@@ -50,7 +52,9 @@ class Entry:
         return self.resource
 
 
-def entry_at(index: int, entry: object, base: str, *, strict: bool = False) -> Entry:
+def entry_at(
+    index: int, entry: object, base: str, caller: Caller, *, strict: bool = False
+) -> Entry:
     """Raise InvalidRequest where it asks for nothing that can be understood."""
     request = entry.get("request") if isinstance(entry, dict) else None
     if not isinstance(entry, dict) or not isinstance(request, dict):
@@ -79,6 +83,7 @@ def entry_at(index: int, entry: object, base: str, *, strict: bool = False) -> E
         full_url=full_url if isinstance(full_url, str) else None,
         resource=resource if isinstance(resource, dict) else None,
         request=request,
+        caller=caller,
         strict=strict,
     )
 

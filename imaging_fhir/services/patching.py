@@ -14,7 +14,7 @@ from imaging_fhir.errors import (
 from imaging_fhir.fhir.fhirpath_patch import fhirpath_operations, fhirpath_patched
 from imaging_fhir.fhir.json_patch import json_patch_operations, json_patched
 from imaging_fhir.model.codec import Resource, decode
-from imaging_fhir.model.search import Query
+from imaging_fhir.model.search import Condition
 from imaging_fhir.services.attachment import Detached, decoded, keep_within
 from imaging_fhir.services.preconditions import require_match
 from imaging_fhir.services.resource_ports import Written
@@ -72,7 +72,7 @@ class Patching:
         return self.attempts(resource_type, lambda _: resource_id, change, if_match)
 
     def patch_where(
-        self, condition: Query, change: Change, *, if_match: str | None = None
+        self, condition: Condition, change: Change, *, if_match: str | None = None
     ) -> Written:
         """http.html#patch, conditional; raise ResourceNotFound, MultipleMatches."""
 
@@ -143,7 +143,7 @@ class Patching:
         return after
 
 
-def required(known: str | None, condition: Query) -> str:
+def required(known: str | None, condition: Condition) -> str:
     if known is None:
         raise ResourceNotFound(f"No {condition.resource_type} fulfils the condition.")
     return known

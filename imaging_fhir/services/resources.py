@@ -16,7 +16,7 @@ from imaging_fhir.fhir.profiles import require_conformance
 from imaging_fhir.fhir.summary import subset
 from imaging_fhir.fhir.validation import require_valid
 from imaging_fhir.model.codec import Resource, decode, encode
-from imaging_fhir.model.search import Query
+from imaging_fhir.model.search import Condition
 from imaging_fhir.services.addresses import Addresses
 from imaging_fhir.services.attachment import Detached, Prepared, keep, prepare
 from imaging_fhir.services.filed_document import BINARY, require_own_bytes
@@ -156,7 +156,7 @@ class Resources:
             return stored, next(self.shown(connection, [stored], summary, elements))
 
     def create(
-        self, resource_type: str, content: Resource, *, if_none_exist: Query | None = None
+        self, resource_type: str, content: Resource, *, if_none_exist: Condition | None = None
     ) -> Written:
         chosen = self.id_for(resource_type, content)
         prepared = replace(self.prepared(resource_type, chosen, content), posted=True)
@@ -187,7 +187,7 @@ class Resources:
         return self.write(prepared, unit)
 
     def update_where(
-        self, condition: Query, content: Resource, *, if_match: str | None = None
+        self, condition: Condition, content: Resource, *, if_match: str | None = None
     ) -> Written:
         """http.html#cond-update; raise MultipleMatches, InvalidRequest, ResourceConflict."""
         prepared = self.prepared(condition.resource_type, content.get("id", ""), content)
@@ -201,7 +201,7 @@ class Resources:
         return self.write(prepared, unit)
 
     def matched_or_new(
-        self, transaction: Transaction, condition: Query, given_id: str, fresh_id: str
+        self, transaction: Transaction, condition: Condition, given_id: str, fresh_id: str
     ) -> str:
         """The id that a conditional update writes to."""
         known = self.only_match(transaction.connection, condition)
@@ -223,7 +223,7 @@ class Resources:
 
         self.database.write(unit)
 
-    def delete_where(self, condition: Query, *, if_match: str | None = None) -> None:
+    def delete_where(self, condition: Condition, *, if_match: str | None = None) -> None:
         """http.html#3.1.0.7.1, of one resource; raise MultipleMatches; none is fine."""
 
         def unit(transaction: Transaction) -> None:
@@ -280,7 +280,7 @@ class Resources:
         prepared: Prepared,
         kept: Sequence[Detached],
         *,
-        if_none_exist: Query | None = None,
+        if_none_exist: Condition | None = None,
     ) -> Written:
         """Writes are serial, so that nothing can be created between the search and the insert."""
         if if_none_exist is not None:
@@ -342,9 +342,11 @@ class Resources:
             body = self.assembler.body(transaction.connection, current)
             resources.keep_assembled(transaction, current.rid, body)
 
-    def only_match(self, connection: Connection, condition: Query) -> str | None:
+    def only_match(self, connection: Connection, condition: Condition) -> str | None:
         """The id of the one resource that fulfils the condition; raise MultipleMatches."""
-        found = search.find_ids(connection, condition, limit=2)
+        found = search.find_ids(
+            connection, condition.query, limit=2, restrictions=condition.restrictions
+        )
         if len(found) > 1:
             raise MultipleMatches(f"More than one {condition.resource_type} fulfils the condition.")
         return found[0] if found else None

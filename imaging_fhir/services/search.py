@@ -17,7 +17,7 @@ from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.fhir.search_query import parse_query
 from imaging_fhir.fhir.search_union import Options, UnionQuery, parse_union
 from imaging_fhir.model.codec import BASE_PLACEHOLDER
-from imaging_fhir.model.search import Query, Restrictions
+from imaging_fhir.model.search import Condition, Query, Restrictions
 from imaging_fhir.services.access import AccessPolicy, Caller
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.settings import Settings
@@ -109,13 +109,17 @@ class Search:
         parameters = parse_qsl(text, keep_blank_values=True)
         return self.parsed(resource_type, parameters, strict=strict)
 
-    def condition(self, resource_type: str, text: str) -> Query:
-        """Of a conditional interaction: nothing of it may be ignored, and it may not be empty."""
+    def condition(self, resource_type: str, text: str, caller: Caller) -> Condition:
+        """Of a conditional interaction: nothing of it may be ignored, and it may not be empty.
+
+        It is a search by the caller, who must be allowed to search, and finds what they may see.
+        """
+        self.access.require(caller, "search-type", resource_type)
         parameters = parse_qsl(text, keep_blank_values=True)
         query = self.parsed(resource_type, parameters, strict=True)
         if not query.criteria:
             raise InvalidRequest("The condition has no search parameter.")
-        return query
+        return Condition(query=query, restrictions=self.access.restrictions(caller))
 
     def bundle(self, connection: Connection, query: Query, caller: Caller) -> bytes:
         """One page: matches, what they include, and what had to be left out."""

@@ -11,7 +11,7 @@ from functools import partial
 from imaging_fhir.errors import ImagingError, InvalidRequest
 from imaging_fhir.fhir.validation import require_valid
 from imaging_fhir.model.codec import Resource, decode, with_base
-from imaging_fhir.model.search import Query
+from imaging_fhir.model.search import Condition
 from imaging_fhir.services.access import AccessPolicy, Caller
 from imaging_fhir.services.attachment import Detached, Prepared, keep, prepare
 from imaging_fhir.services.batch_reads import BatchReads
@@ -71,7 +71,7 @@ class Transactions:
         return {**response, "entry": shown_entries} if shown_entries else response
 
     def entry(self, index: int, entry: object, caller: Caller, strict: bool) -> Entry:
-        understood = entry_at(index, entry, self.resources.base, strict=strict)
+        understood = entry_at(index, entry, self.resources.base, caller, strict=strict)
         require_supported(understood.interaction, understood.resource_type)
         self.access.require(caller, understood.interaction, understood.resource_type)
         return understood
@@ -120,13 +120,13 @@ class Transactions:
                 entry.resource_type, entry.resource_id, if_match=entry.request.get("ifMatch")
             )
         else:
-            where = self.condition(entry.resource_type, entry.query)
+            where = self.condition(entry.resource_type, entry.query, entry.caller)
             self.resources.delete_where(where, if_match=entry.request.get("ifMatch"))
 
     def patch(self, entry: Entry) -> Written:
         change, if_match = change_in_bundle(entry.content), entry.request.get("ifMatch")
         if entry.resource_id is None:
-            where = self.condition(entry.resource_type, entry.query)
+            where = self.condition(entry.resource_type, entry.query, entry.caller)
             return self.patching.patch_where(where, change, if_match=if_match)
         return self.patching.patch(
             entry.resource_type, entry.resource_id, change, if_match=if_match
@@ -140,7 +140,7 @@ class Transactions:
                 entry.resource_type, entry.content, if_none_exist=condition
             )
         if entry.resource_id is None:
-            where = self.condition(entry.resource_type, entry.query)
+            where = self.condition(entry.resource_type, entry.query, entry.caller)
             return self.resources.update_where(
                 where, entry.content, if_match=entry.request.get("ifMatch")
             )
@@ -172,7 +172,7 @@ class Transactions:
         means = Means(
             resources=self.resources,
             patching=self.patching,
-            condition=self.condition,
+            condition=partial(self.condition, caller=caller),
             fetched=partial(self.fetched, caller=caller),
             whole=returned == WHOLE,
         )
@@ -199,7 +199,7 @@ class Transactions:
             prepared = Prepared(entry.resource_type, chosen, {})
             condition, change = None, None
             if entry.method in ("DELETE", "PATCH") and entry.resource_id is None:
-                condition = self.condition(entry.resource_type, entry.query)
+                condition = self.condition(entry.resource_type, entry.query, entry.caller)
             if entry.method == "PATCH":
                 change = change_in_bundle(entry.content)
             return Planned(entry=entry, prepared=prepared, condition=condition, change=change)
@@ -216,7 +216,7 @@ class Transactions:
         elif entry.resource_id is not None:
             require_id(content, type_, entry.resource_id)
         else:
-            condition = self.condition(type_, entry.query)
+            condition = self.condition(type_, entry.query, entry.caller)
         prepared = prepare(type_, chosen, content, self.resources.new_id)
         prepared = replace(prepared, posted=entry.method == "POST")
         conditional = conditional_references(content)
@@ -228,12 +228,16 @@ class Transactions:
             rows=None if conditional else self.resources.writing.rows(prepared),
         )
 
-    def if_none_exist(self, entry: Entry) -> Query | None:
+    def if_none_exist(self, entry: Entry) -> Condition | None:
         condition = entry.request.get("ifNoneExist")
-        return None if condition is None else self.condition(entry.resource_type, condition)
+        return (
+            None
+            if condition is None
+            else self.condition(entry.resource_type, condition, entry.caller)
+        )
 
-    def condition(self, resource_type: str, text: str | None) -> Query:
-        return self.search.condition(resource_type, text or "")
+    def condition(self, resource_type: str, text: str | None, caller: Caller) -> Condition:
+        return self.search.condition(resource_type, text or "", caller)
 
     def fetched(self, connection: Connection, entry: Entry, *, caller: Caller) -> Resource:
         """The answer to a GET."""

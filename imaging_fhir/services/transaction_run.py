@@ -11,7 +11,7 @@ from itertools import groupby
 
 from imaging_fhir.errors import InvalidRequest, MultipleMatches, ResourceNotFound
 from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource, decode, encode
-from imaging_fhir.model.search import Query
+from imaging_fhir.model.search import Condition
 from imaging_fhir.services.attachment import Detached, Prepared
 from imaging_fhir.services.bundle_answer import deleted, response, written
 from imaging_fhir.services.bundle_entry import ORDER, READING, Entry, named
@@ -36,7 +36,7 @@ class Planned:
 
     entry: Entry
     prepared: Prepared
-    condition: Query | None = None  # of a conditional create, update, patch or delete
+    condition: Condition | None = None  # of a conditional create, update, patch or delete
     change: Change | None = None  # of a patch
     conditional: frozenset[str] = frozenset()  # its conditional references
     rows: Rows | None = None  # what it is to be found by
@@ -52,7 +52,7 @@ class Means:
 
     resources: Resources
     patching: Patching
-    condition: Callable[[str, str], Query]
+    condition: Callable[[str, str], Condition]
     fetched: Callable[[Connection, Entry], Resource]  # the answer to a GET
     whole: bool  # are the resources that were written wanted?
 
@@ -112,7 +112,7 @@ class Run:
             known = self.resources.only_match(self.transaction.connection, one.condition)
         return replace(one, condition=None) if known is None else with_id(one, known)
 
-    def written_to(self, condition: Query, one: Planned) -> str:
+    def written_to(self, condition: Condition, one: Planned) -> str:
         """The id that a conditional update writes to; raise ResourceConflict, InvalidRequest."""
         given = one.entry.content.get("id", "")
         fresh = one.prepared.resource_id

@@ -100,7 +100,9 @@ def create(type_name: str) -> Response:
     allow_one("create", type_name)
     require_acceptable(request)
     condition = request.headers.get("If-None-Exist")
-    if_none_exist = None if condition is None else services().search.condition(type_name, condition)
+    if_none_exist = None
+    if condition is not None:
+        if_none_exist = services().search.condition(type_name, condition, caller())
     return written_response(
         services().resources.create(type_name, resource_sent(), if_none_exist=if_none_exist)
     )
@@ -126,7 +128,7 @@ def update_where(type_name: str) -> Response:
     """http.html#cond-update"""
     allow("update", type_name)
     require_acceptable(request)
-    condition = services().search.condition(type_name, query_string())
+    condition = services().search.condition(type_name, query_string(), caller())
     return written_response(
         services().resources.update_where(
             condition, resource_sent(), if_match=request.headers.get("If-Match")
@@ -146,7 +148,7 @@ def delete(type_name: str, resource_id: str) -> Response:
 def delete_where(type_name: str) -> Response:
     """http.html#cond-delete (3.1.0.7.1), of one resource"""
     allow("delete", type_name)
-    condition = services().search.condition(type_name, query_string())
+    condition = services().search.condition(type_name, query_string(), caller())
     services().resources.delete_where(condition, if_match=request.headers.get("If-Match"))
     return no_content()
 

@@ -11,7 +11,7 @@ from imaging_fhir.services.patching import (
     json_patch_change,
 )
 from imaging_fhir.web import streams
-from imaging_fhir.web.context import services
+from imaging_fhir.web.context import caller, services
 from imaging_fhir.web.errors import answer_expected
 from imaging_fhir.web.fhir import allow, allow_one, query_string, resource_sent, written_response
 from imaging_fhir.web.negotiation import (
@@ -40,7 +40,7 @@ def patch(type_name: str, resource_id: str) -> Response:
 def patch_where(type_name: str) -> Response:
     allow("patch", type_name)
     require_acceptable(request)
-    condition = services().search.condition(type_name, query_string())
+    condition = services().search.condition(type_name, query_string(), caller())
     return written_response(
         services().patching.patch_where(
             condition, change_sent(), if_match=request.headers.get("If-Match")

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from imaging_fhir.errors import InvalidRequest, InvalidResource, VersionConflict
+from imaging_fhir.services.access import LOCAL
 from imaging_fhir.services.bundle_entry import entry_at, named
 
 BASE = "https://images.example/fhir"
@@ -26,7 +27,7 @@ BASE = "https://images.example/fhir"
 def test_an_entry_says_what_it_asks_for(
     method: str, url: str, interaction: str, resource_id: str | None, query: str | None
 ) -> None:
-    entry = entry_at(0, {"request": {"method": method, "url": url}}, BASE)
+    entry = entry_at(0, {"request": {"method": method, "url": url}}, BASE, LOCAL)
     assert (entry.interaction, entry.resource_type) == (interaction, "Patient")
     assert (entry.resource_id, entry.query) == (resource_id, query)
 
@@ -54,7 +55,7 @@ def test_an_entry_says_what_it_asks_for(
 )
 def test_what_asks_for_nothing_is_refused(entry: Any) -> None:
     with pytest.raises(InvalidRequest):
-        entry_at(0, entry, BASE)
+        entry_at(0, entry, BASE, LOCAL)
 
 
 def test_an_error_names_its_entry() -> None:
