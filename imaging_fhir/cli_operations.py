@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from imaging_fhir.cli_adoption import adopt_ehr
 from imaging_fhir.cli_services import SOME_FAILED, running, settings_of_environment
 from imaging_fhir.services.backup import Backup, restore
 from imaging_fhir.services.check import Check, Finding
@@ -148,4 +149,11 @@ def tell(erased: Erasure, *, really: bool) -> None:
         click.echo(f"{erased.redacted:>8}  other resources that named it")
 
 
-COMMANDS: tuple[Any, ...] = (check, doctor_command, backup, restore_command, erase)
+COMMANDS: tuple[Any, ...] = (
+    check,
+    doctor_command,
+    backup,
+    restore_command,
+    erase,
+    adopt_ehr,
+)

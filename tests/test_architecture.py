@@ -15,7 +15,17 @@ LAYERS = (  # each may import from those above it; neighbours on a line do not k
     ("images", "fhir", "dicomweb", "hl7v2", "smart", "storage", "jobs", "ehr", "channel"),
     ("services",),
     ("web", "feeds"),
-    ("app", "cli", "cli_operations", "cli_progress", "cli_services", "serve", "demo"),
+    (
+        "app",
+        "cli",
+        "cli_adoption",
+        "cli_explain",
+        "cli_operations",
+        "cli_progress",
+        "cli_services",
+        "serve",
+        "demo",
+    ),
 )
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
 ALLOWED_NEIGHBOURS = {
@@ -38,7 +48,7 @@ HOMES = {
     "requests": {"ehr"},
     "tenacity": {"ehr"},
     "joserfc": {"smart", "ehr"},
-    "click": {"cli", "cli_operations", "demo"},
+    "click": {"cli", "cli_adoption", "cli_explain", "cli_operations", "demo"},
     "granian": {"serve"},
     "ucumvert": {"fhir"},
     "pynetdicom": {"feeds"},

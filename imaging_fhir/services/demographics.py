@@ -30,12 +30,29 @@ def genders_differ(one: str | None, other: str | None) -> bool:
     return {one, other} == {"male", "female"}
 
 
+def patients_disagree(one: Resource, other: Resource) -> str | None:
+    """The same of two Patients."""
+    if dates_differ(one.get("birthDate"), other.get("birthDate")):
+        return "birthDate"
+    if genders_differ(one.get("gender"), other.get("gender")):
+        return "gender"
+    mine, yours = (words_of_patient(patient.get("name", ())) for patient in (one, other))
+    return "name.family" if words_differ(mine, yours) else None
+
+
 def families_differ(names: Iterable[PersonName], human_names: Iterable[Resource]) -> bool:
-    """No word in common among family names written in the same script."""
     of_file = {word for name in names for word in family_words_of_file(name)}
-    of_patient = {word for name in human_names for word in family_words_of_patient(name)}
-    scripts = {word.isascii() for word in of_file} & {word.isascii() for word in of_patient}
-    return bool(scripts) and not of_file & of_patient
+    return words_differ(of_file, words_of_patient(human_names))
+
+
+def words_of_patient(human_names: Iterable[Resource]) -> set[str]:
+    return {word for name in human_names for word in family_words_of_patient(name)}
+
+
+def words_differ(one: set[str], other: set[str]) -> bool:
+    """No word in common among family names written in the same script."""
+    scripts = {word.isascii() for word in one} & {word.isascii() for word in other}
+    return bool(scripts) and not one & other
 
 
 def family_words_of_file(name: PersonName) -> Iterable[str]:

@@ -71,6 +71,11 @@ class Copies:
         self.after_write(transaction, type_, id_, usable)
         return stored
 
+    def adopt(self, transaction: Transaction, content: Resource, at: int) -> StoredResource | None:
+        """Keep it though something here has its id: the caller knows that it is the same."""
+        ehr.set_checked(transaction, content["resourceType"], content["id"], at)
+        return self.keep_one(transaction, content, at)
+
     def usable(self, content: Resource) -> Resource | None:
         """As it may be kept: valid R4, its references ours where we have copies of the type."""
         type_ = content["resourceType"]

@@ -30,6 +30,7 @@ from imaging_fhir.storage import (
     corrections,
     dicom_index,
     documents,
+    ehr,
     jobs,
     parting,
     referring,
@@ -70,30 +71,37 @@ class Merging:
         preview: bool = False,
     ) -> Corrected:
         """One transaction; `if_match` is of the target. Raise InvalidResource, ResourceConflict."""
-        source, target = f"Patient/{source_id}", f"Patient/{target_id}"
 
         def unit(transaction: Transaction) -> Corrected:
             require_no_copy(transaction.connection, source_id)
             pair = self.pair(transaction, source_id, target_id, if_match)
             if preview:
-                return Corrected(text=self.foreseen(transaction, source_id), result=target)
-            merged = self.merge_in(transaction, pair)
-            told = record(
-                transaction,
-                self.new_id(),
-                "merge",
-                targets=(target, source),
-                revised=tuple(
-                    f"Patient/{one['id']}/_history/{one['meta']['versionId']}"
-                    for one in (pair.target, pair.source)
-                ),
-                reason=reason,
-                caller=caller,
-            )
-            corrections.add(transaction, told.rid, Correction(merged=merged))
-            return Corrected(text=MERGED, result=target, provenance=told.reference)
+                foreseen = self.foreseen(transaction, source_id)
+                return Corrected(text=foreseen, result=f"Patient/{target_id}")
+            return self.merge_pair(transaction, pair, reason=reason, caller=caller)
 
         return self.database.write(unit)
+
+    def merge_pair(
+        self, transaction: Transaction, pair: Pair, *, reason: str | None, caller: Caller
+    ) -> Corrected:
+        """Within a transaction, told by a Provenance."""
+        merged = self.merge_in(transaction, pair)
+        told = record(
+            transaction,
+            self.new_id(),
+            "merge",
+            targets=(f"Patient/{merged.target}", f"Patient/{merged.source}"),
+            revised=tuple(
+                f"Patient/{one['id']}/_history/{one['meta']['versionId']}"
+                for one in (pair.target, pair.source)
+            ),
+            reason=reason,
+            caller=caller,
+        )
+        corrections.add(transaction, told.rid, Correction(merged=merged))
+        result = f"Patient/{merged.target}"
+        return Corrected(text=MERGED, result=result, provenance=told.reference)
 
     def foreseen(self, transaction: Transaction, source_id: str) -> str:
         connection = transaction.connection
@@ -124,7 +132,11 @@ class Merging:
         return str(ids.pop())
 
     def pair(
-        self, transaction: Transaction, source_id: str, target_id: str, if_match: str | None
+        self,
+        transaction: Transaction,
+        source_id: str,
+        target_id: str,
+        if_match: str | None = None,
     ) -> Pair:
         found = []
         for resource_id, name in ((source_id, "source-patient"), (target_id, "target-patient")):
@@ -142,19 +154,24 @@ class Merging:
         return Pair(source=source, target=target)
 
     def merge_in(self, transaction: Transaction, pair: Pair) -> MergedPatient:
+        """A copy of the EHR's stays as the EHR has it: the source alone tells of the merge."""
         source, target = pair.source, pair.target
-        given = tuple(new_identifiers(source, target))
+        is_copy = ehr.checked_at(transaction.connection, "Patient", target["id"]) is not None
+        given = () if is_copy else tuple(new_identifiers(source, target))
         merged = MergedPatient(
             source=source["id"],
             target=target["id"],
             active=source.get("active"),
             given=given,
-            rewritten=tuple(self.rewrite(transaction, source["id"], target["id"])),
+            rewritten=tuple(
+                self.rewrite(transaction, f"Patient/{source['id']}", f"Patient/{target['id']}")
+            ),
             stamp=transaction.now,
         )
         self.put(transaction, replaced(source, target["id"]))
-        stands = replacing(target, source, given)
-        self.put(transaction, stands)
+        stands = target if is_copy else replacing(target, source, given)
+        if not is_copy:
+            self.put(transaction, stands)
         merged = replace(
             merged,
             studies=self.move_studies(transaction, source["id"], stands),
@@ -172,13 +189,13 @@ class Merging:
         self, transaction: Transaction, old: str, new: str
     ) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         """References to the one, in whatever is found by them, become references to the other."""
-        for type_, id_ in referring.to_patient(transaction.connection, old):
+        for type_, id_ in referring.to(transaction.connection, *old.split("/")):
             if type_ in SAID_THEN:
                 continue
             content = resources.find_content(transaction.connection, type_, id_)
             if content is None:
                 continue
-            places = tuple(redirect(content, f"Patient/{old}", f"Patient/{new}"))
+            places = tuple(redirect(content, old, new))
             if places:
                 self.put(transaction, content)
                 yield type_, id_, places
@@ -240,7 +257,8 @@ class Merging:
             self.put_back(transaction, type_, id_, places, merged)
         source = restored(pair.source, merged)
         self.put(transaction, source)
-        self.put(transaction, without_source(pair.target, pair.source, merged.given))
+        if ehr.checked_at(transaction.connection, "Patient", merged.target) is None:
+            self.put(transaction, without_source(pair.target, pair.source, merged.given))
         self.studies_back(transaction, merged, source)
         for document in merged.documents:
             of_document = documents.find(transaction.connection, document.pk)
