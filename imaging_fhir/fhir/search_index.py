@@ -37,6 +37,8 @@ NAME_PARTS = ("text", "family", "given", "prefix", "suffix")
 ADDRESS_PARTS = ("text", "line", "city", "district", "state", "postalCode", "country")
 PARTS = (*NAME_PARTS, *ADDRESS_PARTS[1:])
 UNBOUNDED = float("inf")
+LISTS = (list, tuple)
+Path = tuple[str, ...]
 EXTENSIONS = {  # by the names they have in paths
     "body-site": canonical.DOCUMENT_BODY_SITE,
     "modality": canonical.DOCUMENT_MODALITY,
@@ -49,10 +51,21 @@ def index_entries(
     """All entries of a valid resource, each once; `zone` is that of its dates without a time."""
     found: dict[IndexEntry, None] = {}
     for parameter, paths in indexed_parameters(resource_type):
-        values = [value for path in paths for value in reached(resource, path)]
-        for entry in entries_of(parameter, values, zone or UTC):
-            found[entry] = None
+        values = [
+            value
+            for first, path in paths
+            if leads(resource, first)
+            for value in reached(resource, path)
+        ]
+        if values or parameter.exists:
+            for entry in entries_of(parameter, values, zone or UTC):
+                found[entry] = None
     return list(found)
+
+
+def leads(resource: Resource, first: str) -> bool:
+    """May a path that begins so lead to anything? A quick look, since most lead nowhere."""
+    return first in resource or not first or first[-1] == "]" or "@" in first
 
 
 def study_entries(
@@ -79,32 +92,36 @@ def texts_of_study(part: Resource) -> Iterator[IndexEntry]:
 @cache
 def indexed_parameters(
     resource_type: str,
-) -> tuple[tuple[SearchParameter, tuple[tuple[str, ...], ...]], ...]:
-    """The parameters that have entries, each with its paths in steps."""
+) -> tuple[tuple[SearchParameter, tuple[tuple[str, Path], ...]], ...]:
+    """The parameters that have entries, each with its paths in steps, the first of them before."""
     elsewhere = OF_THE_ROW | (DICOM_PARAMETERS if resource_type == "ImagingStudy" else set())
     return tuple(
-        (parameter, steps_of(parameter))
+        (parameter, tuple((path[0] if path else "", path) for path in steps_of(parameter)))
         for parameter in RESOURCE_TYPES[resource_type].search_parameters
         if parameter.name not in elsewhere
     )
 
 
 @cache
-def steps_of(parameter: SearchParameter) -> tuple[tuple[str, ...], ...]:
+def steps_of(parameter: SearchParameter) -> tuple[Path, ...]:
     """Its paths in steps; no step is the value itself."""
     return tuple(tuple(path.split(".")) if path else () for path in parameter.paths)
 
 
-def reached(value: Any, path: tuple[str, ...]) -> Iterator[Any]:
+def reached(value: Any, path: Path) -> list[Any]:
     """Every value at the end of the path, lists taken apart."""
-    if isinstance(value, list | tuple):
-        for item in value:
-            yield from reached(item, path)
-    elif not path:
-        if value is not None:
-            yield value
-    elif isinstance(value, dict):
-        yield from reached(element(value, path[0]), path[1:])
+    found = items(value)
+    for name in path:
+        found = [
+            item for one in found if isinstance(one, dict) for item in items(element(one, name))
+        ]
+    return found
+
+
+def items(value: Any) -> list[Any]:
+    if isinstance(value, LISTS):
+        return [inner for item in value for inner in items(item)]
+    return [] if value is None else [value]
 
 
 def element(value: dict[str, Any], name: str) -> Any:
@@ -112,14 +129,20 @@ def element(value: dict[str, Any], name: str) -> Any:
 
     `extension@name` is those of the name.
     """
+    if name in value:
+        return value[name]
     if "@" in name:
         stem, _, key = name.partition("@")
         url = EXTENSIONS.get(key, key)
         return [one for one in value.get(stem, ()) if one.get("url") == url]
     if not name.endswith("[x]"):
-        return value.get(name)
+        return None
     stem = name[:-3]
-    return next((value[key] for key in value if re.match(f"{stem}[A-Z]", key)), None)
+    return next((value[key] for key in value if is_choice(stem, key)), None)
+
+
+def is_choice(stem: str, name: str) -> bool:
+    return name.startswith(stem) and "A" <= name[len(stem) : len(stem) + 1] <= "Z"
 
 
 def entries_of(parameter: SearchParameter, values: list[Any], zone: tzinfo) -> Iterator[IndexEntry]:

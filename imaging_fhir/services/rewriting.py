@@ -23,13 +23,16 @@ def rewritten(resource: Resource, change: Change) -> Resource:
 def rewritten_value(name: str, value: Any, change: Change, depth: int) -> Any:
     if depth > DEEPEST:
         raise InvalidRequest(f"The resource is nested more than {DEEPEST} levels deep.")
-    if isinstance(value, str):
-        return change(name, value)
     if isinstance(value, dict):
-        return {key: rewritten_value(key, inner, change, depth + 1) for key, inner in value.items()}
+        return {
+            key: change(key, inner)
+            if isinstance(inner, str)
+            else rewritten_value(key, inner, change, depth + 1)
+            for key, inner in value.items()
+        }
     if isinstance(value, list):
         return [rewritten_value(name, inner, change, depth + 1) for inner in value]
-    return value
+    return change(name, value) if isinstance(value, str) else value
 
 
 def without_base(resource: Resource, base: str, *, ehr_base: str = "") -> Resource:

@@ -137,10 +137,10 @@ class Run:
 
     def must_follow(self, one: Planned) -> bool:
         """May it find or touch what waits to be written?"""
-        types = {waiting.prepared.resource_type for waiting in self.waiting}
-        return not self.update_of(one).joins or any(
-            may_find(reference, types) for reference in one.conditional
-        )
+        if not self.update_of(one).joins:
+            return True
+        types = {waiting.prepared.resource_type for waiting in self.waiting if one.conditional}
+        return any(may_find(reference, types) for reference in one.conditional)
 
     def answer(self, one: Planned) -> Resource:
         match one.entry.method:

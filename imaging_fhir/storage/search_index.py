@@ -150,25 +150,24 @@ def replace_rows(transaction: Transaction, table: Table, wanted: Mapping[int, li
     present = rows_of(transaction, table, wanted)
     outdated, added = [], {}
     for rid, rows in wanted.items():
-        known = present.get(rid, Counter())
-        missing = Counter(rows)
-        if known - missing:
-            outdated.append(rid)
-        else:
-            missing -= known
-        added[rid] = list(missing.elements())
+        known = present.get(rid, [])
+        if known != rows:
+            old, new = Counter(known), Counter(rows)
+            if old - new:
+                outdated.append(rid)
+                added[rid] = rows
+            else:
+                added[rid] = list((new - old).elements())
     for some in chunks(outdated):
         transaction.execute(REMOVALS[table], {"rows": some})
     insert_rows(transaction, table, added)
 
 
-def rows_of(
-    transaction: Transaction, table: Table, rids: Collection[int]
-) -> dict[int, Counter[Row]]:
-    found: dict[int, Counter[Row]] = {}
+def rows_of(transaction: Transaction, table: Table, rids: Collection[int]) -> dict[int, list[Row]]:
+    found: dict[int, list[Row]] = {}
     for some in chunks(rids):
         for rid, *row in transaction.execute(OF_SEVERAL[table], {"rows": some}):
-            found.setdefault(rid, Counter())[tuple(row)] += 1
+            found.setdefault(rid, []).append(tuple(row))
     return found
 
 
