@@ -15,6 +15,7 @@ from imaging_fhir.web import (
     definitions,
     dicomweb,
     dicomweb_store,
+    explain_link,
     fhir,
     fhir_operations,
     history,
@@ -42,6 +43,7 @@ from imaging_fhir.web.responses import Answer, no_content
 COLLECTOR_THRESHOLDS = (10_000, 20, 50)  # a request makes thousands of values, and frees them
 BLUEPRINTS = (
     import_image.bp,
+    explain_link.bp,
     binary.bp,
     definitions.bp,
     fhir.bp,

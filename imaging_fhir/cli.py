@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from imaging_fhir import __version__
+from imaging_fhir.cli_explain import explain
 from imaging_fhir.cli_operations import COMMANDS
 from imaging_fhir.cli_progress import ingest_progress
 from imaging_fhir.cli_services import SOME_FAILED, WRONG_USE, running, settings_of_environment
@@ -76,7 +77,7 @@ def main() -> None:
     """
 
 
-for command in (demo, *COMMANDS):
+for command in (demo, explain, *COMMANDS):
     main.add_command(command)
 
 

@@ -21,6 +21,10 @@ from imaging_fhir.fhir.operation_definition import (
 )
 
 SIMPLE = frozenset({"boolean", "canonical", "code", "Coding", "date", "id", "instant", "integer"})
+FORM_FIELDS: dict[str, Any] = {
+    "file": {"type": "string", "format": "binary"},
+    **{name: {"type": "string"} for name in ("patient", "encounter", "date", "source")},
+}
 OPERATION_PARAMETERS: dict[str, dict[str, Any]] = {
     f"{operation.id}.{one.name}": query(one.name, one.documentation or f"A {one.type}.")
     for operation in OPERATIONS
@@ -50,8 +54,9 @@ def calls_at(operation: OperationDefinition, level: Level, method: str) -> Itera
             summary=operation.title,
             errors=errors(operation),
             parameters=(*FORMAT, *by_address(operation, method)),
-            sends=(FHIR_JSON,) if method == "POST" else (),
+            sends=(FHIR_JSON, *operation.also_sent) if method == "POST" else (),
             sent_type="Parameters",
+            fields=FORM_FIELDS if operation.also_sent else {},
             answer_type=answer_type(operation),
         )
 

@@ -22,17 +22,22 @@ IPA_DOCREF = "http://hl7.org/fhir/uv/ipa/OperationDefinition/docref"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationParameter:
+    """Of a `type`, or of `parts`."""
+
     name: str
-    type: str
+    type: str = ""
     use: Literal["in", "out"] = "in"
     min: int = 0
     max: str = "1"
     documentation: str = ""
+    parts: tuple["OperationParameter", ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationDefinition:
-    """Of no `types`, it is of every type with the `interaction`, which a caller must be allowed."""
+    """Of no `types`, it is of every type with the `interaction`, which a caller must be allowed,
+    unless it is of the system alone.
+    """
 
     id: str
     code: str
@@ -43,6 +48,7 @@ class OperationDefinition:
     types: tuple[str, ...] = ()
     affects_state: bool = False
     only_post: bool = False
+    also_sent: tuple[str, ...] = ()  # media types of bodies that are no resource
     parameters: tuple[OperationParameter, ...] = field(default=())
 
     @property
@@ -63,9 +69,13 @@ class OperationDefinition:
         return ("POST",) if self.affects_state or self.only_post else ("GET", "POST")
 
     @property
+    def is_of_types(self) -> bool:
+        return bool({"type", "instance"} & set(self.levels))
+
+    @property
     def all_types(self) -> tuple[str, ...]:
         """A Binary is its bytes: there is no meta of it to be edited."""
-        if self.types:
+        if self.types or not self.is_of_types:
             return self.types
         barred = {"Binary"} if self.affects_state else set()
         return tuple(
@@ -105,6 +115,52 @@ CORRECTED = (
     OperationParameter(name="outcome", use="out", type="OperationOutcome", min=1),
     OperationParameter(name="result", use="out", type="Reference"),
     OperationParameter(name="provenance", use="out", type="Reference"),
+)
+
+
+def told(name: str, *parts: OperationParameter, most: str = "*") -> OperationParameter:
+    return OperationParameter(name=name, use="out", min=0, max=most, parts=parts)
+
+
+def part(name: str, type_: str, text: str = "") -> OperationParameter:
+    return OperationParameter(name=name, use="out", type=type_, documentation=text)
+
+
+EXPLAINED = (
+    told(
+        "decision",
+        part("state", "code", "filed, held or refused."),
+        part("patientRule", "code"),
+        part("patientReason", "string"),
+        part("patient", "Reference", "Not there where a provisional Patient would be made."),
+        part("encounterRule", "code"),
+        part("encounterReason", "string"),
+        part("encounter", "Reference"),
+        most="1",
+    ),
+    told("evidence", part("kind", "code"), part("there", "string", "Kinds, and no values.")),
+    told(
+        "rule",
+        part("list", "code", "patient or visit."),
+        part("name", "code"),
+        part("state", "code", "decides, overruled, switched-off, does-not-apply or not-reached."),
+        part("needs", "string"),
+        part("proves", "string"),
+        part("there", "string"),
+        part("found", "string"),
+    ),
+    told(
+        "candidate",
+        part("list", "code"),
+        part("reference", "Reference", "Not there where the caller may not see it."),
+        part("taken", "boolean"),
+        part("by", "string"),
+        part("why", "string"),
+    ),
+    OperationParameter(name="note", use="out", type="string", max="*"),
+    OperationParameter(
+        name="change", use="out", type="string", max="*", documentation="What would change it."
+    ),
 )
 
 OPERATIONS = (
@@ -263,6 +319,31 @@ OPERATIONS = (
         ),
     ),
     OperationDefinition(
+        id="explain-link",
+        code="explain-link",
+        title="Say why an image would be linked as it would",
+        levels=("system",),
+        interaction="create",
+        only_post=True,
+        also_sent=("application/dicom", "multipart/form-data"),
+        parameters=(
+            given("reference", "Reference", text="An image that is here, or the Task that has it."),
+            given("kind", "code", text="study or document."),
+            given("identifier", "Identifier", most="*", text="The patient's, as a file has them."),
+            given("name", "HumanName", most="*"),
+            given("birthDate", "date"),
+            given("gender", "code"),
+            given("visitNumber", "Identifier"),
+            given("accessionNumber", "Identifier", most="*"),
+            given("started", "dateTime", text="When the image was made."),
+            given("modality", "code", most="*"),
+            given("patient", "Reference", text="Whom the sender names."),
+            given("encounter", "Reference", text="Which visit the sender names."),
+            given("source", "string", text="Its id in the site file; else that of the caller."),
+            *EXPLAINED,
+        ),
+    ),
+    OperationDefinition(
         id="Subscription-status",
         code="status",
         title="How subscriptions stand",
@@ -301,7 +382,7 @@ CODES = frozenset(operation.code for operation in OPERATIONS)
 def declared() -> Iterator[Operation]:
     """As the CapabilityStatement has them: each at the base, or at each of its types."""
     for operation in OPERATIONS:
-        at_types = operation.all_types if {"type", "instance"} & set(operation.levels) else ()
+        at_types = operation.all_types
         at_base = (None,) if "system" in operation.levels else ()
         for resource_type in (*at_base, *at_types):
             for definition in operation.canonicals:
@@ -329,7 +410,7 @@ def operation_definition(operation: OperationDefinition) -> Resource:
             "affectsState": operation.affects_state,
             "code": operation.code,
             "base": next(iter(operation.definitions), None),
-            "resource": list(operation.types or ("Resource",)),
+            "resource": list(operation.types or ("Resource",)) if operation.is_of_types else [],
             "system": "system" in operation.levels,
             "type": "type" in operation.levels,
             "instance": "instance" in operation.levels,
@@ -347,5 +428,6 @@ def definition_parameter(parameter: OperationParameter) -> Resource:
             "max": parameter.max,
             "documentation": parameter.documentation,
             "type": parameter.type,
+            "part": [definition_parameter(one) for one in parameter.parts],
         }
     )

@@ -28,6 +28,7 @@ from imaging_fhir.services.document_filing import DocumentFiling
 from imaging_fhir.services.ehr_composition import WithEhr, with_ehr
 from imaging_fhir.services.ehr_copies import require_own
 from imaging_fhir.services.everything import Everything
+from imaging_fhir.services.explain_link import ExplainLink
 from imaging_fhir.services.held_parts import HeldParts
 from imaging_fhir.services.history import History
 from imaging_fhir.services.imports import Imports
@@ -88,6 +89,7 @@ class Services:
     transactions: Transactions
     ehr: WithEhr | None  # as the master of patients and visits
     ingest: Ingest
+    explain_link: ExplainLink
     imports: Imports
     pictures: Pictures
     chart: Chart
@@ -243,6 +245,12 @@ def build_services(settings: Settings) -> Services:
         transactions=Transactions(resources, search, access),
         ehr=ehr,
         ingest=ingest,
+        explain_link=ExplainLink(
+            database=database,
+            ingest=ingest,
+            access=access,
+            look_up=ehr.look_up if ehr else None,
+        ),
         imports=imports,
         pictures=pictures,
         chart=chart,

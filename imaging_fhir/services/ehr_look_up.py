@@ -75,12 +75,15 @@ class LookUp:
         first = questions(self.linking, evidence)
         if not first:
             return None
+        return self.cached_word(first, evidence) or self.asked(first, evidence)
+
+    def cached_word(self, first: Sequence[Question], evidence: Evidence) -> EhrWord | None:
+        """What the EHR said lately, without asking it and with nothing written; else None."""
         answers = self.all_cached(first)
-        if answers is not None:
-            visits = self.all_cached(later_questions(answers, evidence))
-            if visits is not None and self.are_current([*answers, *visits]):
-                return EhrWord(answered=True, at=oldest([*answers, *visits]))
-        return self.asked(first, evidence)
+        visits = None if answers is None else self.all_cached(later_questions(answers, evidence))
+        if answers is None or visits is None or not self.are_current([*answers, *visits]):
+            return None
+        return EhrWord(answered=True, at=oldest([*answers, *visits]))
 
     def all_cached(self, asked: Sequence[Question]) -> list[Answer] | None:
         """The answers, where each of them is in the cache."""

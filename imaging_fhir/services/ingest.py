@@ -41,6 +41,7 @@ from imaging_fhir.storage.ports import BlobStore, StagedBlob
 CHUNK = 256 * 1024
 NOTHING_GIVEN = Given()
 AnyArrival = DicomArrival | DocumentArrival
+Comparing = Callable[[StagedBlob, AnyArrival, ComparisonNeeded], AnyArrival]
 logger = logging.getLogger(__name__)
 
 
@@ -173,7 +174,9 @@ class Ingest:
 
     def look_at(self, staged: StagedBlob, source: Source, given: Given, name: str) -> Outcome:
         try:
-            outcome = self.rehearsed(staged, read(staged), source, given)
+            image = read(staged)
+            arrival = self.arrival(staged, image, source, given)
+            outcome = outcome_of(image, self.rehearsed(staged, arrival))
         except ImagingError as error:
             outcome = Outcome(status=error.status, error=error)
         return replace(outcome, name=name)
@@ -199,16 +202,20 @@ class Ingest:
         self, staged: StagedBlob, image: DicomInstance | Document, source: Source, given: Given
     ) -> AnyArrival:
         """What is known of it when its transaction begins; the EHR is asked before that."""
+        arrival = self.unasked(staged, image, source, given)
+        return replace(arrival, ehr=self.word(evidence_of_arrival(arrival)))
+
+    def unasked(
+        self, staged: StagedBlob, image: DicomInstance | Document, source: Source, given: Given
+    ) -> AnyArrival:
         zone = source.time_zone or self.time_zone
         if isinstance(image, DicomInstance):
-            instance = DicomArrival(image=image, source=source, given=given, zone=zone)
-            return replace(instance, ehr=self.word(evidence_of(instance)))
+            return DicomArrival(image=image, source=source, given=given, zone=zone)
         return DocumentArrival(
             document=image,
             source=source,
             given=given,
             zone=zone,
-            ehr=self.word(evidence_of_document(image, given, source, zone)),
             sha1_base64=sha1_base64(staged),
             size=staged.size,
         )
@@ -226,10 +233,10 @@ class Ingest:
         return file
 
     def rehearsed(
-        self, staged: StagedBlob, image: DicomInstance | Document, source: Source, given: Given
-    ) -> Outcome:
-        """File it in a transaction that is rolled back."""
-        arrival = self.arrival(staged, image, source, given)
+        self, staged: StagedBlob, arrival: AnyArrival, compared: Comparing | None = None
+    ) -> Filed:
+        """What filing it would answer: it is filed in a transaction that is rolled back."""
+        compared = compared or self.with_comparison
 
         def rehearse(transaction: Transaction) -> None:
             generation = blobs.generation_for(transaction.connection, staged.sha256)
@@ -242,9 +249,9 @@ class Ingest:
             try:
                 self.database.write(rehearse)
             except ComparisonNeeded as needed:
-                arrival = self.with_comparison(staged, arrival, needed)
+                arrival = compared(staged, arrival, needed)
             except Rehearsed as rehearsed:
-                return outcome_of(image, rehearsed.filed)
+                return rehearsed.filed
 
     def with_comparison(
         self, staged: StagedBlob, arrival: AnyArrival, needed: ComparisonNeeded
@@ -273,6 +280,14 @@ def read(staged: StagedBlob) -> DicomInstance | Document:
         if is_dicomdir(stream.read(HEAD_LENGTH)):
             raise InvalidRequest("A DICOMDIR is the directory of a disc, not an image.")
         return read_image(stream)
+
+
+def evidence_of_arrival(arrival: AnyArrival) -> Evidence:
+    if isinstance(arrival, DicomArrival):
+        return evidence_of(arrival)
+    return evidence_of_document(
+        arrival.document, arrival.given, arrival.source, arrival.zone, ehr=arrival.ehr
+    )
 
 
 def require_study(image: DicomInstance | Document, expected: str | None) -> None:

@@ -389,3 +389,8 @@ def waiting_for(
                 row.study if row.document is None else row.document
             )
     return studies, documents
+
+
+def has_pixel_data(connection: Connection, instance_pk: int) -> bool:
+    statement = select(instance.c.has_pixel_data).where(instance.c.pk == instance_pk)
+    return bool(connection.execute(statement).scalar())

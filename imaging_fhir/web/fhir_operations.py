@@ -8,6 +8,7 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from imaging_fhir.errors import InvalidRequest, ResourceNotFound
 from imaging_fhir.fhir.correction import corrected
+from imaging_fhir.fhir.link_explanation import link_explanation
 from imaging_fhir.fhir.operation_definition import (
     CODES,
     Level,
@@ -26,7 +27,7 @@ from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.link import Decision
 from imaging_fhir.web.allowed import RESOURCE_ID
-from imaging_fhir.web.context import caller, services
+from imaging_fhir.web.context import caller, services, source_of_caller
 from imaging_fhir.web.fhir import resource_sent
 from imaging_fhir.web.negotiation import require_acceptable
 from imaging_fhir.web.responses import fhir_response, json_response
@@ -201,6 +202,18 @@ def patient_named(call: Call, name: str) -> str:
     return services().merging.named(name, reference, identifiers)
 
 
+def explain_link(call: Call) -> Resource:
+    """Without a file; with one, `web.explain_link` reads it."""
+    services().access.require(caller(), "create", "ImagingStudy")
+    explanation = services().explain_link.parameters(
+        call.given,
+        default=source_of_caller(),
+        at_home=services().addresses.at_home,
+        caller=caller(),
+    )
+    return link_explanation(explanation)
+
+
 def subscription_status(call: Call) -> Resource:
     return services().subscription_status.status(call.resource_id, call.given, caller())
 
@@ -223,4 +236,5 @@ HANDLERS: dict[str, Callable[[Call], bytes | Resource]] = {
     "reject": reject,
     "undo": undo,
     "merge": merge,
+    "explain-link": explain_link,
 }
