@@ -3,14 +3,12 @@
 Each correction is one transaction, is told by a Provenance, and can be undone by its id.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import cast
 
 from imaging_fhir.errors import InvalidResource, ResourceConflict, ResourceNotFound
 from imaging_fhir.fhir.datatypes import without_empty
-from imaging_fhir.fhir.provenance import provenance
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.model.codec import Resource, decode, decode_as, encode
 from imaging_fhir.model.correction import Corrected, Correction, Relinked
@@ -19,6 +17,7 @@ from imaging_fhir.model.merge import Merged
 from imaging_fhir.model.reference import local_target
 from imaging_fhir.services import decisions, parting, review
 from imaging_fhir.services.access import Caller
+from imaging_fhir.services.correction_record import record
 from imaging_fhir.services.preconditions import require_match
 from imaging_fhir.services.relinking import Relinking, without_broken_visit
 from imaging_fhir.services.resources import binaries_of
@@ -233,6 +232,7 @@ class Corrections:
             revised=(f"{found.stored.reference}/_history/{found.stored.version}",),
             reason=reason,
             caller=caller,
+            patient=before.decided.patient if before.decided else None,
         )
         corrections.add(transaction, told.rid, Correction(relinked=before))
         return Corrected(text=DONE[activity], result=result, provenance=told.reference)
@@ -261,6 +261,7 @@ class Corrections:
             revised=(f"Provenance/{provenance_id}",),
             reason=reason,
             caller=caller,
+            patient=f"Patient/{row.patient}" if row.patient else None,
         )
         return Corrected(text=DONE["undo"], result=result, provenance=told.reference)
 
@@ -432,28 +433,6 @@ def undoable(connection: Connection, provenance_id: str) -> tuple[int, Correctio
     if not corrections.is_latest(connection, pk, correction):
         raise ResourceConflict(SINCE)
     return pk, correction
-
-
-def record(
-    transaction: Transaction,
-    provenance_id: str,
-    activity: str,
-    *,
-    targets: Sequence[str],
-    revised: Sequence[str],
-    reason: str | None,
-    caller: Caller,
-) -> StoredResource:
-    content = provenance(
-        activity,
-        targets=targets,
-        recorded=datetime.fromtimestamp(transaction.now / 1000, UTC),
-        agent=f"Caller at {caller.address}",
-        reason=reason,
-        revised=revised,
-    )
-    entries = index_entries("Provenance", content)
-    return resources.put(transaction, "Provenance", provenance_id, content, entries)
 
 
 DONE = {

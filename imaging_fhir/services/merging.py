@@ -17,7 +17,8 @@ from imaging_fhir.model.codec import Resource, decode, decode_as, encode
 from imaging_fhir.model.correction import Corrected, Correction, MergedPatient, Refiled
 from imaging_fhir.model.link import Link, id_of
 from imaging_fhir.services.access import Caller
-from imaging_fhir.services.correction import DONE, record, undoable
+from imaging_fhir.services.correction import DONE, undoable
+from imaging_fhir.services.correction_record import record
 from imaging_fhir.services.ehr_copies import require_no_copy
 from imaging_fhir.services.preconditions import require_match
 from imaging_fhir.services.refiling import refile

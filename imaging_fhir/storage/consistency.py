@@ -74,7 +74,7 @@ def without_resource(connection: Connection) -> list[str]:
 def dangling_references(connection: Connection) -> list[str]:
     """`Type/id parameter Type/id` of references to resources that are not here, or deleted.
 
-    A Provenance tells what was done to a resource, be it deleted since.
+    A Provenance or AuditEvent tells what was done to a resource, be it deleted since.
     """
     target = resource.alias()
     rows = connection.execute(
@@ -83,7 +83,7 @@ def dangling_references(connection: Connection) -> list[str]:
         .where(
             reference_index.c.target_id.is_not(None),
             reference_index.c.url.is_(None),
-            resource.c.type != "Provenance",
+            resource.c.type.not_in(("Provenance", "AuditEvent")),
             ~exists().where(
                 target.c.type == reference_index.c.target_type,
                 target.c.id == reference_index.c.target_id,

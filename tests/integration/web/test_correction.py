@@ -74,6 +74,14 @@ def test_a_held_image_is_filed_moved_and_held_again(patients: FlaskClient) -> No
     assert subject(patients, document) == "Patient/john"
     told = json_of(patients.get(f"/fhir/Provenance?target={document}"))
     assert {one["resource"]["activity"]["coding"][0]["code"] for one in told["entry"]} == {"link"}
+    events = json_of(patients.get(f"/fhir/AuditEvent?entity={document}"))["entry"]
+    assert {one["resource"]["id"] for one in events} == {
+        one["resource"]["id"] for one in told["entry"]
+    }
+    audited = json_of(patients.get("/fhir/AuditEvent?patient=Patient/john"))["entry"]
+    assert [one["resource"]["id"] for one in audited] == [
+        value(moved, "provenance").partition("/")[2]
+    ]
     assert value(call(patients, f"{value(moved, 'provenance')}/$undo", {}), "result") == document
     assert subject(patients, document) == "Patient/jane"
     assert value(call(patients, f"{value(filed, 'provenance')}/$undo", {}), "result") == task

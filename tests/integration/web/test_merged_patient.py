@@ -91,7 +91,7 @@ def told(client: FlaskClient, address: str) -> tuple[Any, ...]:
     return found.get("total"), [
         (one["resourceType"], one["id"], one.get("subject", {}).get("reference"))
         for one in listed
-        if one["resourceType"] != "Provenance"
+        if one["resourceType"] not in ("Provenance", "AuditEvent")
     ]
 
 
