@@ -35,6 +35,11 @@ VISIT: dict[str, Any] = {
 }
 
 
+INSTANCES = pytest.mark.parametrize(
+    "instances", [80, pytest.param(500, marks=pytest.mark.long)], ids=str
+)
+
+
 def put(server: Server, resource: dict[str, Any]) -> int:
     path = f"/fhir/{resource['resourceType']}/{resource['id']}"
     headers = {"Content-Type": FHIR_JSON}
@@ -97,31 +102,49 @@ def test_images_are_filed_by_what_another_instance_knows(start_server: StartServ
     wait_until(lambda: total(server, "ImagingStudy?subject=Patient/jane2") == 3)
 
 
-def test_an_ehr_that_is_killed_in_the_middle_costs_no_image(start_server: StartServer) -> None:
+@INSTANCES
+def test_an_ehr_that_is_killed_in_the_middle_costs_no_image(
+    start_server: StartServer, instances: int
+) -> None:
+    """Two of each study; it is away for the second half, and comes back to all that wait."""
     ehr = start_server()
     put(ehr, JANE)
     put(ehr, VISIT)
-    server = start_server(ehr_url=ehr.base, ehr_copy_seconds="1", time_zone="Europe/Berlin")
-    images = [image(study, number) for study in range(1, 41) for number in (1, 2)]
-    before = send(server, *images[:20])
-    ehr.kill()
-    time.sleep(1.5)
-    begun = time.monotonic()
-    during = send(server, *images[20:], *images[:4])
-    assert time.monotonic() - begun < 60
+    server = start_server(
+        ehr_url=ehr.base,
+        ehr_confirm_seconds="1",
+        ehr_copy_seconds="1",
+        time_zone="Europe/Berlin",
+    )
+    studies, half = instances // 2, instances // 2
+    images = [image(study, number) for study in range(1, studies + 1) for number in (1, 2)]
+    before = send(server, *images[: half // 2])
     assert set(before) == {201}
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(send, server, *images[half // 2 : half])
+        wait_until(lambda: total(server, "ImagingStudy?") > half // 4 or sending.done())
+        ehr.kill()
+        meanwhile = sending.result()
+    time.sleep(1.5)  # no copy is fresh enough any more
+    during = send(server, *images[half:], *images[:4])
+    assert set(meanwhile) <= {200, 201, 202}
     assert set(during) <= {200, 201, 202}
+    assert 202 in during
     ehr.start()
-    wait_until(lambda: total(server, "ImagingStudy?encounter=v1") == 40)
-    assert total(server, "ImagingStudy?patient=jane") == 40
-    assert total(server, "ImagingStudy?_tag=unconfirmed") == 0
+    seconds = 90 + instances
+    wait_until(lambda: total(server, "ImagingStudy?encounter=v1") == studies, seconds)
+    wait_until(lambda: total(server, "ImagingStudy?_tag=unconfirmed") == 0, seconds)
+    assert total(server, "ImagingStudy?patient=jane") == total(server, "ImagingStudy?") == studies
     assert total(server, "Task?status=requested") == 0
     assert total(server, "Patient?_id=jane") == total(server, "Patient?") == 1
     counts = [
         entry["resource"]["numberOfInstances"]
-        for entry in server.fhir("ImagingStudy?patient=jane&_count=100")["entry"]
+        for entry in server.fhir("ImagingStudy?patient=jane&_count=1000")["entry"]
     ]
-    assert counts == [2] * 40
+    assert counts == [2] * studies
+
+
+MODES = ("well", "slow", "error", "rubbish", "hang", "outcome", "huge", "stopped")
 
 
 @pytest.fixture
@@ -131,11 +154,15 @@ def odd_ehr() -> Iterator[OddEhr]:
     ehr.stop()
 
 
+@INSTANCES
 def test_an_ehr_that_fails_in_every_way_costs_no_image(
-    start_server: StartServer, odd_ehr: OddEhr
+    start_server: StartServer, odd_ehr: OddEhr, instances: int
 ) -> None:
-    """Slowed, answering errors and rubbish, hanging, stopped: while images come in."""
-    numbers = [str(number) for number in range(100, 160)]
+    """Slowed, answering errors and rubbish, hanging, stopped: while images come in.
+
+    Each patient has two images in two studies, the second when the EHR does otherwise.
+    """
+    numbers = [str(number) for number in range(1000, 1000 + instances // 2)]
     for number in numbers:
         odd_ehr.put(
             {**JANE, "id": f"p{number}", "identifier": [{"system": HOSPITAL, "value": number}]}
@@ -143,22 +170,28 @@ def test_an_ehr_that_fails_in_every_way_costs_no_image(
     server = start_server(
         ehr_url=odd_ehr.base, ehr_copy_seconds="1", ehr_timeout="1", time_zone="Europe/Berlin"
     )
-    statuses = []
-    modes = ["well", "error", "rubbish", "hang", "outcome", "stopped"]
-    for mode, start in zip(modes, range(0, 60, 10), strict=True):
-        odd_ehr.mode = mode if mode != "stopped" else "well"
+    images = [(f"{number}{visit}", number) for visit in (1, 2) for number in numbers]
+    size = -(-len(images) // len(MODES))
+    statuses: list[int] = []
+    for mode, start in zip(MODES, range(0, len(images), size), strict=True):
+        odd_ehr.mode = mode if mode not in ("slow", "stopped") else "well"
+        odd_ehr.seconds = 0.4 if mode == "slow" else 0.0
         if mode == "stopped":
             odd_ehr.stop()
-        statuses += send(server, *(image(int(n), 1, n) for n in numbers[start : start + 10]))
-    assert set(statuses) <= {201, 202}
+        some = images[start : start + size]
+        statuses += send(server, *(image(int(study), 1, number) for study, number in some))
+    assert len(statuses) == instances
+    assert set(statuses) == {201, 202}
     odd_ehr.seconds = 0.05
     odd_ehr.start()
-    wait_until(lambda: total(server, "ImagingStudy?") == 60)
-    wait_until(lambda: total(server, "Task?status=requested") == 0)
-    for number in numbers:
-        study = server.fhir(f"ImagingStudy/{ROOT}.{number}")
-        assert study["subject"]["reference"] == f"Patient/p{number}"
-    assert total(server, "Patient?") == 60
+    seconds = 90 + instances
+    wait_until(lambda: total(server, "ImagingStudy?") == instances, seconds)
+    wait_until(lambda: total(server, "Task?status=requested") == 0, seconds)
+    for study, number in images:
+        found = server.fhir(f"ImagingStudy/{ROOT}.{study}")
+        assert found["subject"]["reference"] == f"Patient/p{number}"
+        assert found["numberOfInstances"] == 1
+    assert total(server, "Patient?") == len(numbers)
 
 
 def test_redis_that_is_killed_and_restarted_is_not_noticed(
