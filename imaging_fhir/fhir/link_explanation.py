@@ -3,16 +3,18 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from imaging_fhir.errors import InvalidRequest
-from imaging_fhir.fhir.datatypes import without_empty
+from imaging_fhir.fhir import canonical
+from imaging_fhir.fhir.datatypes import instant, without_empty
 from imaging_fhir.fhir.parameters import Given, refused, text, texts
 from imaging_fhir.fhir.search_dates import interval_of_text
 from imaging_fhir.model.codec import Resource
-from imaging_fhir.model.explanation import Considered, LinkExplanation, TriedRule
+from imaging_fhir.model.explanation import Considered, LinkExplanation, LinkMade, TriedRule
 from imaging_fhir.model.person import IssuedId, Issuer, NameComponents, Person, PersonName, Visit
+from imaging_fhir.policy import BY_NAME
 
 DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
 GENDERS = ("male", "female", "other", "unknown")
@@ -136,6 +138,41 @@ def answered(explanation: LinkExplanation) -> Iterator[Resource]:
         yield {"name": "note", "valueString": note}
     for change in explanation.changes:
         yield {"name": "change", "valueString": change}
+    if explanation.made is not None:
+        yield {"name": "provenance", "resource": link_provenance(explanation.made, explanation)}
+
+
+def link_provenance(made: LinkMade, explanation: LinkExplanation) -> Resource:
+    """By which rules an image that is here is linked, and on which kinds of evidence.
+
+    https://hl7.org/fhir/R4/provenance.html. It is derived from the link that is stored.
+    """
+    rules = ((made.patient_rule, made.patient_reason), (made.encounter_rule, made.encounter_reason))
+    return {
+        "resourceType": "Provenance",
+        "target": [{"reference": made.target}],
+        "recorded": instant(datetime.fromtimestamp(made.recorded / 1000, UTC)),
+        "activity": {"coding": [rule_coding(made.patient_rule)]},
+        "reason": [
+            without_empty({"coding": [rule_coding(rule)], "text": reason}) for rule, reason in rules
+        ],
+        "agent": [
+            {
+                "type": {"coding": [{"system": canonical.PROVENANCE_AGENT, "code": "assembler"}]},
+                "who": {"display": "imaging_fhir, by its rules"},
+            }
+        ],
+        "entity": [
+            {"role": "source", "what": {"display": f"{kind}: {there}"}}
+            for kind, there in explanation.evidence
+        ],
+    }
+
+
+def rule_coding(rule: str) -> Resource:
+    known = BY_NAME.get(rule)
+    display = None if known is None else known.words
+    return without_empty({"system": canonical.LINK_RULE, "code": rule, "display": display})
 
 
 def decision(explanation: LinkExplanation) -> dict[str, tuple[str, Any]]:

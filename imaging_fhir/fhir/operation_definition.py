@@ -161,6 +161,12 @@ EXPLAINED = (
     OperationParameter(
         name="change", use="out", type="string", max="*", documentation="What would change it."
     ),
+    OperationParameter(
+        name="provenance",
+        use="out",
+        type="Provenance",
+        documentation="Of what is here: by which rules it is linked.",
+    ),
 )
 
 OPERATIONS = (

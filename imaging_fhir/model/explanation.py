@@ -34,6 +34,18 @@ class Considered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LinkMade:
+    """The link that an image here has; `recorded` is in milliseconds since 1970 UTC."""
+
+    target: str
+    recorded: int
+    patient_rule: str
+    patient_reason: str
+    encounter_rule: str
+    encounter_reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LinkExplanation:
     """`state` is what would become of the image: refused is an answer of an error, nothing kept.
 
@@ -52,3 +64,4 @@ class LinkExplanation:
     candidates: tuple[Considered, ...] = ()
     notes: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()  # what would change it
+    made: LinkMade | None = None  # of an image that is here

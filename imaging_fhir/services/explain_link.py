@@ -13,7 +13,7 @@ from imaging_fhir.fhir.parameters import Given as Parameters
 from imaging_fhir.fhir.parameters import reference_in, text
 from imaging_fhir.model.codec import decode_as
 from imaging_fhir.model.document import Document
-from imaging_fhir.model.explanation import LinkExplanation, TriedRule
+from imaging_fhir.model.explanation import LinkExplanation, LinkMade, TriedRule
 from imaging_fhir.model.link import Given, Link
 from imaging_fhir.model.merge import Merged
 from imaging_fhir.model.search import Restrictions
@@ -160,7 +160,8 @@ class ExplainLink:
                 raise ResourceConflict(f"{reference} holds no image of this server.")
             evidence = self.evidence_of(found)
         notes = [STAYS] if found.row.state == "filed" else []
-        return self.explained(evidence, notes, caller=caller)
+        explanation = self.explained(evidence, notes, caller=caller)
+        return replace(explanation, made=made(found))
 
     def evidence_of(self, found: Found) -> Evidence:
         row, linking = found.row, self.linking
@@ -198,6 +199,18 @@ class ExplainLink:
             except InvalidRequest as error:
                 return refused(explanation, error)
             return decided(replace(explanation, rules=steps, candidates=candidates), link, seen)
+
+
+def made(found: Found) -> LinkMade:
+    link = decode_as(Link, found.row.link)
+    return LinkMade(
+        target=found.stored.reference,
+        recorded=found.stored.last_updated,
+        patient_rule=link.patient_rule,
+        patient_reason=link.patient_reason,
+        encounter_rule=link.encounter_rule,
+        encounter_reason=link.encounter_reason,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,8 +77,8 @@ def explanation(answer: TestResponse) -> dict[str, Any]:
 
 
 def value_of(parameter: dict[str, Any]) -> Any:
-    [value] = [value for key, value in parameter.items() if key != "name"]
-    return value["reference"] if isinstance(value, dict) else value
+    [(key, value)] = [(key, value) for key, value in parameter.items() if key != "name"]
+    return value["reference"] if key == "valueReference" else value
 
 
 def rule(found: dict[str, Any], name: str, list_: str = "patient") -> dict[str, Any]:
@@ -215,6 +215,17 @@ def test_images_that_are_here_are_explained_by_the_rules_of_today(client: FlaskC
     filed = explanation(ask(client, {"name": "reference", "valueReference": {"reference": study}}))
     assert filed["decision"]["patient"] == "Patient/jane"
     assert any(note.startswith("It is filed") for note in filed["note"])
+    [provenance] = filed["provenance"]
+    assert provenance["target"] == [{"reference": study}]
+    assert [one["coding"][0]["code"] for one in provenance["reason"]] == [
+        "patient-identifier",
+        "no-visit",
+    ]
+    words = BY_NAME["patient-identifier"].words
+    assert provenance["activity"]["coding"][0]["display"] == words
+    assert f"patient-numbers: 1 of {HOSPITAL}" in [
+        one["what"]["display"] for one in provenance["entity"]
+    ]
     held_one = explanation(
         ask(client, {"name": "reference", "valueReference": {"reference": task}})
     )
