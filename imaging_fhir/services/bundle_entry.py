@@ -14,7 +14,7 @@ from imaging_fhir.services.preconditions import require_no_criteria
 
 ADDRESS = re.compile(
     r"/?(?P<type>[A-Z][A-Za-z]+)"
-    r"(?:/(?P<id>[A-Za-z0-9\-.]{1,64})(?:/_history/(?P<version>[A-Za-z0-9\-.]{1,64}))?)?"
+    r"(?:/(?P<id>[A-Za-z0-9\-.]{1,64}))?"
     r"(?:\?(?P<query>.*))?"
 )
 WRITING = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
@@ -26,23 +26,15 @@ ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}  # h
 class Entry:
     index: int
     method: str
-    resource_type: str
-    resource_id: str | None
-    version_id: str | None
-    query: str | None  # conditional update, patch or delete, or a search
+    url: str  # relative to the base
+    resource_type: str = ""  # this and what follows: of a write
+    resource_id: str | None = None
+    query: str | None = None  # conditional update, patch or delete
     full_url: str | None
     resource: Resource | None
     request: Mapping[str, Any]
     caller: Caller
     strict: bool = False  # a search with parameters that are not known fails
-
-    @property
-    def interaction(self) -> str:
-        if self.method in WRITING:
-            return WRITING[self.method]
-        if self.version_id is not None:
-            return "vread"
-        return "search-type" if self.resource_id is None else "read"
 
     @property
     def content(self) -> Resource:
@@ -62,24 +54,19 @@ def entry_at(
     method, url = request.get("method"), request.get("url")
     if not isinstance(method, str) or not isinstance(url, str):
         raise InvalidRequest("The entry's request lacks method or url.")
-    for name in ("ifMatch", "ifNoneMatch", "ifNoneExist"):
+    for name in ("ifMatch", "ifNoneMatch", "ifNoneExist", "ifModifiedSince"):
         if not isinstance(request.get(name, ""), str):
             raise InvalidRequest(f"The entry's request has a {name} that is no text.")
-    address = ADDRESS.fullmatch(url.removeprefix(base))
-    if method not in ORDER or address is None:
-        raise InvalidRequest(
-            "The entry's request is none that is known here; a history, a compartment and an "
-            "operation are read in a batch, not in a transaction."
-        )
-    require_address_to_write(method, address)
+    url = url.removeprefix(base)
+    if method not in ORDER:
+        raise InvalidRequest("The entry's method is none that is known here.")
+    written = address_written(method, url) if method in WRITING else {}
     resource, full_url = entry.get("resource"), entry.get("fullUrl")
     return Entry(
         index=index,
         method=method,
-        resource_type=address["type"],
-        resource_id=address["id"],
-        version_id=address["version"],
-        query=address["query"],
+        url=url,
+        **written,
         full_url=full_url if isinstance(full_url, str) else None,
         resource=resource if isinstance(resource, dict) else None,
         request=request,
@@ -88,15 +75,20 @@ def entry_at(
     )
 
 
-def require_address_to_write(method: str, address: re.Match[str]) -> None:
+def address_written(method: str, url: str) -> dict[str, Any]:
     """A create has a type, another write one resource or a condition; raise InvalidRequest."""
-    if method not in WRITING:
-        return
-    if address["version"] is not None or (method == "POST" and address["id"] is not None):
+    address = ADDRESS.fullmatch(url)
+    if address is None or (method == "POST" and address["id"] is not None):
         raise InvalidRequest("The entry's url is none that can be written to.")
     if method == "POST" or address["id"] is not None:
         names = [name for name, _ in parse_qsl(address["query"] or "", keep_blank_values=True)]
         require_no_criteria(WRITING[method], names, header="ifNoneExist of the request")
+    places = address.groupdict()
+    return {
+        "resource_type": places["type"],
+        "resource_id": places["id"],
+        "query": places["query"],
+    }
 
 
 @contextmanager

@@ -36,14 +36,14 @@ class DocRef:
         self.search = search
         self.resources = search.resources
 
-    def docref(self, given: Given, caller: Caller) -> bytes:
+    def docref(self, given: Given, caller: Caller, *, within: Connection | None = None) -> bytes:
         """A searchset, empty where nothing is known of the patient; raise InvalidRequest."""
         patient = patient_of(given)
         period = period_of(given, self.resources.zone or UTC)
         restrictions = self.search.access.restrictions(caller)
         has_more = False
         with (
-            self.resources.database.read() as connection,
+            self.resources.database.read(within) as connection,
             search.limited(connection, self.search.settings.search_seconds),
         ):
             if truth(given, "on-demand"):
@@ -51,7 +51,7 @@ class DocRef:
             elif period is None:
                 rows = self.latest(connection, patient, given, restrictions)
             else:
-                rows, has_more = self.within(connection, patient, period, given, restrictions)
+                rows, has_more = self.of_period(connection, patient, period, given, restrictions)
             found = [
                 Found(reference=one.reference, body=self.resources.body(connection, one))
                 for one in rows
@@ -77,7 +77,7 @@ class DocRef:
             found |= {one.rid: one for one in page.matches}
         return list(found.values())
 
-    def within(
+    def of_period(
         self,
         connection: Connection,
         patient: str,

@@ -58,7 +58,15 @@ class Everything:
         self.access = access
         self.settings = settings
 
-    def everything(self, owner_type: str, owner_id: str, given: Given, caller: Caller) -> bytes:
+    def everything(
+        self,
+        owner_type: str,
+        owner_id: str,
+        given: Given,
+        caller: Caller,
+        *,
+        within: Connection | None = None,
+    ) -> bytes:
         """One page as a searchset; raise ResourceNotFound, InvalidRequest, SearchTooCostly.
 
         A merged Patient is the one that they are today.
@@ -66,7 +74,7 @@ class Everything:
         wanted = self.wanted(given)
         restrictions = self.access.restrictions(caller)
         with (
-            self.resources.database.read() as connection,
+            self.resources.database.read(within) as connection,
             limited(connection, self.settings.search_seconds),
         ):
             ids = ids_today(connection, owner_type, owner_id)

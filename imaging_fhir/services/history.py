@@ -41,11 +41,12 @@ class History:
         caller: Caller,
         *,
         strict: bool = False,
+        within: Connection | None = None,
     ) -> bytes:
         """Raise ResourceNotFound for what was never there, and for what the caller may not see."""
         query = self.parsed(parameters, strict=strict)
         address = f"{resource_type}/{resource_id}/_history"
-        with self.resources.database.read() as connection:
+        with self.resources.database.read(within) as connection:
             current = find(connection, resource_type, resource_id)
             if current is None or self.is_hidden(connection, current.rid, caller):
                 raise ResourceNotFound(f"{resource_type}/{resource_id} is not known.")
@@ -53,19 +54,30 @@ class History:
             return self.bundle(connection, own, caller, address, parameters)
 
     def of_type(
-        self, resource_type: str, parameters: Parameters, caller: Caller, *, strict: bool = False
+        self,
+        resource_type: str,
+        parameters: Parameters,
+        caller: Caller,
+        *,
+        strict: bool = False,
+        within: Connection | None = None,
     ) -> bytes:
         query = replace(self.parsed(parameters, strict=strict), resource_type=resource_type)
-        with self.resources.database.read() as connection:
+        with self.resources.database.read(within) as connection:
             return self.bundle(connection, query, caller, f"{resource_type}/_history", parameters)
 
     def of_everything(
-        self, parameters: Parameters, caller: Caller, *, strict: bool = False
+        self,
+        parameters: Parameters,
+        caller: Caller,
+        *,
+        strict: bool = False,
+        within: Connection | None = None,
     ) -> bytes:
         """Types without a history of their own, and those the caller may not see, are left out."""
         query = self.parsed(parameters, strict=strict)
         without = tuple(name for name in RESOURCE_TYPES if not self.is_shown(name, caller))
-        with self.resources.database.read() as connection:
+        with self.resources.database.read(within) as connection:
             everything = replace(query, without=without)
             return self.bundle(connection, everything, caller, "_history", parameters)
 

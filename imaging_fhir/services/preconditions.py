@@ -46,6 +46,14 @@ def require_own_id(current: StoredResource | None, prepared: Prepared) -> None:
         raise InvalidResource("Only the server gives ids that begin so.", expression="Patient.id")
 
 
+def is_known(stored: StoredResource, etags: str | None, since: float | None) -> bool:
+    """http.html#cread; If-None-Match wins, and If-Modified-Since knows whole seconds only."""
+    if etags is not None:
+        tags = {tag.strip().removeprefix("W/").strip('"') for tag in etags.split(",")}
+        return "*" in tags or str(stored.version) in tags
+    return since is not None and stored.last_updated // 1000 <= since
+
+
 def require_none(if_none_match: str | None, current: StoredResource | None) -> None:
     """`If-None-Match: *` on a write: only where there is none yet."""
     exists = current is not None and not current.deleted

@@ -44,12 +44,13 @@ class Search:
         *,
         compartment: tuple[str, str] | None = None,
         strict: bool = False,
+        within: Connection | None = None,
     ) -> bytes:
         """The searchset Bundle; raise InvalidRequest, SearchTooCostly."""
         query = self.parsed(resource_type, parameters, strict=strict)
         if compartment is not None:
-            query = within(query, compartment)
-        with self.resources.database.read() as connection:
+            query = in_compartment(query, compartment)
+        with self.resources.database.read(within) as connection:
             return self.bundle(connection, query, caller)
 
     def search_all(
@@ -59,13 +60,14 @@ class Search:
         *,
         compartment: tuple[str, str] | None = None,
         strict: bool = False,
+        within: Connection | None = None,
     ) -> bytes:
         """The same over all types, those of `_type`, or all that are in the compartment."""
         union = self.parsed_union(parameters, compartment=compartment, strict=strict)
         for part in union.parts:
             self.access.require(caller, "search-type", part.resource_type)
         restrictions = self.access.restrictions(caller)
-        with self.resources.database.read() as connection:
+        with self.resources.database.read(within) as connection:
             with search.limited(connection, self.settings.search_seconds):
                 page = search.search_union(
                     connection, union.whole, union.parts, restrictions=restrictions
@@ -89,7 +91,7 @@ class Search:
         union = parse_union(types, parameters, options, address=address)
         if compartment is None:
             return union
-        parts = tuple(within(part, compartment) for part in union.parts)
+        parts = tuple(in_compartment(part, compartment) for part in union.parts)
         return UnionQuery(whole=union.whole, parts=parts)
 
     def parsed(self, resource_type: str, parameters: Parameters, *, strict: bool) -> Query:
@@ -165,7 +167,7 @@ def searched_types() -> tuple[str, ...]:
     )
 
 
-def within(query: Query, compartment: tuple[str, str]) -> Query:
+def in_compartment(query: Query, compartment: tuple[str, str]) -> Query:
     """Only what is in the compartment; raise ResourceNotFound for a type that never is."""
     criterion = membership(*compartment, query.resource_type)
     address = "/".join((*compartment, query.resource_type))

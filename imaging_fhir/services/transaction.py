@@ -10,13 +10,13 @@ from functools import partial
 
 from imaging_fhir.errors import ImagingError, InvalidRequest
 from imaging_fhir.fhir.validation import require_valid
-from imaging_fhir.model.codec import Resource, decode, with_base
+from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.search import Condition
 from imaging_fhir.services.access import AccessPolicy, Caller
 from imaging_fhir.services.attachment import Detached, Prepared, keep, prepare
-from imaging_fhir.services.batch_reads import BatchReads
-from imaging_fhir.services.bundle_answer import deleted, failed, response, shown, written
+from imaging_fhir.services.bundle_answer import deleted, failed, shown, written
 from imaging_fhir.services.bundle_entry import READING, WRITING, Entry, entry_at, named
+from imaging_fhir.services.entry_reads import EntryReads
 from imaging_fhir.services.interactions import is_supported, require_supported
 from imaging_fhir.services.patching import Patching, change_in_bundle
 from imaging_fhir.services.preconditions import require_id, require_type, require_whole
@@ -32,7 +32,7 @@ from imaging_fhir.services.transaction_run import (
     conditional_references,
     require_distinct,
 )
-from imaging_fhir.storage.database import Connection, Transaction
+from imaging_fhir.storage.database import Transaction
 
 MOST_ENTRIES = 5000
 WHOLE = "representation"  # what `Prefer: return=` says
@@ -44,7 +44,7 @@ class Transactions:
         self.search = search
         self.access = access
         self.patching = Patching(resources)
-        self.reads = BatchReads(search)
+        self.reads = EntryReads(search)
 
     def run(
         self, bundle: Resource, caller: Caller, *, returned: str = "minimal", strict: bool = False
@@ -72,8 +72,10 @@ class Transactions:
 
     def entry(self, index: int, entry: object, caller: Caller, strict: bool) -> Entry:
         understood = entry_at(index, entry, self.resources.base, caller, strict=strict)
-        require_supported(understood.interaction, understood.resource_type)
-        self.access.require(caller, understood.interaction, understood.resource_type)
+        if understood.method in WRITING:
+            interaction = WRITING[understood.method]
+            require_supported(interaction, understood.resource_type)
+            self.access.require(caller, interaction, understood.resource_type)
         return understood
 
     # batch: each entry for itself
@@ -83,27 +85,16 @@ class Transactions:
         for index, entry in enumerate(bundle.get("entry", [])):
             try:
                 with named(index):
-                    answers[index] = self.read_beyond(entry, caller, strict) or self.alone(
-                        self.entry(index, entry, caller, strict), caller, returned == WHOLE
-                    )
+                    understood = self.entry(index, entry, caller, strict)
+                    answers[index] = self.alone(understood, returned == WHOLE)
             except ImagingError as error:
                 answers[index] = failed(error)
         return answers
 
-    def read_beyond(self, entry: object, caller: Caller, strict: bool) -> Resource | None:
-        """The answer to a GET of more than a resource or a type; None where it is none."""
-        url = url_read(entry)
-        answer = None if url is None else self.reads.find(url.removeprefix(self.resources.base))
-        if answer is None:
-            return None
-        found = decode(with_base(answer(caller, strict), self.resources.base))
-        return {"resource": found, "response": {"status": "200 OK"}}
-
-    def alone(self, entry: Entry, caller: Caller, whole: bool) -> Resource:
+    def alone(self, entry: Entry, whole: bool) -> Resource:
         """One interaction with a transaction of its own; what it writes is shown if wanted."""
         if entry.method in READING:
-            with self.resources.database.read() as connection:
-                return self.fetched(connection, entry, caller=caller)
+            return self.reads.answer(entry)
         if entry.method == "DELETE":
             self.delete(entry)
             return deleted()
@@ -173,7 +164,7 @@ class Transactions:
             resources=self.resources,
             patching=self.patching,
             condition=partial(self.condition, caller=caller),
-            fetched=partial(self.fetched, caller=caller),
+            fetched=self.reads.answer,
             whole=returned == WHOLE,
         )
 
@@ -239,17 +230,6 @@ class Transactions:
     def condition(self, resource_type: str, text: str | None, caller: Caller) -> Condition:
         return self.search.condition(resource_type, text or "", caller)
 
-    def fetched(self, connection: Connection, entry: Entry, *, caller: Caller) -> Resource:
-        """The answer to a GET."""
-        if entry.resource_id is None:
-            query = self.search.query(entry.resource_type, entry.query or "", strict=entry.strict)
-            page = self.search.bundle(connection, query, caller)
-            return {"resource": decode(page), "response": {"status": "200 OK"}}
-        stored, body = self.resources.fetch(
-            connection, entry.resource_type, entry.resource_id, entry.version_id
-        )
-        return {"resource": decode(body), "response": response("200 OK", stored)}
-
 
 def with_targets(bundle: Resource, entries: Sequence[Entry], chosen: Sequence[str]) -> Resource:
     """The Bundle as it will be stored, as far as that is known: what is checked."""
@@ -263,15 +243,6 @@ def with_targets(bundle: Resource, entries: Sequence[Entry], chosen: Sequence[st
         for given, entry in zip(bundle.get("entry", ()), entries, strict=True)
     ]
     return {**bundle, "entry": rewritten_entries} if rewritten_entries else bundle
-
-
-def url_read(entry: object) -> str | None:
-    """The address of an entry that is a GET or HEAD."""
-    request = entry.get("request") if isinstance(entry, dict) else None
-    if not isinstance(request, dict) or request.get("method") not in READING:
-        return None
-    url = request.get("url")
-    return url if isinstance(url, str) else None
 
 
 def is_reading(entry: object) -> bool:

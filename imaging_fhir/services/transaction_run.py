@@ -53,7 +53,7 @@ class Means:
     resources: Resources
     patching: Patching
     condition: Callable[[str, str], Condition]
-    fetched: Callable[[Connection, Entry], Resource]  # the answer to a GET
+    fetched: Callable[[Entry, Connection], Resource]  # the answer to a GET
     whole: bool  # are the resources that were written wanted?
 
 
@@ -149,7 +149,7 @@ class Run:
             case "PATCH":
                 return self.answer_of(one.entry.index, self.patch(one))
             case _:
-                return self.means.fetched(self.transaction.connection, one.entry)
+                return self.means.fetched(one.entry, self.transaction.connection)
 
     def delete(self, one: Planned) -> Resource:
         if one.prepared.resource_id:

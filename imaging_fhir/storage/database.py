@@ -91,8 +91,11 @@ class Database:
         self.kept: Connection | None = None  # by whoever has the lock
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
-        """A connection whose statements all see the same committed state."""
+    def read(self, within: Connection | None = None) -> Iterator[Connection]:
+        """A connection whose statements all see the same committed state; one in use goes on."""
+        if within is not None:
+            yield within
+            return
         with translated(), self.engine.connect() as connection:
             if not self.is_sqlite:
                 connection.execution_options(isolation_level="REPEATABLE READ")

@@ -8,7 +8,7 @@ from imaging_fhir.errors import InvalidRequest, ResourceNotFound
 from imaging_fhir.fhir.operation_outcome import outcome_of
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.model.codec import Resource, decode_sent
-from imaging_fhir.services.preconditions import require_no_criteria
+from imaging_fhir.services.preconditions import is_known, require_no_criteria
 from imaging_fhir.services.resource_ports import Written
 from imaging_fhir.storage.resources import StoredResource
 from imaging_fhir.web import streams
@@ -85,13 +85,10 @@ def resource_response(stored: StoredResource, body: bytes) -> Response:
 
 
 def is_known_to_client(stored: StoredResource) -> bool:
-    """http.html#cread; If-None-Match wins, and If-Modified-Since knows whole seconds only."""
-    known = request.headers.get("If-None-Match")
-    if known is not None:
-        tags = {tag.strip().removeprefix("W/").strip('"') for tag in known.split(",")}
-        return "*" in tags or str(stored.version) in tags
     since = parse_date(request.headers.get("If-Modified-Since"))
-    return since is not None and stored.last_updated // 1000 <= since.timestamp()
+    return is_known(
+        stored, request.headers.get("If-None-Match"), None if since is None else since.timestamp()
+    )
 
 
 @bp.post("/<type_name>")

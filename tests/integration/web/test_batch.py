@@ -1,4 +1,4 @@
-"""What a batch may ask beyond a transaction, what is said of each entry, and patches with bytes."""
+"""What a batch or transaction may read, what is said of each entry, and patches with bytes."""
 
 import base64
 import json
@@ -18,6 +18,7 @@ DOCUMENT: Entry = {
     "subject": {"reference": "Patient/p"},
     "content": [{"attachment": {"contentType": "text/plain", "url": "https://a.example/1"}}],
 }
+OTHER: Entry = {"resourceType": "Patient", "id": "q"}
 BYTES = b"what the patch brings"
 
 
@@ -41,16 +42,90 @@ READ = [
     "DocumentReference/$docref?patient=p",
     "Patient?_id=p",
     "Patient/p",
+    "Patient/p/_history/1",
 ]
+KINDS = ("batch", "transaction")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("url", READ)
+def test_a_get_in_a_bundle_answers_as_alone(client: FlaskClient, url: str, kind: str) -> None:
+    alone = json_of(client.get(f"/fhir/{url}"))
+    for address in (url, f"/{url}", f"https://images.example/fhir/{url}"):
+        [answered] = json_of(post(client, kind, entry("GET", address)))["entry"]
+        assert answered["response"]["status"] == "200 OK"
+        assert answered["resource"] == alone
 
 
 @pytest.mark.parametrize("url", READ)
-def test_a_get_in_a_batch_answers_as_alone(client: FlaskClient, url: str) -> None:
-    alone = json_of(client.get(f"/fhir/{url}"))
-    for address in (url, f"/{url}", f"https://images.example/fhir/{url}"):
-        [answered] = json_of(post(client, "batch", entry("GET", address)))["entry"]
+def test_a_head_in_a_bundle_brings_no_resource(client: FlaskClient, url: str) -> None:
+    for kind in KINDS:
+        [answered] = json_of(post(client, kind, entry("HEAD", url)))["entry"]
         assert answered["response"]["status"] == "200 OK"
-        assert answered["resource"] == alone
+        assert "resource" not in answered
+
+
+@pytest.mark.parametrize(
+    ("url", "seen"),
+    [
+        ("Patient/q/_history", True),
+        ("Patient/_history", True),
+        ("_history", True),
+        ("Patient?gender=unknown", True),
+        ("?_type=Patient&_id=q", True),
+        ("Patient/q/*", True),
+        ("Patient/q/Patient", True),
+        ("Patient/q/$everything", True),
+        ("Patient/q", True),
+        ("Patient/p/DocumentReference", False),
+    ],
+)
+def test_a_get_in_a_transaction_sees_what_its_writes_did(
+    client: FlaskClient, url: str, seen: bool
+) -> None:
+    new = {"resourceType": "Patient", "id": "q", "gender": "unknown"}
+    answer = post(
+        client,
+        "transaction",
+        entry("GET", url),
+        entry("PUT", "Patient/q", new),
+        entry("DELETE", "DocumentReference/d"),
+    )
+    read, *_ = json_of(answer)["entry"]
+    found = read["resource"]
+    resources = [found, *(one.get("resource", {}) for one in found.get("entry", []))]
+    assert any(one.get("id") == "q" for one in resources) == seen
+    assert url.endswith("_history") or all(one.get("id") != "d" for one in resources)
+    assert client.get("/fhir/DocumentReference/d").status_code == 410
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_conditional_read_in_a_bundle_says_what_did_not_change(
+    client: FlaskClient, kind: str
+) -> None:
+    modified = json_of(client.get("/fhir/Patient/p"))["meta"]["lastUpdated"]
+    conditions: list[tuple[Entry, str]] = [
+        ({"ifNoneMatch": 'W/"1"'}, "304"),
+        ({"ifNoneMatch": '"1"'}, "304"),
+        ({"ifNoneMatch": "*"}, "304"),
+        ({"ifNoneMatch": 'W/"2"'}, "200"),
+        ({"ifModifiedSince": modified}, "304"),
+        ({"ifModifiedSince": "2999-01-01T00:00:00+14:00"}, "304"),
+        ({"ifModifiedSince": "1999-01-01T00:00:00Z"}, "200"),
+        ({"ifNoneMatch": 'W/"2"', "ifModifiedSince": "2999-01-01T00:00:00Z"}, "200"),
+    ]
+    entries = [entry("GET", "Patient/p", request=condition) for condition, _ in conditions]
+    answered = json_of(post(client, kind, *entries))["entry"]
+    assert [one["response"]["status"][:3] for one in answered] == [one for _, one in conditions]
+    for one in answered:
+        assert ("resource" in one) == one["response"]["status"].startswith("200")
+        assert one["response"]["etag"] == 'W/"1"'
+
+
+def test_a_time_that_is_none_is_refused(client: FlaskClient) -> None:
+    wrong = entry("GET", "Patient/p", request={"ifModifiedSince": "yesterday"})
+    [answered] = json_of(post(client, "batch", wrong))["entry"]
+    assert answered["response"]["status"] == "400"
 
 
 @pytest.mark.parametrize(
@@ -76,13 +151,9 @@ def test_a_get_that_fails_fails_alone(client: FlaskClient, url: str, status: str
     assert refused["response"]["status"][:3] == status
     assert refused["response"]["outcome"]["resourceType"] == "OperationOutcome"
     assert other["resource"]["id"] == "p"
-
-
-@pytest.mark.parametrize("url", ["_history", "Patient/p/$everything", "Patient/p/*"])
-def test_a_transaction_has_none_of_them_and_says_so(client: FlaskClient, url: str) -> None:
-    refused = post(client, "transaction", entry("GET", url))
-    assert refused.status_code == 400
-    assert "in a batch" in json_of(refused)["issue"][0]["diagnostics"]
+    whole = post(client, "transaction", entry("PUT", "Patient/q", OTHER), entry("GET", url))
+    assert whole.status_code == int(status) or (url == "" and whole.status_code == 422)
+    assert client.get("/fhir/Patient/q").status_code == 404
 
 
 @pytest.mark.parametrize("kind", ["batch", "transaction"])
