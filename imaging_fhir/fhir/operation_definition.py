@@ -13,6 +13,7 @@ from imaging_fhir.fhir.capability_statement import Operation
 from imaging_fhir.fhir.datatypes import without_empty
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.model.codec import Resource
+from imaging_fhir.policy import PATIENT_RULES, VISIT_RULES
 
 Level = Literal["system", "type", "instance"]
 HL7 = "http://hl7.org/fhir/OperationDefinition/"
@@ -50,6 +51,7 @@ class OperationDefinition:
     only_post: bool = False
     also_sent: tuple[str, ...] = ()  # media types of bodies that are no resource
     parameters: tuple[OperationParameter, ...] = field(default=())
+    description: str | None = None  # markdown
 
     @property
     def own(self) -> str:
@@ -167,6 +169,16 @@ EXPLAINED = (
         type="Provenance",
         documentation="Of what is here: by which rules it is linked.",
     ),
+)
+
+RULES = "\n".join(
+    [
+        "The rules in the order in which they are tried, what each needs, and what it proves.",
+        *(
+            f"{of}:\n" + "\n".join(f"- `{one.name}`: {one.needs}: {one.proves}" for one in rules)
+            for of, rules in (("Patient", PATIENT_RULES), ("Visit", VISIT_RULES))
+        ),
+    ]
 )
 
 OPERATIONS = (
@@ -348,6 +360,7 @@ OPERATIONS = (
             given("source", "string", text="Its id in the site file; else that of the caller."),
             *EXPLAINED,
         ),
+        description=RULES,
     ),
     OperationDefinition(
         id="Subscription-status",
@@ -392,7 +405,12 @@ def declared() -> Iterator[Operation]:
         at_base = (None,) if "system" in operation.levels else ()
         for resource_type in (*at_base, *at_types):
             for definition in operation.canonicals:
-                yield Operation(name=operation.code, definition=definition, type=resource_type)
+                yield Operation(
+                    name=operation.code,
+                    definition=definition,
+                    type=resource_type,
+                    documentation=operation.description,
+                )
 
 
 def operation_at(code: str, level: Level, resource_type: str | None) -> OperationDefinition | None:
@@ -413,6 +431,7 @@ def operation_definition(operation: OperationDefinition) -> Resource:
             "title": operation.title,
             "status": "active",
             "kind": "operation",
+            "description": operation.description,
             "affectsState": operation.affects_state,
             "code": operation.code,
             "base": next(iter(operation.definitions), None),

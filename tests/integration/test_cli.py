@@ -109,6 +109,20 @@ def test_a_dry_run_says_what_would_be_held_and_keeps_nothing(site: Site) -> None
     assert "1  new" in site.run("ingest", site.images).output
 
 
+def test_why_an_image_would_be_linked_is_said_and_nothing_kept(site: Site) -> None:
+    site.write("1.dcm", instance(1))
+    result = site.run("explain", site.images / "1.dcm")
+    assert result.exit_code == 0
+    assert "decides         provisional-alone" in result.output
+    assert "Patient: filed (a new one) by provisional-alone." in result.output
+    assert "4711" not in result.output
+    told = json.loads(site.run("explain", "--json", site.images / "1.dcm").output)
+    assert told["parameter"][0]["name"] == "decision"
+    assert "1  new" in site.run("ingest", site.images).output
+    wrong = site.run("explain", "--patient", "Patient/nobody", site.images / "1.dcm")
+    assert "Patient: refused (nobody) by no rule." in wrong.output
+
+
 def test_a_dry_run_looks_into_archives(site: Site) -> None:
     with zipfile.ZipFile(site.images / "disc.zip", "w") as archive:
         archive.writestr("A/1", instance(1))

@@ -11,6 +11,7 @@ from imaging_fhir.fhir.operation_definition import (
 )
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.fhir.validation import check
+from imaging_fhir.policy import PATIENT_RULES
 
 each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.id)
 
@@ -46,3 +47,12 @@ def test_only_what_can_be_updated_has_a_meta_to_be_edited() -> None:
     updatable = {name for name, one in RESOURCE_TYPES.items() if "update" in one.interactions}
     assert set(add.all_types) == updatable - {"Binary"}
     assert add.methods == ("POST",)
+
+
+def test_the_rules_of_linking_are_told_where_they_are_explained() -> None:
+    operation = operation_at("explain-link", "system", None)
+    assert operation is not None
+    told = operation_definition(operation)["description"]
+    places = [told.index(f"`{one.name}`: {one.needs}: {one.proves}") for one in PATIENT_RULES]
+    assert places == sorted(places)
+    assert [one.documentation for one in declared() if one.name == "explain-link"] == [told]
