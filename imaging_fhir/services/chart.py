@@ -11,7 +11,6 @@ from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.model.reference import local_id, local_target
 from imaging_fhir.services.access import Caller
 from imaging_fhir.services.chart_card import (
-    UNDATED,
     Badge,
     Card,
     DocumentCard,
@@ -21,6 +20,7 @@ from imaging_fhir.services.chart_card import (
     patient_card,
     study_card,
 )
+from imaging_fhir.services.chart_report import UNDATED, OrderCard, orders_of, reports_of
 from imaging_fhir.services.chart_words import (
     class_text,
     coding_text,
@@ -88,6 +88,7 @@ class Timeline:
     chosen: Filter | None
     studies: int
     documents: int
+    orders: int  # that have no images yet
     without_visit: int
     visits_without_images: int
 
@@ -182,9 +183,16 @@ class Chart:
         series = chart.series_of_studies(connection, [row.pk for row in studies])
         of_study = {pk: list(rows) for pk, rows in groupby(series, key=lambda row: row.study)}
         documents = chart.documents_of_patients(connection, ids)
+        reports = reports_of(connection, [row.id for row in studies], patient_id, self.zone)
         return (
             [
-                study_card(row, of_study.get(row.pk, []), self.zone, resource_id=row.id)
+                study_card(
+                    row,
+                    of_study.get(row.pk, []),
+                    self.zone,
+                    resource_id=row.id,
+                    reports=reports.get(row.id, ()),
+                )
                 for row in studies
             ],
             [document_card(decode(row.body), self.zone) for row in documents],
@@ -197,7 +205,8 @@ class Chart:
         with self.database.read() as connection:
             patient = self.banner(connection, patient_id)
             studies, documents = self.cards(connection, patient.id)
-            cards: list[Card] = [*studies, *documents]
+            orders = orders_of(connection, patient.id, self.zone)
+            cards: list[Card] = [*studies, *documents, *orders]
             filters = filters_of(cards)
             chosen = next((one for one in filters if one.badge.code == show), None)
             shown = [card for card in cards if not chosen or chosen.badge.code in codes_of(card)]
@@ -211,6 +220,7 @@ class Chart:
             chosen=chosen,
             studies=len(studies),
             documents=len(documents),
+            orders=len(orders),
             without_visit=sum(len(group.cards) for group in loose),
             visits_without_images=len(visits) - sum(1 for visit in visits if visit.cards),
         )
@@ -303,7 +313,13 @@ def is_replaced_by(patient: Resource, successor: str) -> bool:
 
 
 def badges_of(card: Card) -> tuple[Badge, ...]:
-    return card.badges if isinstance(card, StudyCard) else (card.badge,)
+    match card:
+        case StudyCard():
+            return card.badges
+        case DocumentCard():
+            return (card.badge,)
+        case OrderCard():
+            return ()
 
 
 def codes_of(card: Card) -> set[str]:

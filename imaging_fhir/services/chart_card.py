@@ -8,6 +8,7 @@ from imaging_fhir.fhir import canonical
 from imaging_fhir.fhir.patient import is_provisional
 from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.model.reference import id_in, local_id
+from imaging_fhir.services.chart_report import UNDATED, OrderCard, ReportCard
 from imaging_fhir.services.chart_words import (
     LIGHT,
     SEXES,
@@ -27,7 +28,6 @@ from imaging_fhir.services.chart_words import (
 from imaging_fhir.services.moments import instant_bounds
 from imaging_fhir.storage.database import AnyRow
 
-UNDATED = -(2**62)  # sorts after everything that has a date
 PHOTOGRAPH = "72170-4"  # LOINC: Photographic image
 
 
@@ -95,6 +95,7 @@ class StudyCard:
     encounter: str | None
     is_disputed: bool
     is_in_error: bool
+    reports: tuple[ReportCard, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +119,7 @@ class DocumentCard:
         return self.taken or (f"Added {self.added}" if self.added else "Date not known")
 
 
-Card = StudyCard | DocumentCard
+Card = StudyCard | DocumentCard | OrderCard
 
 
 def patient_card(patient: Resource, today: date) -> PatientCard:
@@ -184,7 +185,12 @@ def series_card(row: AnyRow, zone: tzinfo | None, day: str) -> SeriesCard:
 
 
 def study_card(
-    row: AnyRow, series: Sequence[AnyRow], zone: tzinfo | None, *, resource_id: str
+    row: AnyRow,
+    series: Sequence[AnyRow],
+    zone: tzinfo | None,
+    *,
+    resource_id: str,
+    reports: tuple[ReportCard, ...] = (),
 ) -> StudyCard:
     head: Resource = decode(row.head)
     overlay: Resource = decode(row.overlay) if row.overlay else {}
@@ -210,6 +216,7 @@ def study_card(
         encounter=row.encounter,
         is_disputed=has_tag(overlay, canonical.STUDY_STATE, "disputed"),
         is_in_error=head.get("status") == "entered-in-error",
+        reports=reports,
     )
 
 

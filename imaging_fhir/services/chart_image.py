@@ -9,7 +9,13 @@ from imaging_fhir.model.document import Document
 from imaging_fhir.model.link import OWN_ID, Link
 from imaging_fhir.model.reference import local_id
 from imaging_fhir.model.study import ReadWarning
-from imaging_fhir.services.chart import Chart, Group, HeldItem, Places, held_item
+from imaging_fhir.services.chart import (
+    Chart,
+    Group,
+    HeldItem,
+    Places,
+    held_item,
+)
 from imaging_fhir.services.chart_card import (
     Card,
     DocumentCard,
@@ -20,6 +26,7 @@ from imaging_fhir.services.chart_card import (
     first_attachment,
     study_card,
 )
+from imaging_fhir.services.chart_report import reports_of
 from imaging_fhir.services.chart_words import (
     AWAITED,
     concept_text,
@@ -29,7 +36,7 @@ from imaging_fhir.services.chart_words import (
     rule_in_words,
 )
 from imaging_fhir.services.pictures import DICOM, Kind, Pictures
-from imaging_fhir.storage import chart, dicom_index, documents, resources
+from imaging_fhir.storage import chart, dicom_index, documents, registered_studies, resources
 from imaging_fhir.storage.database import AnyRow, Connection
 from imaging_fhir.storage.people import encounters_of
 from imaging_fhir.storage.renditions import StoredRendition
@@ -120,8 +127,8 @@ class ImagePages:
         with self.chart.database.read() as connection:
             row = study_row(connection, resource_id)
             series = chart.series_of_studies(connection, [row.pk])
-            card = self.card(row, series, resource_id)
             patient = self.chart.banner(connection, row.patient)
+            card = self.card(connection, row, series, patient.id)
             link = decode_as(Link, row.link)
             return StudyPage(
                 patient=patient,
@@ -133,8 +140,15 @@ class ImagePages:
                 study_instance_uid=row.study_instance_uid,
             )
 
-    def card(self, row: AnyRow, series: Sequence[AnyRow], resource_id: str) -> StudyCard:
-        return study_card(row, series, self.chart.zone, resource_id=resource_id)
+    def card(
+        self, connection: Connection, row: AnyRow, series: Sequence[AnyRow], patient_id: str
+    ) -> StudyCard:
+        zone = self.chart.zone
+        resource_id = resources.find_by_rid(connection, row.rid).id
+        reports = reports_of(connection, [resource_id], patient_id, zone)
+        return study_card(
+            row, series, zone, resource_id=resource_id, reports=reports.get(resource_id, ())
+        )
 
     def visit(self, connection: Connection, card: Card) -> Group | None:
         known = encounters_of(connection, ids=(card.encounter,) if card.encounter else ())
@@ -150,10 +164,10 @@ class ImagePages:
         with self.chart.database.read() as connection:
             row = study_row(connection, resource_id)
             all_series = chart.series_of_studies(connection, [row.pk])
-            card = self.card(row, all_series, resource_id)
+            patient = self.chart.banner(connection, row.patient)
+            card = self.card(connection, row, all_series, patient.id)
             one = the_series(all_series, uid)
             instances = chart.instances_of_series(connection, one.pk)
-            patient = self.chart.banner(connection, row.patient)
             at = position(connection, one, instances, image, frame)
         instance = instances[at.image - 1]
         return SeriesPage(
@@ -268,12 +282,25 @@ class ImagePages:
 
 
 def study_row(connection: Connection, resource_id: str) -> AnyRow:
-    """The study behind an ImagingStudy; raise ResourceNotFound, ResourceDeleted."""
-    stored = resources.read(connection, "ImagingStudy", resource_id)
+    """The study behind an ImagingStudy, by its id or StudyInstanceUID, or what took its place.
+
+    Raise ResourceNotFound, ResourceDeleted.
+    """
+    stored = resources.read(connection, "ImagingStudy", shown_id(connection, resource_id))
     row = dicom_index.study_of_resource(connection, stored.rid)
     if row is None:
         raise ResourceNotFound(f"ImagingStudy/{resource_id} has no images any more.")
     return row
+
+
+def shown_id(connection: Connection, resource_id: str) -> str:
+    """One that began as an order has another id than its UID, which the viewer's address has."""
+    stored = resources.find(connection, "ImagingStudy", resource_id)
+    if stored is not None:
+        successor = registered_studies.successor(connection, stored.rid) if stored.deleted else None
+        return successor or resource_id
+    filed = dicom_index.filed_study(connection, resource_id)
+    return resource_id if filed is None else resources.find_by_rid(connection, filed.rid).id
 
 
 def the_series(series: Sequence[AnyRow], uid: str) -> AnyRow:

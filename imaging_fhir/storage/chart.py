@@ -1,9 +1,10 @@
 """What the chart's pages read: each kind of thing on a page by one statement."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, select
 
+from imaging_fhir.storage.chunks import chunks
 from imaging_fhir.storage.database import AnyRow
 from imaging_fhir.storage.schema import (
     binary,
@@ -11,6 +12,7 @@ from imaging_fhir.storage.schema import (
     date_index,
     instance,
     reference_index,
+    registered_study,
     resource,
     series,
     study,
@@ -36,6 +38,23 @@ SERIES = select(
     series.c.picture,
 )
 DOCUMENTS = select(resource.c.rid, resource.c.id, resource.c.body)
+REPORTS = (
+    select(resource.c.rid, resource.c.body, reference_index.c.target_id.label("study"))
+    .join(reference_index, reference_index.c.rid == resource.c.rid)
+    .where(
+        reference_index.c.parameter == "DiagnosticReport.imaging-study",
+        reference_index.c.target_type == "ImagingStudy",
+        reference_index.c.target_id.in_(bindparam("studies", expanding=True)),
+        ~resource.c.deleted,
+    )
+    .distinct()
+    .order_by(resource.c.rid)
+)
+REGISTERED = (
+    select(resource.c.rid, resource.c.id, resource.c.body, registered_study.c.service_request)
+    .join(registered_study, registered_study.c.rid == resource.c.rid)
+    .where(registered_study.c.service_request.is_not(None), ~resource.c.deleted)
+)
 TASKS = select(resource.c.rid, resource.c.id, resource.c.body).where(
     resource.c.type == "Task", ~resource.c.deleted
 )
@@ -121,6 +140,30 @@ def documents_of_patients(connection: Connection, patients: Sequence[str]) -> Se
             ~resource.c.deleted,
         )
     ).all()
+
+
+def reports_of_studies(connection: Connection, studies: Collection[str]) -> Sequence[AnyRow]:
+    """Every DiagnosticReport about them or tied to them, with the id of the ImagingStudy."""
+    found: list[AnyRow] = []
+    for some in chunks(studies):
+        found += connection.execute(REPORTS, {"studies": some})
+    return found
+
+
+def registered_of_patients(connection: Connection, patients: Collection[str]) -> Sequence[AnyRow]:
+    """The ImagingStudies that stand for orders of theirs."""
+    return connection.execute(
+        REGISTERED.join(reference_index, reference_index.c.rid == resource.c.rid).where(
+            reference_index.c.parameter == "ImagingStudy.subject",
+            reference_index.c.target_type == "Patient",
+            reference_index.c.target_id.in_(patients),
+        )
+    ).all()
+
+
+def registered(connection: Connection, rid: int) -> AnyRow | None:
+    """What stands for an order, if that is what the resource does."""
+    return connection.execute(REGISTERED.where(resource.c.rid == rid)).first()
 
 
 def linked_to(connection: Connection, patient: str) -> Sequence[AnyRow]:

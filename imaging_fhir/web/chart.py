@@ -9,6 +9,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
 from imaging_fhir.errors import ImagingError
+from imaging_fhir.services.chart_order import order_page
 from imaging_fhir.web.context import caller, services
 from imaging_fhir.web.errors import RETRY_SECONDS
 from imaging_fhir.web.page_headers import HEADERS
@@ -80,7 +81,10 @@ def find_patients() -> Response:
 
 @bp.get("/chart/patients/<patient_id>")
 def patient(patient_id: str) -> AnyResponse:
-    may_read("Patient", "Encounter", "ImagingStudy", "DocumentReference")
+    may_read(
+        *("Patient", "Encounter", "ImagingStudy", "DocumentReference"),
+        *("DiagnosticReport", "ServiceRequest"),
+    )
     timeline = services().chart.timeline(
         patient_id,
         show=request.args.get("show", ""),
@@ -98,15 +102,18 @@ def patient(patient_id: str) -> AnyResponse:
 
 @bp.get("/chart/studies/<study_id>")
 def study(study_id: str) -> Response:
-    may_read("Patient", "Encounter", "ImagingStudy")
+    may_read("Patient", "Encounter", "ImagingStudy", "DiagnosticReport", "ServiceRequest")
+    order = order_page(services().chart, study_id)
+    if order is not None:
+        return page("order.html", page=order, patient=order.patient)
     found = services().image_pages.study(study_id)
-    told = services().worklist.of(f"ImagingStudy/{study_id}")
+    told = services().worklist.of(f"ImagingStudy/{found.study.id}")
     return page("study.html", page=found, patient=found.patient, told=told)
 
 
 @bp.get("/chart/studies/<study_id>/series/<uid>")
 def series(study_id: str, uid: str) -> Response:
-    may_read("Patient", "ImagingStudy")
+    may_read("Patient", "ImagingStudy", "DiagnosticReport")
     found = services().image_pages.series(
         study_id, uid, image=number("image"), frame=number("frame")
     )
