@@ -20,10 +20,11 @@ from imaging_fhir.services.relinking import Relinking
 from imaging_fhir.services.studies import Studies
 from imaging_fhir.services.study_filing import StudyFiling
 from imaging_fhir.settings import DEFAULT_SOURCE, Site, Source
-from imaging_fhir.storage import resources
-from imaging_fhir.storage.database import Database, Transaction
+from imaging_fhir.storage import history, resources
+from imaging_fhir.storage.database import Connection, Database, Transaction
 from imaging_fhir.storage.folder import FolderBlobStore
 from imaging_fhir.storage.migrations import upgrade
+from imaging_fhir.storage.resources import StoredResource
 from imaging_fhir.storage.schema import resource
 
 HOSPITAL = "urn:oid:1.2.3"
@@ -117,7 +118,7 @@ class House:
         with self.database.read() as connection:
             return [
                 decode(stored.body or Studies().body(connection, stored))
-                for stored in resources.history(connection, resource_type, resource_id)
+                for stored in versions_of(connection, resource_type, resource_id)
                 if not stored.deleted
             ]
 
@@ -135,6 +136,16 @@ class House:
 
     def close(self) -> None:
         self.database.close()
+
+
+def versions_of(
+    connection: Connection, resource_type: str, resource_id: str
+) -> tuple[StoredResource, ...]:
+    """Those that were kept, newest first."""
+    current = resources.find(connection, resource_type, resource_id)
+    assert current is not None
+    query = history.HistoryQuery(count=1000, resource_type=resource_type, rid=current.rid)
+    return history.page(connection, query).versions
 
 
 def build_house(

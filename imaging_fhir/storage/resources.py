@@ -1,5 +1,6 @@
 """FHIR resources as the bytes that are served, with every version (http.html#versioning)."""
 
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.prepared import Prepared
 from imaging_fhir.storage.schema import resource, version
 
+VERSION_ID = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 ASSEMBLED = outbox.ASSEMBLED  # their current body is put together from fragments
 
 
@@ -64,6 +66,11 @@ FORMER = (
         version.c.version == resource.c.version - 1,
         version.c.body.is_not(None),
     )
+)
+EARLIER = (
+    select(version, resource.c.id)
+    .join(resource, resource.c.rid == version.c.rid)
+    .where(version.c.rid == bindparam("rid"), version.c.version == bindparam("version"))
 )
 FIND = Prepared(BY_ID)
 FIND_BY_RID = Prepared(select(*COLUMNS).where(resource.c.rid == bindparam("rid")))
@@ -159,32 +166,27 @@ def deleted(connection: Connection, found: StoredResource) -> ResourceDeleted:
 def read_version(
     connection: Connection, resource_type: str, resource_id: str, version_id: str
 ) -> StoredResource:
-    """One version that was kept; raise ResourceNotFound, ResourceDeleted."""
-    for candidate in history(connection, resource_type, resource_id):
-        if str(candidate.version) == version_id:
-            if candidate.deleted:
-                raise ResourceDeleted(f"{candidate.reference} was deleted in that version.")
-            return candidate
-    raise ResourceNotFound(f"{resource_type}/{resource_id} has no version {version_id[:20]}.")
-
-
-def history(
-    connection: Connection, resource_type: str, resource_id: str
-) -> Iterator[StoredResource]:
-    """The versions that were kept, newest first; raise ResourceNotFound."""
-    current = find(connection, resource_type, resource_id)
-    if current is None:
+    """One version that was kept, by its own row; raise ResourceNotFound, ResourceDeleted."""
+    found = find(connection, resource_type, resource_id)
+    if found is None:
         raise ResourceNotFound(f"{resource_type}/{resource_id} is not known.")
-    yield current
-    rows = connection.execute(
-        select(version, resource.c.id)
-        .join(resource, resource.c.rid == version.c.rid)
-        .where(version.c.rid == current.rid)
-        .order_by(version.c.version.desc())
-    )
-    for row in rows:
-        if row.version != current.version:
-            yield stored(row, zlib.decompress)
+    if str(found.version) != version_id:
+        found = earlier_version(connection, found, version_id)
+    if found is None:
+        raise ResourceNotFound(f"{resource_type}/{resource_id} has no version {version_id[:20]}.")
+    if found.deleted:
+        raise ResourceDeleted(f"{found.reference} was deleted in that version.")
+    return found
+
+
+def earlier_version(
+    connection: Connection, current: StoredResource, version_id: str
+) -> StoredResource | None:
+    number = int(version_id) if VERSION_ID.fullmatch(version_id) else current.version
+    if number >= current.version:
+        return None
+    row = connection.execute(EARLIER, {"rid": current.rid, "version": number}).first()
+    return None if row is None else stored(row, zlib.decompress)
 
 
 def former_content(connection: Connection, resource_type: str, resource_id: str) -> Resource | None:

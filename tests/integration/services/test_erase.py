@@ -17,7 +17,7 @@ from imaging_fhir.services.erase import Erase
 from imaging_fhir.storage import blobs, leases, resources, schema
 from imaging_fhir.storage.erasure_scan import Names, Scan
 from tests.dicom_samples import ct_instance
-from tests.house import HOSPITAL, House, build_house, issued_by
+from tests.house import HOSPITAL, House, build_house, issued_by, versions_of
 from tests.samples import SAMPLES
 
 SECRETS = (
@@ -179,7 +179,7 @@ def test_who_referred_to_it_does_so_no_more_in_no_version(house: House, erase: E
     erased = erase.study(study)
     assert (erased.redacted, erased.resources["Provenance"]) == (1, 1)
     with house.database.read() as connection:
-        versions = list(resources.history(connection, "ServiceRequest", "follow-up"))
+        versions = list(versions_of(connection, "ServiceRequest", "follow-up"))
     assert max(stored.version for stored in versions) == 3
     for stored in versions:
         assert stored.body is not None

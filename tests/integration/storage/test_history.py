@@ -3,13 +3,18 @@
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from imaging_fhir.errors import ResourceNotFound
+from imaging_fhir.model.codec import decode
 from imaging_fhir.storage import history, resources
 from imaging_fhir.storage.database import Database, Transaction
 from imaging_fhir.storage.history import HistoryQuery, Position
+from imaging_fhir.storage.schema import version
 
 MARCH = 1_773_446_400_000
 NAMES = [("Patient", "a"), ("Patient", "b"), ("Device", "c"), ("Binary", "d")]
@@ -133,3 +138,24 @@ def test_earlier_versions_are_shown_with_their_bodies(database: Database) -> Non
         page = history.page(connection, HistoryQuery(count=5))
     assert [b'"fi"' in (one.body or b"") for one in page.versions] == [True, False]
     assert b'"en"' in (page.versions[1].body or b"")
+
+
+def test_of_all_versions_only_the_one_that_is_asked_for_is_unpacked(database: Database) -> None:
+    for gender in ("female", "male", "other", "unknown"):
+        content = {"resourceType": "Patient", "gender": gender}
+        database.write(
+            partial(
+                resources.put, resource_type="Patient", resource_id="p", content=content, entries=()
+            )
+        )
+    with database.engine.begin() as connection:
+        connection.execute(
+            update(version).where(version.c.version != 2).values(body=b"not what was kept")
+        )
+    with database.read() as connection:
+        second = resources.read_version(connection, "Patient", "p", "2")
+        assert (second.version, decode(second.body or b"")["gender"]) == (2, "male")
+        assert resources.read_version(connection, "Patient", "p", "4").version == 4
+        for unknown in ("0", "5", "02", "two", "", "99999999999999999999", "-1"):
+            with pytest.raises(ResourceNotFound):
+                resources.read_version(connection, "Patient", "p", unknown)
