@@ -8,7 +8,7 @@ from itertools import groupby
 
 from imaging_fhir.fhir.task import HELD, REVIEW, facts_of
 from imaging_fhir.model.codec import Resource, decode
-from imaging_fhir.model.reference import local_id, local_target
+from imaging_fhir.model.reference import local_target
 from imaging_fhir.services.access import Caller
 from imaging_fhir.services.chart_card import (
     Badge,
@@ -39,6 +39,7 @@ from imaging_fhir.services.search import Search
 from imaging_fhir.storage import chart, resources
 from imaging_fhir.storage.database import Connection, Database
 from imaging_fhir.storage.people import encounters_of, resolve_patient
+from imaging_fhir.storage.same_person import same_person
 
 RECENT_IMAGES = 200
 RECENT_PATIENTS = 12
@@ -177,8 +178,8 @@ class Chart:
     def cards(
         self, connection: Connection, patient_id: str
     ) -> tuple[list[StudyCard], list[DocumentCard]]:
-        """All images of a patient, those under an id merged into this one too."""
-        ids = with_merged(connection, patient_id)
+        """All images of a patient, whichever of the person's ids they are under."""
+        ids = sorted(same_person(connection, [patient_id])[patient_id])
         studies = chart.studies_of_patients(connection, ids)
         series = chart.series_of_studies(connection, [row.pk for row in studies])
         of_study = {pk: list(rows) for pk, rows in groupby(series, key=lambda row: row.study)}
@@ -227,12 +228,8 @@ class Chart:
 
     def visits(self, connection: Connection, patient_id: str, cards: Sequence[Card]) -> list[Group]:
         places = Places(connection)
-        encounters = {
-            encounter["id"]: encounter
-            for one in with_merged(connection, patient_id)
-            for encounter in encounters_of(connection, patient=one)
-        }
-        return [self.visit(one, cards, places) for one in encounters.values()]
+        encounters = encounters_of(connection, patient=patient_id)
+        return [self.visit(one, cards, places) for one in encounters]
 
     def visit(self, encounter: Resource, cards: Sequence[Card], places: "Places") -> Group:
         own = newest_first(card for card in cards if card.encounter == encounter["id"])
@@ -293,23 +290,6 @@ class Places:
             content = resources.find_content(self.connection, *target) or {}
             self.names[address] = str(content.get("name") or "")
         return self.names[address]
-
-
-def with_merged(connection: Connection, patient_id: str) -> list[str]:
-    """The id and all that were merged into it (Patient.link replaced-by)."""
-    ids = [patient_id]
-    for one in ids:  # grows while it is read
-        for row in chart.linked_to(connection, one):
-            if row.id not in ids and is_replaced_by(decode(row.body), one):
-                ids.append(row.id)
-    return ids
-
-
-def is_replaced_by(patient: Resource, successor: str) -> bool:
-    return any(
-        link.get("type") == "replaced-by" and local_id(link.get("other"), "Patient") == successor
-        for link in patient.get("link", ())
-    )
 
 
 def badges_of(card: Card) -> tuple[Badge, ...]:

@@ -166,20 +166,6 @@ def registered(connection: Connection, rid: int) -> AnyRow | None:
     return connection.execute(REGISTERED.where(resource.c.rid == rid)).first()
 
 
-def linked_to(connection: Connection, patient: str) -> Sequence[AnyRow]:
-    """The Patients with a link to that one, of any type."""
-    return connection.execute(
-        select(resource.c.id, resource.c.body)
-        .join(reference_index, reference_index.c.rid == resource.c.rid)
-        .where(
-            reference_index.c.parameter == "Patient.link",
-            reference_index.c.target_type == "Patient",
-            reference_index.c.target_id == patient,
-            ~resource.c.deleted,
-        )
-    ).all()
-
-
 def recent_patients(connection: Connection, images: int) -> list[str]:
     """Ids of the patients of the newest studies and documents, the newest first."""
     newest = (
