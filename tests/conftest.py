@@ -37,7 +37,7 @@ def postgresql_database(template: str = "template1") -> Iterator[str]:
     """A database of its own, as an SQLAlchemy URL; it is gone afterwards."""
     server, name = provided("POSTGRESQL_URL"), f"test_{uuid4().hex}"
     with psycopg.connect(server, autocommit=True) as connection:
-        create = SQL("CREATE DATABASE {} TEMPLATE {}")
+        create = SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")  # a third of the time
         connection.execute(create.format(Identifier(name), Identifier(template)))
         yield f"{server.replace('postgresql:', 'postgresql+psycopg:').rpartition('/')[0]}/{name}"
         connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
