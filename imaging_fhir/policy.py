@@ -253,6 +253,14 @@ VISIT_RULES = (
         when_off="next rule",
     ),
     Rule(
+        name="location",
+        needs="the source has a location, and exactly one visit that covers the time was there",
+        proves="linked",
+        words="Matched by place and time: the one visit at the place of the source",
+        switch="location",
+        when_off="next rule",
+    ),
+    Rule(
         name="period",
         needs="exactly one visit covers the time (of visits nested by `partOf`, the innermost)",
         proves="linked",

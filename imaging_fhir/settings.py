@@ -243,6 +243,7 @@ class Source:
     patient_id_system: str | None = None  # system of a PatientID without an issuer
     visit_number_system: str | None = None  # the same of an AdmissionID
     accession_number_system: str | None = None
+    location: str = ""  # as Encounters refer to it: Location/ID, or the address at the EHR
     time_zone: str = ""
 
 
@@ -267,6 +268,7 @@ class Site:
             )
             for source in sources:
                 zone(source.time_zone)
+                require_location(source)
                 _ = [ip_network(address, strict=False) for address in source.addresses]
             policy = Policy.from_description(described.get("linking", {}))
             site = cls(issuers=described.get("issuers", {}), sources=sources, policy=policy)
@@ -313,6 +315,18 @@ class Site:
     def source_or_default(self, source_id: str) -> Source:
         """For what was filed under a source that the site file no longer has."""
         return next((source for source in self.sources if source.id == source_id), DEFAULT_SOURCE)
+
+
+LOCATION = re.compile(r"(https?://\S+/)?Location/[A-Za-z0-9\-.]{1,64}", re.ASCII)
+
+
+def require_location(source: Source) -> None:
+    """Raise InvalidSetting where it is no reference to a Location."""
+    if source.location and not LOCATION.fullmatch(source.location):
+        raise InvalidSetting(
+            f"The location of the source {source.id!r} is {source.location!r}: Location/ID, or an "
+            "address that ends so."
+        )
 
 
 DEFAULT_SOURCE = Source(id="default")

@@ -37,6 +37,7 @@ USES: Mapping[str, tuple[str, ...]] = {  # kinds of evidence, by rule
     "order": (ORDERS, PATIENT),
     "provisional-patient": (PATIENT,),
     "no-time": (TIME,),
+    "location": (TIME, PATIENT),
     "period": (TIME, PATIENT),
     "near-period": (TIME, PATIENT),
     "period-ambiguous": (TIME, PATIENT),
@@ -84,6 +85,8 @@ CHANGES: Mapping[str, str] = {
     "order": "A visit number in the file; or news of the order.",
     "provisional-patient": "A known Patient in place of the provisional one.",
     "no-time": "A visit number, or the day in the file.",
+    "location": "A visit number or order in the file; news of a visit there at that time; or "
+    "`location` of the source in the site file.",
     "period": "A visit number or order in the file; or news of a visit at that time.",
     "near-period": "A visit that covers the time; a visit number or order in the file.",
     "period-ambiguous": "A visit number or order in the file; or news of the visits.",

@@ -13,6 +13,7 @@ from imaging_fhir.services.moments import acquired, period
 OPEN_DAYS = {"IMP": 60, "ACUTE": 60, "NONAC": 60, "EMER": 3, "OBSENC": 7, "SS": 2}
 OPEN_DAYS_OTHERWISE = 1
 MINUTE, DAY = 60_000_000, 86_400_000_000  # microseconds
+NOT_THERE = frozenset({"planned", "reserved"})  # of Encounter.location.status
 VISITED = frozenset({"arrived", "triaged", "in-progress", "onleave", "finished"})
 
 
@@ -46,6 +47,26 @@ def covers(
     first = period({"start": value["start"][:10]}, open_days=0)[0]
     last = period({"end": value["end"][:10]}, open_days=0)[1] if "end" in value else high
     return day is not None and day[0] <= last + after and first - before < day[1]
+
+
+def was_at(
+    encounter: Resource, place: str, started: LocalDateTime | None, zone: tzinfo | None
+) -> bool:
+    """Whether the visit was at that Location (as it refers to it) when the image was made."""
+    return any(
+        covers(
+            {**encounter, "period": {**encounter.get("period", {}), **one.get("period", {})}},
+            started,
+            zone,
+        )
+        for one in encounter.get("location", ())
+        if one.get("status") not in NOT_THERE and refers_to(one.get("location"), place)
+    )
+
+
+def refers_to(reference: Resource | None, place: str) -> bool:
+    text = (reference or {}).get("reference", "")
+    return bool(text.partition("/_history/")[0] == place)
 
 
 def without_outer(encounters: Sequence[Resource]) -> list[Resource]:

@@ -16,7 +16,7 @@ from imaging_fhir.policy import SWITCHED_OFF, VISIT_RULES, Rule, Tolerance
 from imaging_fhir.services.evidence import EncounterMatch, Evidence
 from imaging_fhir.services.rule_walk import RuleList
 from imaging_fhir.services.subject import same_subject
-from imaging_fhir.services.visit_period import VISITED, covers, without_outer
+from imaging_fhir.services.visit_period import VISITED, covers, was_at, without_outer
 from imaging_fhir.storage.database import Connection
 from imaging_fhir.storage.people import encounters_of, resources_with
 
@@ -73,6 +73,16 @@ class VisitFacts:
     def covering(self) -> list[Resource]:
         started, zone = self.evidence.started, self.evidence.zone
         return without_outer([one for one in self.visits if covers(one, started, zone)])
+
+    @cached_property
+    def at_source(self) -> list[Resource]:
+        """Those that were at the location of the source when the image was made."""
+        started, zone = self.evidence.started, self.evidence.zone
+        place = self.evidence.source.location
+        if not place:
+            return []
+        covering = [one for one in self.visits if covers(one, started, zone)]
+        return without_outer([one for one in covering if was_at(one, place, started, zone)])
 
     @cached_property
     def near(self) -> list[Resource]:
@@ -195,6 +205,16 @@ def no_time(facts: VisitFacts) -> EncounterMatch | None:
     return EncounterMatch(rule="no-time", reason="The file does not say when.")
 
 
+def at_location(facts: VisitFacts) -> EncounterMatch | None:
+    if len(facts.at_source) != 1:
+        return None
+    return EncounterMatch(
+        rule="location",
+        reason="It is the one visit of the patient that was at the place of the source then.",
+        encounter=facts.at_source[0],
+    )
+
+
 def by_period(facts: VisitFacts) -> EncounterMatch | None:
     if len(facts.covering) != 1:
         return None
@@ -250,6 +270,7 @@ JUDGES: Mapping[str, Callable[[VisitFacts], EncounterMatch | None]] = {
     "order": order,
     "provisional-patient": provisional_patient,
     "no-time": no_time,
+    "location": at_location,
     "period": by_period,
     "near-period": near_period,
     "period-ambiguous": period_ambiguous,
