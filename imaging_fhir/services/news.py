@@ -12,7 +12,6 @@ from imaging_fhir.storage import concerned, resources
 from imaging_fhir.storage.database import Connection
 from imaging_fhir.storage.same_person import same_person
 
-MANY = ("Patient", "Encounter")
 News = tuple[str, str, Resource | None]  # type, id, content; None: it was deleted
 
 
@@ -37,9 +36,9 @@ class Told:
 
     @property
     def patients(self) -> set[str]:
-        """Ids of the Patients whom it is about."""
-        if self.type == "Patient":
-            return {self.id}
+        """Ids of the Patients whom it is, or whose visit it is."""
+        if self.type != "Encounter":
+            return {self.id} if self.type == "Patient" else set()
         subjects = (local_id(state.get("subject"), "Patient") for state in self.states)
         return {subject for subject in subjects if subject is not None}
 
@@ -55,22 +54,28 @@ class Told:
         return any(state.get("link") for state in self.states)
 
 
-def concerning(connection: Connection, news: Sequence[News]) -> list[News]:
-    """The news without those of Patients and visits that no image can have to do with: none is
-    theirs or at theirs, nor is there an order, none waits for their numbers, nobody was merged.
+def concerning(connection: Connection, news: Sequence[News], *, registers: bool) -> list[News]:
+    """The news without those of Patients, visits and orders that no image can have to do with.
+
+    None is theirs or at theirs, nor of an order of theirs, none waits for their numbers, and nobody
+    was merged. Where an ImagingStudy is made of each order (`registers`), all orders count.
     """
-    keys = [one[:2] for one in news if one[0] in MANY]
+    types = {"Patient", "Encounter", *(() if registers else ("ServiceRequest",))}
+    keys = [one[:2] for one in news if one[0] in types]
     formers = resources.former_contents(connection, keys)
-    told = [Told(one, formers.get(one[:2])) for one in news if one[0] in MANY]
+    told = [Told(one, formers.get(one[:2])) for one in news if one[0] in types]
     people = {patient for one in told for patient in one.patients}
     visits = {one.id for one in told if one.type == "Encounter"}
+    orders = {one.id for one in told if one.type == "ServiceRequest"}
     persons = same_person(connection, people)
     known = {
         "Patient": {id_ for id_ in people if len(persons[id_]) > 1}
+        | concerned.patients_linked_to(connection, people)
         | concerned.patients_with_images(connection, people)
-        | concerned.with_orders(connection, "Patient", people),
+        | concerned.with_orders(connection, "Patient", people, registers=registers),
         "Encounter": concerned.visits_with_images(connection, visits)
-        | concerned.with_orders(connection, "Encounter", visits),
+        | concerned.with_orders(connection, "Encounter", visits, registers=registers),
+        "ServiceRequest": concerned.orders_with_studies(connection, orders),
     }
     awaited = concerned.awaited_numbers(connection, {n for one in told for n in one.numbers()})
     apart = {

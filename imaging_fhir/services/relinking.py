@@ -59,7 +59,9 @@ class Relinking:
         self, transaction: Transaction, news: Sequence[tuple[str, str, Resource | None]]
     ) -> None:
         """The same of several (type, id, content), which all are as they are to be by now."""
-        for resource_type, resource_id, content in concerning(transaction.connection, news):
+        registers = self.studies.registering.is_on
+        found = concerning(transaction.connection, news, registers=registers)
+        for resource_type, resource_id, content in found:
             self.resource_written(transaction, resource_type, resource_id, content)
 
     def resource_written(
@@ -197,7 +199,7 @@ class Relinking:
         if self.is_groundless(transaction.connection, row, merged, link, old):
             self.hold_study(transaction, row, merged, link)
             return
-        if not may_move(current, link, old):
+        if not may_move(current, link, old, decode_as(Given, row.given)):
             link = awaiting(without_broken_visit(transaction, current, old), decided)
             link = without_gone_orders(transaction.connection, link)
         elif review.lost_visit(transaction, current or {}, link, old):
@@ -325,7 +327,7 @@ class Relinking:
             return
         current = resolve_patient(transaction.connection, row.patient or "")
         old, decided = decode_as(Link, row.link), link
-        if row.state == "filed" and not may_move(current, link, old):
+        if row.state == "filed" and not may_move(current, link, old, arrival.given):
             link = awaiting(without_broken_visit(transaction, current, old), decided)
         elif row.state == "filed" and review.lost_visit(transaction, current or {}, link, old):
             link = replace(link, encounter_rule=review.LOST, encounter_reason=review.LOST_REASON)
@@ -438,16 +440,19 @@ def names_another(connection: Connection, link: Link, evidence: Evidence, linkin
     return (number.get("system"), number.get("value")) not in numbers
 
 
-def may_move(current: Resource | None, link: Link, old: Link) -> bool:
+def may_move(current: Resource | None, link: Link, old: Link, given: Given) -> bool:
     """Is the new Patient the old one, or may it take the old one's place?
 
-    It may by a person's decision, from a provisional one, and where the number that led to the
-    old one is now the new one's (design: by identifier, merge or move evidence alone).
+    It may by a person's decision, from a provisional one, where the number that led to the old one
+    is now the new one's, and where a merge of the one whom the sender named was taken back
+    (design: by identifier, merge or move evidence alone).
     """
     if current is None or link.state == "held" or link.patient is None:
         return False
     if link.patient_rule == DECIDED or is_provisional(current):
         return True
-    return current["id"] == id_of(link.patient) or (
-        old.patient_rule == link.patient_rule == BY_NUMBER
-    )
+    if current["id"] == id_of(link.patient):
+        return True
+    if old.patient_rule != link.patient_rule:
+        return False
+    return link.patient_rule == BY_NUMBER or link.patient == given.patient

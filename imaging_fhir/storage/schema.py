@@ -393,7 +393,7 @@ document = Table(
     Column("state", Text, nullable=False),  # filed, held
     Column("blob", ForeignKey("blob.pk"), nullable=False, index=True),
     Column("patient", Text, index=True),
-    Column("encounter", Text),
+    Column("encounter", Text, index=True),
     Column("facts", LargeBinary, nullable=False),  # model.document.Document
     Column("given", LargeBinary, nullable=False),  # model.link.Given
     Column("link", LargeBinary, nullable=False),

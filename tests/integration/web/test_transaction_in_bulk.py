@@ -84,6 +84,18 @@ def encounter(id_: str, subject: str, **more: Any) -> Resource:
     }
 
 
+def order(id_: str, about: str, visit: str, **more: Any) -> Resource:
+    return {
+        "resourceType": "ServiceRequest",
+        "id": id_,
+        "status": "active",
+        "intent": "order",
+        "subject": {"reference": f"Patient/{about}"},
+        "encounter": {"reference": f"Encounter/{visit}"},
+        **more,
+    }
+
+
 def observation(id_: str, about: str, **more: Any) -> Resource:
     return {
         "resourceType": "Observation",
@@ -133,10 +145,11 @@ def updates(entries: list[Resource], answer: Resource) -> list[Resource]:
 
 
 def population(people: int) -> list[Resource]:
-    """Patients, each with a visit."""
-    ids = [f"{people}-{number}" for number in range(people // 2)]
+    """Patients, each with a visit and an order."""
+    ids = [f"{people}-{number}" for number in range(people)]
     patients = [put(patient(id_, id_)) for id_ in ids]
-    return patients + [put(encounter(f"v{id_}", id_)) for id_ in ids]
+    visits = [put(encounter(f"v{id_}", id_)) for id_ in ids]
+    return patients + visits + [put(order(f"o{id_}", id_, f"v{id_}")) for id_ in ids]
 
 
 def test_creates_and_updates_cost_no_more_statements_for_more_entries(services: Services) -> None:
@@ -155,14 +168,20 @@ def test_creates_and_updates_cost_no_more_statements_for_more_entries(services: 
 
 
 @pytest.mark.parametrize("integrity", ["lenient", "strict"])
-def test_many_patients_and_visits_cost_no_more_than_few(settings: Settings, integrity: str) -> None:
+def test_many_patients_visits_and_orders_cost_no_more_than_few(
+    settings: Settings, integrity: str
+) -> None:
     chosen = replace(settings, reference_integrity=integrity)
     services = build_services(chosen)
     run(services, population(10))
     counts = []
-    for size in (FEW, MANY):
+    for size in (FEW, MANY // 2):
         with counting(services.database) as statements:
-            assert statuses(run(services, population(size))) == {"201": size}
+            assert statuses(run(services, population(size))) == {"201": 3 * size}
+        with counting(services.database) as once_more:
+            named = [{**one["resource"], "language": "en"} for one in population(size)]
+            assert statuses(run(services, [put(one) for one in named])) == {"200": 3 * size}
+        statements += once_more
         counts.append(len(statements))
     services.close()
     assert counts[0] == counts[1]

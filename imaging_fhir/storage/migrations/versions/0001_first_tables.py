@@ -334,7 +334,7 @@ def create_documents() -> None:
         Column("state", Text, nullable=False),
         Column("blob", Key, ForeignKey("blob.pk"), nullable=False, index=True),
         Column("patient", Text, index=True),
-        Column("encounter", Text),
+        Column("encounter", Text, index=True),
         Column("facts", LargeBinary, nullable=False),
         Column("given", LargeBinary, nullable=False),
         Column("link", LargeBinary, nullable=False),
