@@ -151,9 +151,16 @@ def test_a_merge_that_the_link_alone_tells_of_is_followed_and_its_end(people: Fl
     assert ("Observation", "finding", "Patient/jane") in by_new["Patient/{0}/$everything"][1]
     assert story(people, "jim") == before["jim"]
     assert people.put("/fhir/Patient/jane", json=known).status_code == 200
-    for address in ("ImagingStudy?patient={0}", "Patient/{0}/Observation", "Encounter?patient={0}"):
-        for name in ("jane", "john", "jim"):
-            assert told(people, address.format(name)) == before[name][address]
+    assert {name: story(people, name) for name in ("jane", "john", "jim")} == before
+
+
+def test_a_visit_that_becomes_somebody_else_s_takes_no_image_along(people: FlaskClient) -> None:
+    """The sender named the visit alone, and so the one whose it was."""
+    take_in(people, SAMPLES["image/png"](), "?encounter=Encounter/visit")
+    visit = json_of(people.get("/fhir/Encounter/visit"))
+    people.put("/fhir/Encounter/visit", json={**visit, "subject": {"reference": "Patient/john"}})
+    assert len(told(people, "DocumentReference?patient=jane")[1]) == 2
+    assert told(people, "DocumentReference?patient=john")[1] == []
 
 
 def test_merges_in_a_row_and_in_a_loop_are_one_person(people: FlaskClient) -> None:
