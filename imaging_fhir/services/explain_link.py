@@ -36,7 +36,11 @@ from imaging_fhir.storage import compartment, dicom_index
 from imaging_fhir.storage.database import Connection, Database
 from imaging_fhir.storage.ports import StagedBlob
 
-IMAGES = ("ImagingStudy", "DocumentReference", "Task")
+IMAGES = {  # what can be explained, and what it is where there is no image of ours
+    "ImagingStudy": "has no images of this server.",
+    "DocumentReference": "was written by a client.",
+    "Task": "holds no image any more, or one that is kept only beside another.",
+}
 NOT_ASKED = (
     "The EHR would be asked first: this is by what it said before, and nothing was asked of it."
 )
@@ -157,7 +161,7 @@ class ExplainLink:
                 raise ResourceNotFound(f"{reference} is not known.")
             found = image_of(connection, stored)
             if found is None:
-                raise ResourceConflict(f"{reference} holds no image of this server.")
+                raise ResourceConflict(f"{reference} {IMAGES[resource_type]}")
             evidence = self.evidence_of(found)
         notes = [STAYS] if found.row.state == "filed" else []
         explanation = self.explained(evidence, notes, caller=caller)

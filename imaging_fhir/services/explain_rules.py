@@ -219,7 +219,8 @@ def said_of_time(evidence: Evidence) -> str:
     if len(started.date) != len("YYYY-MM-DD"):
         return "a month or year alone"
     zone = "in a known zone" if started.offset or evidence.zone else "in no known zone"
-    return f"{'a day and time' if started.time else 'a day'}, {zone}"
+    place = ", at the location of its source" if evidence.source.location else ""
+    return f"{'a day and time' if started.time else 'a day'}, {zone}{place}"
 
 
 def candidates_of(walk: Walk, link: Link, see: See) -> Iterator[Considered]:

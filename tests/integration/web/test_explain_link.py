@@ -269,6 +269,28 @@ def test_what_is_no_image_here_cannot_be_explained(
     assert answer.status_code == status
 
 
+def test_an_image_that_is_kept_only_beside_another_cannot_be_explained(
+    client: FlaskClient,
+) -> None:
+    for content in (ct(), ct(PatientComments="other")):
+        sent = client.post("/fhir/$import-image", data=content, content_type=DICOM)
+    task = json_of(sent)["entry"][0]["response"]["location"].partition("/fhir/")[2]
+    answer = ask(client, {"name": "reference", "valueReference": {"reference": task}})
+    assert answer.status_code == 409
+    assert "beside another" in json_of(answer)["issue"][0]["diagnostics"]
+
+
+def test_the_place_of_a_source_is_told(database_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "site.toml"
+    path.write_text('[[sources]]\nid = "ct-1"\nlocation = "Location/ward"\n')
+    settings = Settings(database_url=database_url, data_dir=tmp_path, site_file=str(path))
+    services = build_services(settings)
+    found = explain(app_of(services).test_client(), ct(), "?source=ct-1")
+    [told] = [one["there"] for one in found["evidence"] if one["kind"] == "time"]
+    assert told == "a day and time, in no known zone, at the location of its source"
+    services.close()
+
+
 EVIDENCE = (
     {"name": "identifier", "valueIdentifier": {"system": HOSPITAL, "value": "4711"}},
     {"name": "name", "valueHumanName": {"family": "Roe", "given": ["J."]}},
