@@ -14,6 +14,7 @@ from imaging_fhir.services.ehr_composition import WithEhr
 from imaging_fhir.services.held_parts import HeldParts
 from imaging_fhir.services.imports import Imports
 from imaging_fhir.services.merging import MATCH_AGAIN, Merging
+from imaging_fhir.services.order_backlog import REGISTER, OrderBacklog
 from imaging_fhir.services.pictures import PICTURE_AGAIN, Pictures
 from imaging_fhir.services.policy_change import DOCUMENTS, STUDIES, PolicyChange
 from imaging_fhir.services.studies import Studies
@@ -24,7 +25,8 @@ LAST_ATTEMPT = 8
 PERIODIC = {"clean-up": 6 * 3_600_000}  # milliseconds
 NEVER_GIVEN_UP = {
     *PERIODIC,
-    *("import", ehr_word.JOB, ehr_sync.JOB, study_parts.JOB, MATCH_AGAIN, STUDIES, DOCUMENTS),
+    *("import", ehr_word.JOB, ehr_sync.JOB, study_parts.JOB, MATCH_AGAIN),
+    *(STUDIES, DOCUMENTS, REGISTER),
 }
 logger = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ class Background:
     held_parts: HeldParts
     merging: Merging
     policy_change: PolicyChange
+    order_backlog: OrderBacklog
     ehr: WithEhr | None
     quiet_milliseconds: int
 
@@ -47,6 +50,7 @@ class Background:
         """A thread, not yet started, that does what is due."""
         self.database.write(enqueue_periodic)
         self.database.write(self.policy_change.notice)
+        self.database.write(self.order_backlog.notice)
         for kind in () if self.ehr is None else self.ehr.jobs():
             self.database.write(partial(jobs.enqueue, kind=kind, subject="0"))
         return Worker(self.work)
@@ -82,6 +86,7 @@ class Background:
             study_parts.JOB: self.held_parts.settle,
             MATCH_AGAIN: self.match_again,
             **self.policy_change.jobs(),
+            REGISTER: self.order_backlog.register,
             "import": self.imports.run,
             "clean-up": self.clean_up,
             ehr_word.JOB: partial(self.with_ehr, ehr_word.JOB),

@@ -40,6 +40,7 @@ from imaging_fhir.services.merging import Merging
 from imaging_fhir.services.meta_operations import MetaOperations
 from imaging_fhir.services.metrics import INGESTED
 from imaging_fhir.services.notifying import Notifying
+from imaging_fhir.services.order_backlog import OrderBacklog
 from imaging_fhir.services.patching import Patching
 from imaging_fhir.services.pictures import Pictures
 from imaging_fhir.services.policy_change import PolicyChange
@@ -271,6 +272,7 @@ def build_services(settings: Settings) -> Services:
             policy_change=PolicyChange(
                 database=database, relinking=relinking, fingerprint=site.fingerprint
             ),
+            order_backlog=OrderBacklog(database=database, registering=filing.registering),
             ehr=ehr,
             quiet_milliseconds=quiet_milliseconds,
         ),

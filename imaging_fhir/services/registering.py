@@ -98,7 +98,6 @@ class Registering:
         filled: list[int],
     ) -> None:
         resources.delete(transaction, IMAGING_STUDY, current.id)
-        follow_resource(transaction, IMAGING_STUDY, current.id, zone=self.zone)
         successor = filled[0] if filled else None
         if successor != known.successor:
             registered_studies.set_successor(transaction, known.rid, successor)

@@ -236,8 +236,6 @@ class Relinking:
         stored = resources.find_by_rid(transaction.connection, row.rid)
         orders = registered_studies.orders_of_study(transaction.connection, row.rid)
         resources.delete(transaction, stored.type, stored.id)
-        zone = self.studies.linking.zone
-        report_ties.follow_resource(transaction, stored.type, stored.id, zone=zone)
         self.studies.registering.orders_changed(transaction, orders)
         about = facts_of_row(row, merged)
         dicom_index.change_study(

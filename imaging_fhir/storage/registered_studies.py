@@ -3,9 +3,9 @@
 A row is of an order as long as that has no images; after that, of the study that filled it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, exists, insert, select, update
 
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.prepared import Prepared
@@ -55,6 +55,22 @@ ORDERS_OF_PATIENTS = (
     .order_by(resource.c.rid)
 )
 
+WITHOUT_STUDY = (
+    select(resource.c.rid, resource.c.id, resource.c.body)
+    .where(
+        resource.c.type == "ServiceRequest",
+        resource.c.deleted.is_(False),
+        resource.c.rid > bindparam("after"),
+        ~exists().where(registered_study.c.service_request == resource.c.id),
+        ~exists().where(
+            reference_index.c.parameter == "ImagingStudy.basedon",
+            reference_index.c.target_type == "ServiceRequest",
+            reference_index.c.target_id == resource.c.id,
+        ),
+    )
+    .order_by(resource.c.rid)
+)
+
 
 def of_order(connection: Connection, order: str) -> AnyRow | None:
     """What stands for that ServiceRequest while it has no images, deleted or not."""
@@ -88,6 +104,12 @@ def orders_of_study(connection: Connection, rid: int) -> set[str]:
 def orders_of_patients(connection: Connection, patients: Iterable[str]) -> list[str]:
     rows = connection.execute(ORDERS_OF_PATIENTS, {"patients": sorted(patients)})
     return [row.id for row in rows]
+
+
+def orders_without_study(connection: Connection, after: int, limit: int) -> Sequence[AnyRow]:
+    """Rows (rid, id, body) of ServiceRequests that no ImagingStudy is of, in their order."""
+    statement = WITHOUT_STUDY.limit(limit)
+    return connection.execute(statement, {"after": after}).all()
 
 
 def add(transaction: Transaction, rid: int, order: str) -> None:

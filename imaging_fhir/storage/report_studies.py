@@ -130,6 +130,22 @@ def tie(transaction: Transaction, report: int, studies: Mapping[int, str]) -> No
         )
 
 
+def untie(transaction: Transaction, study_rid: int, study_id: str) -> None:
+    """All reports from an ImagingStudy that is deleted."""
+    reports = reports_tied_to(transaction.connection, study_rid)
+    for some in chunks(reports):
+        transaction.execute(
+            delete(reference_index).where(
+                reference_index.c.rid.in_(some),
+                reference_index.c.parameter == f"{REPORT}.{PARAMETER}",
+                reference_index.c.target_type == "ImagingStudy",
+                reference_index.c.target_id == study_id,
+            )
+        )
+    if reports:
+        transaction.execute(delete(report_study).where(report_study.c.study == study_rid))
+
+
 def with_number(connection: Connection, resource_type: str, numbers: Numbers) -> set[int]:
     """Rows of what has one of the identifiers (system, value), spelled exactly so."""
     return {

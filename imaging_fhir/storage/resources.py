@@ -426,6 +426,8 @@ def delete(transaction: Transaction, resource_type: str, resource_id: str) -> St
     if current is None or current.deleted:
         return None
     search_index.remove(transaction, current.rid)
+    if resource_type in ASSEMBLED:
+        report_studies.untie(transaction, current.rid, resource_id)
     return next_version(transaction, current, body=None, deleted=True)
 
 

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from imaging_fhir.app import app_of
+from imaging_fhir.services import order_backlog
+from imaging_fhir.services.composition import build_services
 from imaging_fhir.settings import Settings
 from tests.dicom_samples import STUDY, ct_instance
 from tests.house import ORDERS, issued_by
@@ -43,6 +46,7 @@ def order(client: FlaskClient, number: str = "A-1", **more: Any) -> None:
         "status": "active",
         "intent": "order",
         "identifier": [{**ACCESSION, "value": number}],
+        "code": {"text": "CT"},
         "subject": {"reference": "Patient/jane"},
     }
     put(client, {**content, **more})
@@ -126,6 +130,47 @@ def test_a_merge_and_its_end_are_followed(client: FlaskClient) -> None:
     assert [one["basedOn"] for one in found(client, "patient=joan&status=registered")] == [
         [{"reference": "ServiceRequest/order"}]
     ]
+
+
+def test_orders_that_are_here_when_it_is_switched_on_are_registered(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(order_backlog, "AT_ONCE", 2)
+    monkeypatch.setattr(order_backlog, "PAUSE", 0)
+    before = build_services(replace(settings, registered_studies=False))
+    client = app_of(before).test_client()
+    patient(client)
+    for number in range(5):
+        order(client, f"A-{number + 1}", id=f"order-{number}")
+    order(client, "A-9", id="draft", status="draft")
+    send(client)
+    assert found(client, "status=registered") == []
+    before.close()
+    after = build_services(settings)
+    after.background.worker()
+    client = app_of(after).test_client()
+    background(client)
+    orders = [one["basedOn"][0]["reference"] for one in found(client, "status=registered")]
+    assert sorted(orders) == [f"ServiceRequest/order-{number}" for number in range(1, 5)]
+    after.close()
+
+
+def test_a_filing_that_is_taken_back_lets_the_report_go(client: FlaskClient) -> None:
+    patient(client)
+    patient(client, "john", "9")
+    order(client)
+    report(client, "john")
+    held = send(client, PatientID="9")
+    assert held.startswith("Task/")
+    body = {"name": "patient", "valueReference": {"reference": "Patient/john"}}
+    parameters = {"resourceType": "Parameters", "parameter": [body]}
+    answer = client.post(f"/fhir/{held}/$link", json=parameters)
+    assert answer.status_code == 200
+    assert sizes(client)[0] == 1
+    (told,) = [one for one in answer.get_json()["parameter"] if one["name"] == "provenance"]
+    undone = client.post(f"/fhir/{told['valueReference']['reference']}/$undo")
+    assert undone.status_code == 200
+    assert sizes(client)[0] == 0
 
 
 def merge(client: FlaskClient, source: str, target: str) -> str:
