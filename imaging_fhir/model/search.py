@@ -33,6 +33,23 @@ MOMENTS = frozenset(
 )
 """Parameters of which a resource has one value at most: a date, a dateTime or an instant."""
 
+SPANS = frozenset(
+    {
+        "DiagnosticReport.date",
+        "DocumentReference.period",
+        "Encounter.date",
+        "EpisodeOfCare.date",
+        "Media.created",
+        "Observation.date",
+        "PractitionerRole.date",
+        "Procedure.date",
+        "Provenance.when",
+        "ServiceRequest.occurrence",
+        "Task.period",
+    }
+)
+"""Those of which it has one value at most, which may be a Period or a Timing: it may last long."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchParameter:

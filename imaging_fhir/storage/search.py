@@ -34,7 +34,7 @@ from imaging_fhir.storage.search_paging import (
     sort_columns,
 )
 from imaging_fhir.storage.search_values import entries_of_row, table_of
-from imaging_fhir.storage.search_windows import Window, ahead, windows
+from imaging_fhir.storage.search_windows import Window, ahead, lasting_beyond, windows
 
 OPEN: Restrictions = {}
 STEPS_BETWEEN_LOOKS = 20_000  # of SQLite's virtual machine: some 1 ms
@@ -253,6 +253,9 @@ def walk(
     )
     if window is not None:
         found = found.where(value >= window[0], value < window[1])
+    beyond = lasting_beyond(query.resource_type, key.parameter, query.criteria)
+    if beyond is not None:
+        found = found.where(entry.c.high > beyond)
     if after is not None:
         found = found.where(behind(keys, after))
     found = found.order_by(*(column for one in keys for column in one.order())).limit(limit)

@@ -1,9 +1,11 @@
 """Where on the index of a date those entries lie that fulfil what a search asks of that date.
 
-Only of `MOMENTS`, whose entry is one date or time. A date without a time lasts long, but begins
-with its day, month or year: what reaches into a range begins in it, or at one of few midnights
-before it. The windows leave out nothing that fulfils the criteria; what else lies in them is for
-the criteria themselves to tell.
+Only of what a resource has one value of. Of `MOMENTS` that is a date or time. A date without a time
+lasts long, but begins with its day, month or year: what reaches into a range begins in it, or at
+one of few midnights before it. Of `SPANS` it may be a Period, which may have begun at any time
+before: the one window ends with the range, and what in it was over before the range is told from
+the index itself. The windows leave out nothing that fulfils the criteria; what else lies in them is
+for the criteria themselves to tell.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,6 +15,7 @@ from imaging_fhir.model.search import (
     MOMENTS,
     OPEN_HIGH,
     OPEN_LOW,
+    SPANS,
     AnyCriterion,
     Criterion,
     DateValue,
@@ -32,12 +35,31 @@ def windows(
 ) -> list[Window] | None:
     """Apart from each other, the earliest first; None: anywhere."""
     asked = list(values_of(parameter, criteria))
-    if f"{resource_type}.{parameter}" not in MOMENTS or not asked:
+    name = f"{resource_type}.{parameter}"
+    if name not in MOMENTS | SPANS or not asked:
         return None
     reaches = [[reach(value) for value in values] for values in asked]
     start = max(min(low for low, _ in one) for one in reaches)
     end = min(max(high for _, high in one) for one in reaches)
+    if name in SPANS:
+        begin = max(min(map(begin_of, values)) for values in asked)
+        return [(begin, end)] if begin < end else []
     return merged((low, min(high, end)) for low, high in begins_of(start) if low < end)
+
+
+def lasting_beyond(
+    resource_type: str, parameter: str, criteria: Iterable[AnyCriterion]
+) -> int | None:
+    """What fulfils the criteria ends after this; None: there is no such instant."""
+    asked = list(values_of(parameter, criteria))
+    if f"{resource_type}.{parameter}" not in SPANS or not asked:
+        return None
+    return max(min(reach(value)[0] for value in values) for values in asked)
+
+
+def begin_of(value: DateValue) -> int:
+    """What fulfils it does not begin before."""
+    return {"eq": value.low, "sa": value.high}.get(value.prefix, OPEN_LOW)
 
 
 def values_of(parameter: str, criteria: Iterable[AnyCriterion]) -> Iterator[list[DateValue]]:

@@ -247,6 +247,26 @@ def test_a_range_of_the_date_that_is_sorted_by_bounds_the_index(
     assert found == 48
 
 
+@pytest.mark.parametrize("sort", ["date", "-date"])
+def test_what_was_over_before_the_range_is_told_from_the_index_alone(
+    filled: Database, sort: str
+) -> None:
+    """A visit may have begun at any time before: it is passed by, and nothing is looked up."""
+    one = parsed(f"Encounter?date=ge2020-06-01&date=lt2020-06-03&_sort={sort}&_count=20")
+    with filled.read() as connection:
+        statements: list[Any] = []
+
+        def executed(_c: Any, _cursor: Any, sql: str, values: Any, *_: Any) -> None:
+            statements.append((sql, values))
+
+        event.listen(connection, "before_cursor_execute", executed)
+        search.search(connection, one)
+        event.remove(connection, "before_cursor_execute", executed)
+    [(sql, _)] = [one for one in statements if "date_index" in one[0]]
+    assert re.search(r"date_index_\d\.high > ", sql), sql
+    assert re.search(r"date_index_\d\.low < ", sql), sql
+
+
 def step_of_walk(step: str) -> bool:
     """Where the entries are come by: not where each is held against the criteria."""
     by_parameter = r"ix_date_index_value \(parameter=|Index Cond: .*parameter = .*low >= "

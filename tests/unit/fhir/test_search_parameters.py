@@ -7,7 +7,7 @@ import pytest
 
 from imaging_fhir.fhir.definitions import definition
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
-from imaging_fhir.model.search import MOMENTS, SearchParameter
+from imaging_fhir.model.search import MOMENTS, SPANS, SearchParameter
 from tests.r4_parameters import R4Parameter, r4_parameters
 
 LEFT_OUT = {"_query", "near"}  # as docs/conformance.md says
@@ -108,3 +108,20 @@ def test_a_moment_is_one_date_at_most() -> None:
         element = definition(type_).elements[path]
         assert element.type in ("date", "dateTime", "instant"), moment
         assert not element.is_list, moment
+
+
+def test_a_span_is_one_value_at_most() -> None:
+    """As it is to be for the end of an entry to tell whether its resource is found."""
+    for span in SPANS:
+        type_, _, name = span.partition(".")
+        parameter = RESOURCE_TYPES[type_].by_name[name]
+        assert parameter.type == "date"
+        [path] = parameter.paths
+        within = type_
+        for step in path.split("."):
+            stem = step.removesuffix("[x]")
+            elements = definition(within).elements
+            found = [elements[one] for one in elements if one == step or one[: len(stem)] == stem]
+            assert found, span
+            assert not any(one.is_list for one in found), span
+            within = found[0].type
