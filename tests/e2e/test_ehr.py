@@ -243,3 +243,32 @@ def test_of_all_processes_one_asks_for_a_patient(
     assert set(send(server, *(image(number) for number in range(1, 41)))) == {201}
     assert len(odd_ehr.searches_for("Patient")) == 1
     assert len(odd_ehr.searches_for("Encounter")) == 1
+
+
+def test_of_two_servers_on_one_database_one_asks_for_a_patient(
+    start_server: StartServer, odd_ehr: OddEhr, redis_url: str, postgresql_url: str, tmp_path: Path
+) -> None:
+    """However many images of the patient come to both at once."""
+    odd_ehr.put(JANE)
+    odd_ehr.put(VISIT)
+    odd_ehr.seconds = 0.3
+    servers = [
+        start_server(
+            ehr_url=odd_ehr.base,
+            redis_url=redis_url,
+            database_url=postgresql_url,
+            blob_url=f"file://{tmp_path}/blobs",
+            time_zone="Europe/Berlin",
+            ehr_timeout="30",
+        )
+        for _ in range(2)
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        sent = [
+            pool.submit(send, server, *(image(number) for number in range(start, 41, 2)))
+            for start, server in enumerate(servers, start=1)
+        ]
+        assert {status for one in sent for status in one.result()} == {201}
+    assert len(odd_ehr.searches_for("Patient")) == 1
+    assert len(odd_ehr.searches_for("Encounter")) == 1
+    assert [total(server, "ImagingStudy?encounter=v1") for server in servers] == [40, 40]
