@@ -1,9 +1,13 @@
 """The profiles that are known here: US Core 6.1.0 and 7.0.0, International Patient Access 1.0.0.
 
 https://hl7.org/fhir/us/core/STU7/ and https://hl7.org/fhir/uv/ipa/STU1/, of the types served here.
-A value set that is too large to be listed has the systems whose codes may be in it.
+A value set that is too large to be listed has the systems whose codes may be in it. The slices of
+US Core by value set (`category:us-core` of DocumentReference, DiagnosticReport and ServiceRequest)
+are open and optional: other codes are permitted, so that they ask for nothing. Those of identifiers
+by system ask for the form of the number.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -115,6 +119,28 @@ PROVIDER_NUMBER = Constraint(
 )
 
 
+def numbered(key: str, message: str, system: str, form: str) -> Constraint:
+    """Of a slice of identifiers that is told by its system."""
+    pattern = re.compile(form, re.ASCII)
+
+    def holds(identifier: Resource) -> bool:
+        is_other = identifier.get("system") != system
+        return is_other or pattern.fullmatch(identifier.get("value", "")) is not None
+
+    return Constraint(key=key, message=message, holds=holds, path="identifier")
+
+
+LABORATORY_NUMBER = numbered(
+    "us-core-18",
+    "is no CLIA number",
+    "urn:oid:2.16.840.1.113883.4.7",
+    "[0-9]{2}D[0-9]{7}",
+)
+INSURER_NUMBER = numbered(
+    "us-core-19", "is no NAIC company code", "urn:oid:2.16.840.1.113883.6.300", "[0-9]{5}"
+)
+
+
 def us_core(name: str, type_: str, *parts: "ElementRule | Constraint") -> Profile:
     return Profile(
         url=f"{US_CORE}/StructureDefinition/us-core-{name}",
@@ -132,7 +158,7 @@ US_CORE_7 = (
         ElementRule(path="type", least=1, required=DOCUMENT_TYPE),
         must("category"),
         must("subject"),
-        ElementRule(path="context.encounter", most=1),
+        ElementRule(path="context.encounter", most=1, targets=frozenset({"Encounter"})),
         *supported("identifier", "status", "date", "author", "content", "content.attachment"),
         *supported("content.attachment.contentType", "content.attachment.data"),
         *supported("content.attachment.url", "content.format", "context", "context.period"),
@@ -220,6 +246,8 @@ US_CORE_7 = (
         *supported("telecom.system", "telecom.value", "address", "address.city"),
         *supported("address.state", "address.postalCode", "address.country"),
         PROVIDER_NUMBER,
+        LABORATORY_NUMBER,
+        INSURER_NUMBER,
     ),
     us_core(
         "location",

@@ -24,6 +24,7 @@ from tests.seeded_defects import REMOVED, changed
 CORE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-"
 IPA = "http://hl7.org/fhir/uv/ipa/StructureDefinition/ipa-"
 LOINC = "http://loinc.org"
+CATEGORIES = "http://hl7.org/fhir/us/core/CodeSystem/us-core-documentreference-category"
 PATIENT: Resource = {
     "resourceType": "Patient",
     "active": True,
@@ -67,7 +68,17 @@ CONFORMING: dict[str, Resource] = {
         "telecom": [{"system": "phone", "value": "1"}],
     },
     f"{IPA}practitionerrole": {"resourceType": "PractitionerRole", "active": True},
-    f"{CORE}organization": {"resourceType": "Organization", "active": True, "name": "a"},
+    f"{CORE}organization": {
+        "resourceType": "Organization",
+        "active": True,
+        "name": "a",
+        "identifier": [
+            {"system": "http://hl7.org/fhir/sid/us-npi", "value": "1234567893"},
+            {"system": "urn:oid:2.16.840.1.113883.4.7", "value": "12D3456789"},
+            {"system": "urn:oid:2.16.840.1.113883.6.300", "value": "12345"},
+            {"system": "urn:oid:1.2.3", "value": "anything"},
+        ],
+    },
     f"{CORE}location": {"resourceType": "Location", "name": "a"},
     f"{CORE}servicerequest": {
         "resourceType": "ServiceRequest",
@@ -114,6 +125,8 @@ BREACHES: tuple[tuple[str, str, Any, str, str], ...] = (
      "DocumentReference.content[0].attachment", "invariant"),
     (f"{CORE}documentreference", "context.encounter", [{"reference": "Encounter/1"}] * 2,
      "DocumentReference.context.encounter", "value"),
+    (f"{CORE}documentreference", "context.encounter.0.reference", "EpisodeOfCare/1",
+     "DocumentReference.context.encounter[0]", "structure"),
     (f"{CORE}documentreference|6.1.0", "subject.reference", "Group/1",
      "DocumentReference.subject", "structure"),
     (f"{IPA}documentreference", "subject.reference", "Group/1", "DocumentReference.subject",
@@ -130,6 +143,12 @@ BREACHES: tuple[tuple[str, str, Any, str, str], ...] = (
     (f"{CORE}practitionerrole", "telecom", REMOVED, "PractitionerRole", "invariant"),
     (f"{CORE}practitionerrole", "practitioner", REMOVED, "PractitionerRole", "invariant"),
     (f"{CORE}organization", "active", REMOVED, "Organization.active", "required"),
+    (f"{CORE}organization", "identifier.0.value", "1234567890", "Organization.identifier[0]",
+     "invariant"),
+    (f"{CORE}organization", "identifier.1.value", "1234567890", "Organization.identifier[1]",
+     "invariant"),
+    (f"{CORE}organization|6.1.0", "identifier.2.value", "1234", "Organization.identifier[2]",
+     "invariant"),
     (f"{CORE}location", "name", REMOVED, "Location.name", "required"),
     (f"{CORE}servicerequest", "code", REMOVED, "ServiceRequest.code", "required"),
     (f"{CORE}diagnosticreport-note", "category", REMOVED, "DiagnosticReport.category", "required"),
@@ -177,6 +196,21 @@ def test_us_core_7_allows_other_subjects_than_patients() -> None:
     document = changed(DOCUMENT, "subject.reference", "Group/1")
     assert conforms(document, PROFILES[f"{CORE}documentreference|7.0.0"])
     assert not conforms(document, PROFILES[f"{CORE}documentreference|6.1.0"])
+
+
+@pytest.mark.parametrize(
+    "category",
+    [
+        {"coding": [{"system": CATEGORIES, "code": "clinical-note"}]},
+        {"coding": [{"system": "urn:oid:1.3.6.1.4.1.19376.1.2.6.1", "code": "IMAGES"}]},
+        {"text": "Imaging"},
+    ],
+)
+def test_a_category_beside_those_of_the_slice_is_permitted(category: Resource) -> None:
+    """The slice is open and optional: a required binding that slices asks for nothing else."""
+    document = changed(DOCUMENT, "category.0", category)
+    for version in ("6.1.0", "7.0.0"):
+        assert conforms(document, PROFILES[f"{CORE}documentreference|{version}"])
 
 
 def test_an_unknown_type_is_said_by_a_code_or_not_at_all() -> None:
