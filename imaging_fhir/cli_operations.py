@@ -130,7 +130,7 @@ erasing("patient", "patient_id", "By the id of the Patient, with everything of t
 
 
 @erase.command("allow-again")
-@click.argument("kind", type=click.Choice(["study", "instance", "content"]))
+@click.argument("kind", type=click.Choice(["study", "series", "instance", "content"]))
 @click.argument("value")
 def allow_again(kind: str, value: str) -> None:
     """Let what was erased come in again: by its UID, or by the SHA-256 of its bytes."""

@@ -164,6 +164,12 @@ PATIENT_RULES = (
         words="Its study is filed to another patient",
     ),
     Rule(
+        name="series-in-two-studies",
+        needs="a part of its series was moved to another study by a person, and it is in neither",
+        proves="held until a person says to which it belongs",
+        words="Other images of its series were moved to another patient",
+    ),
+    Rule(
         name="sop-instance-uid-conflict",
         needs="other bytes are kept under this SOP Instance UID",
         proves="these are kept too, and held",

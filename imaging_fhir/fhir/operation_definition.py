@@ -293,6 +293,8 @@ OPERATIONS = (
         parameters=(
             given("patient", "Reference", least=1, text="The Patient whose image it is."),
             given("encounter", "Reference", text="Their visit; without one the rules look for it."),
+            given("series", "id", most="*", text="Of a study only this series; its UID."),
+            given("instance", "id", most="*", text="Of a study only this instance; its UID."),
             REASON,
             *CORRECTED,
         ),

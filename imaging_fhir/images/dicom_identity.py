@@ -25,6 +25,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from imaging_fhir.errors import UnreadableImage
 from imaging_fhir.images.dicom_elements import PIXEL_DATA
 from imaging_fhir.images.dicom_stream import FileStart, start_of_file
+from imaging_fhir.images.minted_uids import ORIGINAL_ATTRIBUTES, MintedUids, elements_between
 from imaging_fhir.model.study import DicomJson
 
 CHARSET, UTF_8 = 0x00080005, "ISO_IR 192"
@@ -72,37 +73,51 @@ def coerced_json(elements: DicomJson, identity: DicomJson) -> DicomJson:
     return dict(sorted({**kept, **identity}.items()))
 
 
-def coerced(stream: BinaryIO, size: int, identity: DicomJson) -> Coerced:
+def coerced(
+    stream: BinaryIO, size: int, identity: DicomJson, minted: MintedUids | None = None
+) -> Coerced:
     """The data set with that identity; raise UnreadableImage where it cannot be walked.
 
-    What comes before the data set is left to the caller. A deflated one is written anew to a
-    temporary file.
+    `minted` is of a study that was split off. What comes before the data set is left to the caller.
+    A deflated one is written anew to a temporary file.
     """
+    try:
+        return rewritten(stream, size, Dataset.from_json(identity), minted)
+    except DAMAGED as error:
+        raise UnreadableImage("The header cannot be walked to say whose image it is.") from error
+
+
+def rewritten(stream: BinaryIO, size: int, new: Dataset, minted: MintedUids | None) -> Coerced:
     start = start_of_file(stream)
     begin = start.stream.tell()
-    new = Dataset.from_json(identity)
     charset = charset_of(start)
     if needs_utf_8(new, charset):
         new.SpecificCharacterSet = charset = UTF_8
     start.stream.seek(begin)
     if start.transfer_syntax_uid != DeflatedExplicitVRLittleEndian:
-        return Coerced(stream, start.offset, tuple(spliced(start, size, new, charset)))
-    pieces = list(spliced(start, MAX_INFLATED, new, charset))
+        return Coerced(stream, start.offset, tuple(spliced(start, size, new, charset, minted)))
+    pieces = list(spliced(start, MAX_INFLATED, new, charset, minted))
     deflated = redeflated(stream, start.offset, pieces)
     return Coerced(deflated, start.offset, ((0, deflated.seek(0, 2)),))
 
 
-def spliced(start: FileStart, end: int, new: Dataset, charset: str) -> Iterator[Piece]:
+def spliced(
+    start: FileStart, end: int, new: Dataset, charset: str, minted: MintedUids | None = None
+) -> Iterator[Piece]:
     """The stored bytes without what says whose they are, and that said anew in its place."""
     pending = sorted(int(tag) for tag in new.keys())  # noqa: SIM118  a Dataset iterates elements
     kept = position = start.stream.tell()
     for element in walked(start):
         tag, after = int(element.tag), start.stream.tell()
         due = [one for one in pending if one <= tag]
-        goes = is_of_identity(tag) or tag in due
+        moved = None if minted is None else minted.in_bytes(start, element, position, after)
+        goes = is_of_identity(tag) or tag in due or moved is not None
         if due or goes:
             yield kept, position
-            yield encoded(chosen(new, due), start, charset)
+            said = chosen(new, due)
+            if minted is not None and tag in due:
+                add_origin(start, said, tag, position, after)
+            yield encoded(said, start, charset) + written(moved, start, charset)
             pending = pending[len(due) :]
             kept = after if goes else position
         position = after
@@ -120,25 +135,18 @@ def charset_of(start: FileStart) -> str:
 
 
 def walked(start: FileStart, beyond: int = 0) -> Iterator[RawDataElement | DataElement]:
-    """The elements up to the pixel data, or to what comes after `beyond`.
-
-    Raise UnreadableImage.
-    """
+    """The elements up to the pixel data, or to what comes after `beyond`."""
 
     def is_end(tag: int, _vr: object, _length: int) -> bool:
         return int(tag) in PIXEL_DATA or (beyond > 0 and int(tag) > beyond)
 
-    elements = data_element_generator(
+    yield from data_element_generator(
         cast(BinaryIO, start.stream),
         start.implicit_vr,
         start.little_endian,
         stop_when=is_end,
         defer_size=LARGE,
     )
-    try:
-        yield from elements
-    except DAMAGED as error:
-        raise UnreadableImage("The header cannot be walked to say whose image it is.") from error
 
 
 def chosen(data_set: Dataset, tags: list[int]) -> Dataset:
@@ -148,14 +156,25 @@ def chosen(data_set: Dataset, tags: list[int]) -> Dataset:
     return found
 
 
+def add_origin(start: FileStart, said: Dataset, tag: int, begin: int, end: int) -> None:
+    """What the file says of its past at these positions stays, before what is added to it."""
+    if tag == ORIGINAL_ATTRIBUTES:
+        known = elements_between(start, begin, end)
+        said[tag].value = [*known[tag].value, *said[tag].value]
+
+
 def encoded(data_set: Dataset, start: FileStart, charset: str) -> bytes:
     """Its elements as the file at hand has them."""
+    return written(fitting(data_set, convert_encodings(charset.split("\\"))), start, charset)
+
+
+def written(data_set: Dataset | None, start: FileStart, charset: str) -> bytes:
+    """The same of elements that come from that file."""
     if not data_set:
         return b""
     buffer = DicomBytesIO()
     buffer.is_little_endian, buffer.is_implicit_VR = start.little_endian, start.implicit_vr
-    encodings = convert_encodings(charset.split("\\"))
-    write_dataset(buffer, fitting(data_set, encodings), encodings)
+    write_dataset(buffer, data_set, convert_encodings(charset.split("\\")))
     return buffer.getvalue()
 
 

@@ -57,18 +57,37 @@ class MergedPatient:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SplitOff:
+    """Instances that became another Patient's study."""
+
+    study: int  # key of the one that they were in
+    part: int  # of their own
+    decided: Decision
+    moved: int  # so many instances
+    total: int  # of so many
+    left: tuple[Person, ...] = ()  # whom no other instance of the study names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Correction:
-    """One of the two."""
+    """One of the three."""
 
     relinked: Relinked | None = None
     merged: MergedPatient | None = None
+    split: SplitOff | None = None
 
     @property
     def subject(self) -> str:
         """What was corrected: of two corrections of the same, the later is undone first."""
         if self.relinked is not None:
             return f"{self.relinked.kind} {self.relinked.pk}"
+        if self.split is not None:
+            return subject_of_study(self.split.study)
         return f"Patient {self.merged.source}" if self.merged else ""
+
+
+def subject_of_study(pk: int) -> str:
+    return f"study {pk}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

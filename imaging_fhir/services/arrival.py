@@ -75,3 +75,4 @@ class Filed:
     encounter_rule: str = ""
     encounter_reason: str = ""
     warnings: tuple[ReadWarning, ...] = ()
+    retrieved_as: tuple[str, str, str] | None = None  # study, series and instance, not the file's

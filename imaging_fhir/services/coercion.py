@@ -1,34 +1,61 @@
-"""The identity that a corrected study is served with: that of its Patient today.
+"""The identity that a corrected study is served with: that of its Patient today, and its own UIDs.
 
 Patient reconciliation, as the field calls it. Stored bytes stay as they came.
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 
 from imaging_fhir.fhir.dicom_identity import dicom_identity
 from imaging_fhir.images.dicom_identity import coerced_json
+from imaging_fhir.images.minted_uids import MintedUids
 from imaging_fhir.model.codec import decode, encode
 from imaging_fhir.model.study import DicomJson
+from imaging_fhir.storage import minted_uids
 from imaging_fhir.storage.database import AnyRow, Connection
 from imaging_fhir.storage.people import encounters_of, resolve_patient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
+    """`minted` is of a study that was split off another."""
+
     elements: DicomJson
+    minted: MintedUids | None
     digest: str  # another one for another identity
 
     def put_in(self, dicom_json: bytes) -> bytes:
         """DICOM JSON of an instance, with this identity."""
-        return encode(coerced_json(decode(dicom_json), self.elements))
+        said = decode(dicom_json)
+        found = coerced_json(
+            said if self.minted is None else self.minted.in_json(said), self.elements
+        )
+        return encode(found)
+
+    def of_file(self, study: str, series: str, instance: str) -> DicomJson:
+        """What is written into the file of the instance that has these UIDs now."""
+        if self.minted is None:
+            return self.elements
+        return {**self.elements, **self.minted.origin_of(study, series, instance)}
 
 
 def identity_of(connection: Connection, study: AnyRow) -> Identity | None:
     """None for a study that was never corrected: it is served as it came."""
-    if not study.corrected:
+    minted = minted_of(connection, study)
+    if not study.corrected and minted is None:
         return None
     patient = resolve_patient(connection, study.patient or "") or {}
     visits = encounters_of(connection, ids=(study.encounter,)) if study.encounter else []
     elements = dicom_identity(patient, visits[0] if visits else {})
-    return Identity(elements=elements, digest=sha256(encode(elements)).hexdigest()[:16])
+    return Identity(
+        elements=elements, minted=minted, digest=sha256(encode(elements)).hexdigest()[:16]
+    )
+
+
+def minted_of(connection: Connection, study: AnyRow) -> MintedUids | None:
+    rows = minted_uids.of_study(connection, study.study_instance_uid)
+    if not rows:
+        return None
+    at = datetime.fromtimestamp(study.created / 1000, UTC)
+    return MintedUids(moved=minted_uids.by_original(rows), at=f"{at:%Y%m%d%H%M%S}.000+0000")

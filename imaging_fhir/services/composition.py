@@ -48,6 +48,7 @@ from imaging_fhir.services.registering import require_unregistered
 from imaging_fhir.services.relinking import Relinking
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.services.search import Search
+from imaging_fhir.services.splitting import Splitting
 from imaging_fhir.services.studies import Studies
 from imaging_fhir.services.study_edit import StudyEdit
 from imaging_fhir.services.study_filing import StudyFiling
@@ -86,6 +87,7 @@ class Services:
     meta_operations: MetaOperations
     matching: Matching
     corrections: Corrections
+    splitting: Splitting
     merging: Merging
     transactions: Transactions
     ehr: WithEhr | None  # as the master of patients and visits
@@ -116,8 +118,8 @@ class Services:
 
         def unit(transaction: Transaction) -> Corrected:
             _, correction = undoable(transaction.connection, provenance_id)
-            by = self.corrections if correction.merged is None else self.merging
-            return by.undo(transaction, provenance_id, reason, caller)
+            by = self.splitting if correction.split else self.merging if correction.merged else None
+            return (by or self.corrections).undo(transaction, provenance_id, reason, caller)
 
         return self.database.write(unit)
 
@@ -242,6 +244,7 @@ def build_services(settings: Settings) -> Services:
         meta_operations=MetaOperations(resources, access, settings),
         matching=matching,
         corrections=corrections,
+        splitting=Splitting(corrections=corrections),
         merging=merging,
         transactions=Transactions(resources, search, access),
         ehr=ehr,

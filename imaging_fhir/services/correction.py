@@ -15,7 +15,7 @@ from imaging_fhir.model.correction import Corrected, Correction, Relinked
 from imaging_fhir.model.link import Decision, Link, id_of
 from imaging_fhir.model.merge import Merged
 from imaging_fhir.model.reference import local_target
-from imaging_fhir.services import decisions, parting, review
+from imaging_fhir.services import decisions, moved_parts, parting, review
 from imaging_fhir.services.access import Caller
 from imaging_fhir.services.correction_record import record
 from imaging_fhir.services.preconditions import require_match
@@ -81,6 +81,10 @@ class Corrections:
     ) -> Corrected:
         found = self.find(transaction, reference, if_match)
         require_together(transaction.connection, decision)
+        if found.kind == "study":
+            moved_parts.follow(transaction, self.new_id, found.row, decision)
+            row = dicom_index.study_by_pk(transaction.connection, found.row.pk)
+            found = replace(found, row=row)
         before = self.decide(transaction, found, decision)
         result = self.settled(transaction, found, before, decision)
         return self.tell(transaction, "link", found, before, result, reason, caller)
@@ -323,7 +327,7 @@ class Corrections:
             raise ResourceConflict(SINCE)
         if found.row.state == "filed":
             if found.kind == "study":
-                self.relinking.keep_version(transaction, found.row)
+                self.relinking.withdraw(transaction, found.row)
             for reference in with_binaries(found.stored):
                 resources.delete(transaction, *reference)
         self.change(
@@ -438,6 +442,7 @@ def undoable(connection: Connection, provenance_id: str) -> tuple[int, Correctio
 DONE = {
     "link": "The image is filed as you said.",
     "reject": "The image stays held, and is in no chart.",
+    "split": "These images are a study of their own now, of whom you said.",
     "undo": "The correction was undone.",
 }
 NO_IMAGE = {

@@ -102,7 +102,7 @@ class Erase:
             self.database.write(partial(forget_notes, journal=journal, imports=imports))
 
     def allow_again(self, kind: str, value: str) -> None:
-        """Take in again what was erased: `study`, `instance` or `content`, and its UID or hash."""
+        """Take in again a `study`, `series`, `instance` or `content`, by its UID or hash."""
         self.database.write(partial(tombstones.remove, marks=[(kind, value)]))
 
 

@@ -19,13 +19,15 @@ from imaging_fhir.model.study import DicomInstance
 from imaging_fhir.services import duplicates, study_parts
 from imaging_fhir.services.arrival import Verdict
 from imaging_fhir.services.held import complete_task
+from imaging_fhir.services.moved_parts import with_uids
 from imaging_fhir.services.relinking import Relinking
 from imaging_fhir.services.study_evidence import evidence_of_study, facts_of_row
 from imaging_fhir.services.study_filing import rank_of
 from imaging_fhir.services.study_parts import Fate
-from imaging_fhir.storage import dicom_index, jobs
+from imaging_fhir.storage import dicom_index, jobs, minted_uids
 from imaging_fhir.storage import study_parts as rows
 from imaging_fhir.storage.database import AnyRow, Connection, Database, Transaction
+from imaging_fhir.storage.minted_uids import Uids, by_original
 from imaging_fhir.storage.ports import BlobStore
 from imaging_fhir.storage.study_parts import Clash
 
@@ -40,6 +42,7 @@ class Part:
     filed: int | None
     clashes: Mapping[int, Clash]  # by key of `instance`
     instances: Mapping[int, tuple[int, Blob]]  # key of `instance` -> key of `series`, bytes
+    uids: Uids  # in place of those of the bytes, where the study was split off
 
     def stays(self) -> dict[int, tuple[int, Blob]]:
         """The instances under no UID that is taken."""
@@ -108,6 +111,7 @@ class HeldParts:
             filed=None if filed is None else filed.pk,
             clashes=clashes,
             instances=rows.instances(connection, study_pk),
+            uids=by_original(minted_uids.of_study(connection, row.study_instance_uid)),
         )
 
     def compare(self, clash: Clash) -> None:
@@ -131,6 +135,7 @@ class HeldParts:
             with self.store.open(content) as stream:
                 image = read_image(stream)
             if isinstance(image, DicomInstance):
+                image = with_uids(image, part.uids) if part.uids else image
                 position = rank_of(image)
                 study.add(image.study, position)
                 study.add(image.visit, position)

@@ -20,6 +20,7 @@ from imaging_fhir.model.blob import Blob
 from imaging_fhir.model.document import Document
 from imaging_fhir.model.link import EhrWord, Given
 from imaging_fhir.model.study import DicomInstance, InstanceAttributes, ReadWarning
+from imaging_fhir.services import moved_parts
 from imaging_fhir.services.arrival import (
     ComparisonNeeded,
     DicomArrival,
@@ -228,7 +229,7 @@ class Ingest:
             require_not_erased(transaction, staged.sha256, arrival)
             if isinstance(arrival, DocumentArrival):
                 return self.documents.file(transaction, arrival, blob)
-            return self.studies.file(transaction, arrival, blob, staged.sha256)
+            return moved_parts.file(self.studies, transaction, arrival, blob, staged.sha256)
 
         return file
 
@@ -302,6 +303,7 @@ def require_not_erased(transaction: Transaction, sha256: str, arrival: AnyArriva
     marks = [("content", sha256)]
     if isinstance(arrival, DicomArrival):
         marks.append(("study", arrival.image.study.study_instance_uid))
+        marks.append(("series", arrival.image.series.series_instance_uid))
         marks.append(("instance", arrival.image.instance.sop_instance_uid))
     if tombstones.any_of(transaction.connection, marks):
         raise ResourceConflict("It was erased here, and is refused until it is allowed again.")

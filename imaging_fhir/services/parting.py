@@ -205,8 +205,9 @@ def say_again(
     merged, of_series = merged_of(stay)
     own = decode_as(Person, row.person)
     people = [says.person for _, says in stay]
-    person = own if own in people or not people else people[0]
-    dicom_index.change_study(transaction, row.pk, attributes=encode(merged), person=encode(person))
+    if own not in people and people:
+        name_first(transaction, row, people[0])
+    dicom_index.change_study(transaction, row.pk, attributes=encode(merged))
     for series_pk, attributes in of_series.items():
         values = filing.series_values(row, attributes)
         dicom_index.change_series(transaction, series_pk, picture=None, **values)
@@ -216,6 +217,19 @@ def say_again(
     filing.write_head(transaction, row, merged)
     filing.bump(transaction, row)
     filing.index(transaction, row)
+
+
+def name_first(transaction: Transaction, row: AnyRow, person: Person) -> None:
+    """Another than whom the study named first: what was decided of each stays so."""
+    decided = {**decisions.of_all(row)}
+    decision = decided.pop(person, None)
+    dicom_index.change_study(
+        transaction,
+        row.pk,
+        person=encode(person),
+        decision=encode(decision) if decision else None,
+        decisions=decisions.column(decisions.listed(decided)),
+    )
 
 
 def merged_of(spoken: Sequence[Spoken]) -> tuple[Merged, dict[int, Merged]]:

@@ -231,12 +231,7 @@ class Relinking:
 
     def hold_study(self, transaction: Transaction, row: AnyRow, merged: Merged, link: Link) -> None:
         """It leaves the chart, as after a DELETE, and a Task asks whose it is."""
-        review.reconcile(transaction, self.studies.new_id, row.rid, {})
-        self.keep_version(transaction, row)
-        stored = resources.find_by_rid(transaction.connection, row.rid)
-        orders = registered_studies.orders_of_study(transaction.connection, row.rid)
-        resources.delete(transaction, stored.type, stored.id)
-        self.studies.registering.orders_changed(transaction, orders)
+        self.withdraw(transaction, row)
         about = facts_of_row(row, merged)
         dicom_index.change_study(
             transaction,
@@ -249,6 +244,15 @@ class Relinking:
             link=encode(link),
         )
         dicom_index.await_identifiers(transaction, link.awaited, study_pk=row.pk)
+
+    def withdraw(self, transaction: Transaction, row: AnyRow) -> None:
+        """Its ImagingStudy goes, and what follows from it; the last version stays readable."""
+        review.reconcile(transaction, self.studies.new_id, row.rid, {})
+        self.keep_version(transaction, row)
+        stored = resources.find_by_rid(transaction.connection, row.rid)
+        orders = registered_studies.orders_of_study(transaction.connection, row.rid)
+        resources.delete(transaction, stored.type, stored.id)
+        self.studies.registering.orders_changed(transaction, orders)
 
     def part(self, transaction: Transaction, pk: int) -> None:
         """Those of its images that name another known person are theirs, and held."""

@@ -12,6 +12,7 @@ from imaging_fhir.images.dicom import has_preamble
 from imaging_fhir.images.dicom_identity import Piece, coerced, is_of_identity
 from imaging_fhir.images.dicom_stream import start_of_file
 from imaging_fhir.model.blob import Blob
+from imaging_fhir.model.study import DicomJson
 from imaging_fhir.services.coercion import Identity, identity_of
 from imaging_fhir.storage.database import Database
 from imaging_fhir.storage.dicom_retrieval import dicom_json_of, visible_instances
@@ -114,7 +115,12 @@ class Retrieve:
             size = instance.blob.size
             if instance.identity is None:
                 return DicomFile(stream=stream, pieces=(head, (start, size)))
-            return with_identity(stream, head, start, size, instance.identity)
+            elements = instance.identity.of_file(
+                instance.study_instance_uid,
+                instance.series_instance_uid,
+                instance.sop_instance_uid,
+            )
+            return with_identity(stream, head, start, size, instance.identity, elements)
         except BaseException:
             stream.close()
             raise
@@ -156,9 +162,14 @@ class Retrieve:
 
 
 def with_identity(
-    stream: BinaryIO, head: bytes, start: int, size: int, identity: Identity
+    stream: BinaryIO,
+    head: bytes,
+    start: int,
+    size: int,
+    identity: Identity,
+    elements: DicomJson,
 ) -> DicomFile:
-    found = coerced(stream, size, identity.elements)
+    found = coerced(stream, size, elements, identity.minted)
     if found.stream is stream:
         before: Piece = (start, found.offset) if start < found.offset else b""
         return DicomFile(stream=stream, pieces=(head, before, *found.pieces))
@@ -169,13 +180,17 @@ def with_identity(
 
 
 def missing_head(stream: BinaryIO, instance: StoredInstance) -> tuple[bytes, int]:
-    """What has to be put before the stored bytes, and from where on those are served."""
+    """What has to be put before the stored bytes, and from where on those are served.
+
+    The head names the instance: one that has another UID now gets another head.
+    """
     start = start_of_file(stream)
-    if not start.is_transfer_syntax_guessed:
+    is_renamed = instance.identity is not None and instance.identity.minted is not None
+    if not start.is_transfer_syntax_guessed and not is_renamed:
         return (b"" if has_preamble(stream) else preamble()), 0
     head = file_head(
         sop_class_uid=instance.sop_class_uid,
         sop_instance_uid=instance.sop_instance_uid,
         transfer_syntax_uid=instance.transfer_syntax_uid,
     )
-    return head, start.stream.tell()
+    return head, start.offset

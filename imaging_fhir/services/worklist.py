@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 
 from imaging_fhir.errors import (
     ImagingError,
@@ -14,14 +15,15 @@ from imaging_fhir.fhir.patient import PROVISIONAL, PROVISIONAL_PREFIX
 from imaging_fhir.fhir.profiles import claimed
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.task import HELD
-from imaging_fhir.model.codec import Resource, decode
-from imaging_fhir.model.correction import Corrected
+from imaging_fhir.model.codec import Resource, decode, decode_as
+from imaging_fhir.model.correction import Corrected, Correction, SplitOff
 from imaging_fhir.model.link import Decision
 from imaging_fhir.services.access import Caller
 from imaging_fhir.services.candidates import Candidate, Candidates
 from imaging_fhir.services.chart import HeldItem, code_of, held_item
 from imaging_fhir.services.chart_words import counted, shown_moment
 from imaging_fhir.services.correction import Corrections, Found, image_of
+from imaging_fhir.services.splitting import Part, Splitting
 from imaging_fhir.storage import chart, corrections, resources
 from imaging_fhir.storage.database import Connection, Database, Transaction
 from imaging_fhir.storage.people import resources_with
@@ -77,6 +79,7 @@ class Told:
     is_undone: bool
     may_be_undone: bool
     targets: tuple[str, ...]  # the resource that it ended in first
+    other: str = ""  # the other study, of a split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +92,7 @@ class DecisionPage:
     can_be_filed: bool  # not one that is kept only beside another, and none decided meanwhile
     says: str  # the name in the file: whom a new Patient would be
     told: tuple[Told, ...]
+    series: str = ""  # UID of the one that is meant, where it is not all of the study
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +182,8 @@ class Worklist:
                 row.id,
                 decode(row.body),
                 zone,
+                reference=reference,
+                split=decode_as(Correction, row.correction).split,
                 is_undone=bool(row.undone),
                 is_latest=row.id == latest,
             )
@@ -204,16 +210,23 @@ class Worklist:
         encounter: str,
         reason: str,
         caller: Caller,
+        series: str = "",
     ) -> Corrected:
-        """Raise VersionConflict where somebody else was faster, and what Corrections.link does."""
+        """`series` is the one of a study that is meant, else it is all of it.
+
+        Raise VersionConflict where somebody else was faster, and what Corrections.link does.
+        """
         if not patient.startswith("Patient/"):
             raise InvalidResource("Choose a patient.", expression="patient")
         if encounter and not encounter.startswith("Encounter/"):
             raise InvalidResource("Choose a visit.", expression="encounter")
         decision = Decision(patient=patient, encounter=encounter or None)
-        return self.corrections.link(
-            reference, decision, reason=reason or None, caller=caller, if_match=tag(version)
-        )
+        if series:
+            splitting = Splitting(corrections=self.corrections)
+            act = partial(splitting.split, reference, Part(series=(series,)))
+        else:
+            act = partial(self.corrections.link, reference)
+        return act(decision, reason=reason or None, caller=caller, if_match=tag(version))
 
     def reject(self, task_id: str, version: str, *, reason: str, caller: Caller) -> Corrected:
         return self.corrections.reject(
@@ -328,16 +341,33 @@ def age_of(task: Resource, now: int) -> str:
 
 
 def told_of(
-    provenance_id: str, content: Resource, zone: tzinfo | None, *, is_undone: bool, is_latest: bool
+    provenance_id: str,
+    content: Resource,
+    zone: tzinfo | None,
+    *,
+    reference: str,
+    split: SplitOff | None,
+    is_undone: bool,
+    is_latest: bool,
 ) -> Told:
+    """As it is told of that resource."""
     code = content["activity"]["coding"][0]["code"]
+    targets = tuple(one["reference"] for one in content["target"])
     return Told(
         provenance=provenance_id,
-        text=DONE.get(code, code),
+        text=DONE.get(code, code) if split is None else split_in_words(split, targets, reference),
         reason=next((one.get("text", "") for one in content.get("reason", ())), ""),
         at=shown_moment(content["recorded"], zone),
         by=content["agent"][0]["who"].get("display", ""),
         is_undone=is_undone,
-        may_be_undone=is_latest and not is_undone and code in ("link", "reject"),
-        targets=tuple(one["reference"] for one in content["target"]),
+        may_be_undone=is_latest and not is_undone and code in ("link", "reject", "split"),
+        targets=targets,
+        other=next((one for one in targets if one != reference), "") if split else "",
     )
+
+
+def split_in_words(split: SplitOff, targets: Sequence[str], reference: str) -> str:
+    images = f"{split.moved} of {counted(split.total, 'image')}"
+    if reference == targets[0]:
+        return f"{images} of another study were moved here, to a study of their own"
+    return f"{images} were moved to another patient"

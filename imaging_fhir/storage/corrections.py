@@ -33,10 +33,18 @@ def of_provenance(
 
 
 def about(connection: Connection, reference: str) -> Sequence[AnyRow]:
-    """The corrections of that resource, the newest first: `id` and `body` of the Provenance."""
+    """The corrections of that resource, the newest first.
+
+    `id` and `body` are those of the Provenance, `correction` is its content.
+    """
     resource_type, _, resource_id = reference.partition("/")
     return connection.execute(
-        select(resource.c.id, resource.c.body, correction.c.undone)
+        select(
+            resource.c.id,
+            resource.c.body,
+            correction.c.undone,
+            correction.c.body.label("correction"),
+        )
         .join(correction, correction.c.provenance == resource.c.rid)
         .join(reference_index, reference_index.c.rid == resource.c.rid)
         .where(
@@ -51,10 +59,15 @@ def about(connection: Connection, reference: str) -> Sequence[AnyRow]:
 
 def is_latest(connection: Connection, pk: int, body: Correction) -> bool:
     """Was the same not corrected again since?"""
+    return not is_corrected(connection, body.subject, since=pk)
+
+
+def is_corrected(connection: Connection, subject: str, *, since: int) -> bool:
+    """Is there a correction of it, later than that one and not undone?"""
     later = select(correction.c.pk).where(
-        correction.c.subject == body.subject, correction.c.pk > pk, ~correction.c.undone
+        correction.c.subject == subject, correction.c.pk > since, ~correction.c.undone
     )
-    return connection.execute(later.limit(1)).first() is None
+    return connection.execute(later.limit(1)).first() is not None
 
 
 def mark_undone(transaction: Transaction, pk: int) -> None:

@@ -14,6 +14,7 @@ VISIBLE = (
         study.c.patient,
         study.c.encounter,
         study.c.corrected,
+        study.c.created,
         series.c.series_instance_uid,
         instance.c.sop_instance_uid,
         instance.c.sop_class_uid,

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, or_, select, true, update
 
 from imaging_fhir.model.codec import decode, encode
-from imaging_fhir.storage import resources, tombstones
+from imaging_fhir.storage import minted_uids, resources, tombstones
 from imaging_fhir.storage.chunks import chunks
 from imaging_fhir.storage.database import Transaction
 from imaging_fhir.storage.erasure_scan import REFERENCE, Names, Scan, bodies
@@ -78,6 +78,9 @@ def add_study(connection: Connection, scope: Scope, study_instance_uid: str) -> 
     add_resources(connection, scope, [row.rid for row in rows])
     for row in rows:
         add_instances(connection, scope, row.pk)
+    for minted in minted_uids.of_study(connection, study_instance_uid):
+        if minted.level != "study" and minted.is_whole:  # refused by what its bytes say, too
+            scope.marks.add((minted.level, minted.original))
 
 
 def add_instances(connection: Connection, scope: Scope, study_pk: int) -> None:

@@ -525,7 +525,7 @@ tombstone = Table(
     "tombstone",
     metadata,
     Column("digest", Text, primary_key=True),
-    Column("kind", Text, nullable=False),  # study, instance, content
+    Column("kind", Text, nullable=False),  # study, series, instance, content
     Column("erased", BigInteger, nullable=False),
 )
 

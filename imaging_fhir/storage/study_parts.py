@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, delete, exists, func, select, update
 
 from imaging_fhir.model.blob import Blob
-from imaging_fhir.storage import dicom_index
+from imaging_fhir.storage import dicom_index, minted_uids
 from imaging_fhir.storage.blobs import blob_of
 from imaging_fhir.storage.database import Transaction
 from imaging_fhir.storage.schema import (
@@ -136,6 +136,7 @@ def forget(transaction: Transaction, study_pk: int) -> None:
     """A study row without series goes, and with it whom it named."""
     transaction.execute(delete(study_identity).where(study_identity.c.study == study_pk))
     transaction.execute(delete(awaited).where(awaited.c.study == study_pk))
+    minted_uids.forget(transaction, study_pk)
     transaction.execute(delete(study).where(study.c.pk == study_pk))
 
 
@@ -144,6 +145,7 @@ def give_up(transaction: Transaction, study_pk: int, into: int) -> None:
     transaction.execute(
         update(study_identity).where(study_identity.c.study == study_pk).values(study=into)
     )
+    minted_uids.hand_over(transaction, study_pk, into)
     forget(transaction, study_pk)
     count(transaction, into)
 

@@ -15,7 +15,7 @@ INSERT = {
     "postgresql": postgresql.insert(tombstone).on_conflict_do_nothing(),
 }
 FIND = Prepared(select(tombstone.c.digest).where(tombstone.c.digest == bindparam("digest")))
-Mark = tuple[str, str]  # (study, instance or content; its UID or hash)
+Mark = tuple[str, str]  # (study, series, instance or content; its UID or hash)
 
 
 def digest(mark: Mark) -> str:

@@ -131,10 +131,9 @@ def failed_instance(outcome: Outcome, study: str | None) -> Failed:
 
 
 def instance_address(outcome: Outcome, sop_instance_uid: str) -> str:
-    return (
-        f"{base()}/studies/{outcome.study_instance_uid}"
-        f"/series/{outcome.series_instance_uid}/instances/{sop_instance_uid}"
-    )
+    own = (outcome.study_instance_uid, outcome.series_instance_uid, sop_instance_uid)
+    study, series, instance = (outcome.filed and outcome.filed.retrieved_as) or own
+    return f"{base()}/studies/{study}/series/{series}/instances/{instance}"
 
 
 def common_address(stored: list[Stored]) -> str | None:

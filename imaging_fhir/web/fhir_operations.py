@@ -21,11 +21,13 @@ from imaging_fhir.fhir.parameters import (
     reference_in,
     require_only,
     text,
+    texts,
     truth,
 )
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.link import Decision
+from imaging_fhir.services.splitting import Part
 from imaging_fhir.web.allowed import RESOURCE_ID
 from imaging_fhir.web.context import caller, services, source_of_caller
 from imaging_fhir.web.fhir import resource_sent
@@ -156,15 +158,29 @@ def link(call: Call) -> Resource:
     )
     if decision.patient is None:
         raise InvalidRequest("The patient is missing.", expression="http.patient")
-    return corrected(
-        services().corrections.link(
-            f"{call.type}/{call.id}",
-            decision,
-            reason=text(call.given, "reason"),
-            caller=caller(),
-            if_match=request.headers.get("If-Match"),
+    reference, part = f"{call.type}/{call.id}", part_named(call)
+    reason, if_match = text(call.given, "reason"), request.headers.get("If-Match")
+    if part is None:
+        by = services().corrections
+        done = by.link(reference, decision, reason=reason, caller=caller(), if_match=if_match)
+    else:
+        done = services().splitting.split(
+            reference, part, decision, reason=reason, caller=caller(), if_match=if_match
         )
-    )
+    return corrected(done)
+
+
+def part_named(call: Call) -> Part | None:
+    """The series and instances of the study that are meant; None for all of it."""
+    uids = {
+        name: tuple(one.removeprefix("urn:oid:") for one in texts(call.given, name))
+        for name in ("series", "instance")
+    }
+    for name, named in uids.items():
+        if named and call.type != "ImagingStudy":
+            raise InvalidRequest(f"{call.type} has no {name}.", expression=f"http.{name}")
+    part = Part(series=uids["series"], instances=uids["instance"])
+    return part if part.series or part.instances else None
 
 
 def reject(call: Call) -> Resource:

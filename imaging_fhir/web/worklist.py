@@ -5,6 +5,7 @@ image, the second gets a page that says so.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 
 from flask import Blueprint, Response, redirect, request
@@ -43,6 +44,7 @@ bp.register_error_handler(Exception, fault)
 TYPES = {"held": "Task", "studies": "ImagingStudy", "documents": "DocumentReference"}
 MOST_FOUND = 10
 LONGEST_KEY = 18  # digits
+LONGEST_UID = 128
 FASTER = (
     "Somebody else was faster, or it was decided by itself: this is how it stands now. "
     "Nothing that you chose was done."
@@ -135,6 +137,7 @@ def file(kind: str, resource_id: str) -> AnyResponse:
             encounter=request.form.get("encounter", ""),
             reason=reason(),
             caller=caller(),
+            series=series_meant(kind),
         ),
     )
 
@@ -203,6 +206,7 @@ def decision_page(
 ) -> Response:
     reference = f"{TYPES[kind]}/{resource_id}"
     decision = services().worklist.decision(reference, caller(), searched=ids or ())
+    decision = replace(decision, series=series_meant(kind))
     values = {
         "decision": decision,
         "address": f"/chart/{kind}/{resource_id}",
@@ -263,3 +267,8 @@ def filters(choices: Mapping[str, Sequence[str]]) -> list[tuple[str, list[tuple[
 
 def reason() -> str:
     return request.form.get("reason", "").strip()[:LONGEST_INPUT]
+
+
+def series_meant(kind: str) -> str:
+    """UID of the series of a study that is to be moved alone."""
+    return request.values.get("series", "")[:LONGEST_UID] if kind == "studies" else ""

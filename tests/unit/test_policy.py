@@ -20,7 +20,12 @@ from imaging_fhir.settings import Site
 ELSEWHERE = {  # rules that are judged with the study or the EHR at hand
     *("decided", "decided-no-longer-holds", "rejected", "ehr-unavailable"),
     *("given-no-longer-holds", "switched-off", "study-of-another-patient"),
-    *("sop-instance-uid-conflict", "visit-of-another-patient", "no-evidence"),
+    *(
+        "series-in-two-studies",
+        "sop-instance-uid-conflict",
+        "visit-of-another-patient",
+        "no-evidence",
+    ),
 }
 
 

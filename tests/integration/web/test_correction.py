@@ -249,3 +249,143 @@ def test_a_merge_told_by_the_link_alone_is_seen_too_and_its_end(patients: FlaskC
 
 def test_a_provenance_of_no_correction_cannot_be_undone(patients: FlaskClient) -> None:
     assert call(patients, "Provenance/none/$undo", {}).status_code == 404
+
+
+def series_sent(client: FlaskClient) -> list[bytes]:
+    """Two series of one study, two images each; the second refers to itself."""
+    sent = []
+    for series, number in ((1, 1), (1, 2), (2, 1), (2, 2)):
+        uid = f"{STUDY}.{series}"
+        content = ct_instance(
+            PatientID="jane",
+            IssuerOfPatientIDQualifiersSequence=issued_by(SYSTEM),
+            SeriesInstanceUID=uid,
+            SeriesNumber=str(series),
+            SOPInstanceUID=f"{uid}.{number}",
+            InstanceNumber=str(number),
+            ReferencedImageSequence=[
+                {"ReferencedSOPClassUID": "1.2", "ReferencedSOPInstanceUID": f"{STUDY}.2.1"}
+            ],
+        )
+        answer = client.post("/dicomweb/studies", data=content, content_type="application/dicom")
+        assert answer.status_code == 200, answer.data
+        sent.append(content)
+    return sent
+
+
+def split(client: FlaskClient, *series: str, **headers: str) -> TestResponse:
+    parameters = [
+        {"name": "patient", "valueReference": {"reference": "Patient/john"}},
+        *({"name": "series", "valueId": one} for one in series),
+    ]
+    body = {"resourceType": "Parameters", "parameter": parameters}
+    return client.post(f"/fhir/ImagingStudy/{STUDY}/$link", json=body, headers=headers)
+
+
+def test_a_series_is_served_as_another_patients_study_and_the_bytes_stay(
+    patients: FlaskClient,
+) -> None:
+    sent = series_sent(patients)
+    report = {
+        "resourceType": "DiagnosticReport",
+        "id": "report",
+        "status": "final",
+        "code": {"text": "CT"},
+        "subject": {"reference": "Patient/jane"},
+        "imagingStudy": [{"reference": f"ImagingStudy/{STUDY}"}],
+    }
+    assert patients.put("/fhir/DiagnosticReport/report", json=report).status_code == 201
+    done = split(patients, f"urn:oid:{STUDY}.2")
+    part = json_of(patients.get(f"/fhir/{value(done, 'result')}"))
+    assert part["subject"]["reference"] == "Patient/john"
+    [series] = part["series"]
+    root = f"/dicomweb/studies/{part['id']}"
+    for instance, stored in zip(series["instance"], sent[2:], strict=True):
+        address = f"{root}/series/{series['uid']}/instances/{instance['uid']}"
+        accept = {"Accept": "application/dicom"}
+        answer = patients.get(address, headers=accept)
+        assert answer.content_length == len(answer.data)
+        found = dcmread(BytesIO(answer.data))
+        assert (found.PatientID, found.StudyInstanceUID) == ("john", part["id"])
+        assert (found.SeriesInstanceUID, found.SOPInstanceUID) == (series["uid"], instance["uid"])
+        assert found.file_meta.MediaStorageSOPInstanceUID == instance["uid"]
+        [referred] = found.ReferencedImageSequence
+        assert referred.ReferencedSOPInstanceUID == series["instance"][0]["uid"]
+        [origin] = found.OriginalAttributesSequence
+        assert origin.ModifiedAttributesSequence[0].StudyInstanceUID == STUDY
+        assert "jane" not in str(found)
+        assert found.PixelData == dcmread(BytesIO(stored)).PixelData
+        [metadata] = patients.get(f"{address}/metadata").get_json(force=True)
+        assert metadata["00080018"]["Value"] == [instance["uid"]]
+        assert metadata["00100020"]["Value"] == ["john"]
+        assert patients.get(f"{address}?original=true", headers=accept).data == stored
+    whole = patients.get(root)
+    assert whole.content_length == len(whole.data)
+    rest = patients.get(f"/dicomweb/studies/{STUDY}/metadata").get_json(force=True)
+    assert {one["0020000E"]["Value"][0] for one in rest} == {f"{STUDY}.1"}
+    assert patients.get(f"/dicomweb/studies/{STUDY}/series/{STUDY}.2").status_code == 404
+    for query, found_ids in (
+        ("subject=Patient/john", [part["id"]]),
+        ("subject=Patient/jane", [STUDY]),
+        (f"series={STUDY}.2", []),
+        (f"series={series['uid']}", [part["id"]]),
+        (f"instance={series['instance'][0]['uid']}", [part["id"]]),
+        (f"identifier=urn:oid:{part['id']}", [part["id"]]),
+    ):
+        bundle = json_of(patients.get(f"/fhir/ImagingStudy?{query}"))
+        assert [one["resource"]["id"] for one in bundle.get("entry", [])] == found_ids, query
+    kept = json_of(patients.get("/fhir/DiagnosticReport/report"))
+    assert kept["imagingStudy"] == report["imagingStudy"]
+    page = patients.get(f"/chart/studies/{STUDY}").get_data(as_text=True)
+    assert "2 of 4 images were moved to another patient" in page
+    assert f"/chart/studies/{part['id']}" in page
+    there = patients.get(f"/chart/studies/{part['id']}").get_data(as_text=True)
+    assert "2 of 4 images of another study" in there
+    call(patients, f"{value(done, 'provenance')}/$undo", {})
+    assert patients.get(f"/fhir/ImagingStudy/{part['id']}").status_code == 410
+    assert patients.get(root).status_code == 404
+    again = json_of(patients.get(f"/fhir/ImagingStudy/{STUDY}"))
+    assert again["numberOfInstances"] == 4
+    page = patients.get(f"/chart/studies/{STUDY}").get_data(as_text=True)
+    assert "Undone" in page
+
+
+def test_a_later_image_stored_is_retrieved_where_its_answer_says(patients: FlaskClient) -> None:
+    series_sent(patients)
+    split(patients, f"{STUDY}.2")
+    content = ct_instance(
+        PatientID="jane",
+        IssuerOfPatientIDQualifiersSequence=issued_by(SYSTEM),
+        SeriesInstanceUID=f"{STUDY}.2",
+        SOPInstanceUID=f"{STUDY}.2.3",
+    )
+    answer = patients.post("/dicomweb/studies", data=content, content_type="application/dicom")
+    [stored] = answer.get_json(force=True)["00081199"]["Value"]
+    assert stored["00081155"]["Value"] == [f"{STUDY}.2.3"]
+    address = stored["00081190"]["Value"][0].removeprefix("http://localhost")
+    served = patients.get(address, headers={"Accept": "application/dicom"})
+    assert dcmread(BytesIO(served.data)).PatientID == "john"
+
+
+@pytest.mark.parametrize(
+    ("reference", "parameter", "expression", "status"),
+    [
+        (f"ImagingStudy/{STUDY}", "series", "http.series", 422),
+        (f"ImagingStudy/{STUDY}", "instance", "http.instance", 422),
+        ("DocumentReference/any", "series", "http.series", 400),
+    ],
+)
+def test_a_part_that_is_not_there_is_refused(
+    patients: FlaskClient, reference: str, parameter: str, expression: str, status: int
+) -> None:
+    series_sent(patients)
+    answer = call(patients, f"{reference}/$link", {"patient": "Patient/john", parameter: "1.9"})
+    assert answer.status_code == status
+    assert json_of(answer)["issue"][0]["expression"] == [expression]
+
+
+def test_of_two_who_split_at_once_one_is_told(patients: FlaskClient) -> None:
+    series_sent(patients)
+    etag = patients.get(f"/fhir/ImagingStudy/{STUDY}").headers["ETag"]
+    assert split(patients, f"{STUDY}.2", **{"If-Match": etag}).status_code == 200
+    assert split(patients, f"{STUDY}.1", **{"If-Match": etag}).status_code == 412

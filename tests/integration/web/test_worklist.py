@@ -238,6 +238,32 @@ def test_a_filed_image_is_moved_and_put_back(jane: FlaskClient, services: Servic
     assert json_of(jane.get(f"/fhir/{study}"))["subject"]["reference"] == "Patient/jane"
 
 
+def test_a_series_is_moved_from_its_page_and_both_studies_say_so(
+    jane: FlaskClient, services: Services
+) -> None:
+    put(jane, "Patient", "john", name=[{"family": "Doe"}])
+    address = chart_of(send(services, ct()))
+    other = f"{STUDY}.2"
+    send(services, ct(SeriesInstanceUID=other, SOPInstanceUID=f"{other}.1"))
+    form = f"{address}/move?series={other}"
+    assert form in jane.get(f"{address}/series/{other}").text
+    assert "Only the series" in words(jane.get(form))
+    found = jane.post(f"{address}/candidates", data={"name": "doe", "series": other})
+    assert f'name="series" value="{other}"' in found.text
+    sent = {"version": version_in(found.text), "patient": "Patient/john", "series": other}
+    told = provenance(jane.post(f"{address}/file", data={**sent, "reason": "Two people"}))
+    shown = words(jane.get(address))
+    assert "1 of 2 images were moved to another patient, " in shown
+    assert "by Caller at 127.0.0.1: Two people. The other study Show or undo" in shown
+    page = jane.get(f"/chart/corrections/{told}")
+    assert "1 of 2 images of another study were moved here" in words(page)
+    late = jane.post(f"{address}/file", data=sent)
+    assert "Somebody else was faster" in words(late, 412)
+    undone = jane.post(f"/chart/corrections/{told}/undo")
+    assert undone.location == address
+    assert len(json_of(jane.get(f"/fhir/ImagingStudy/{STUDY}"))["series"]) == 2
+
+
 def send_three(services: Services) -> list[str]:
     """One that is certain, one that is not, and a photo that names nobody."""
     other = [{"UniversalEntityID": "1.2.9", "UniversalEntityIDType": "ISO"}]
