@@ -126,7 +126,7 @@ class Adoption:
             else (dicom_index.studies_of_order(connection, old))
         )
         of_documents = documents.at(connection, [old]) if type_ == "Encounter" else set()
-        list(self.merging.rewrite(transaction, f"{type_}/{old}", f"{type_}/{new}"))
+        self.merging.rewrite(transaction, f"{type_}/{old}", f"{type_}/{new}")
         if type_ == "Encounter":
             adoption.rename_visit(transaction, studies, of_documents, old, new)
         resources.delete(transaction, type_, old)

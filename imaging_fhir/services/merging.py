@@ -22,11 +22,7 @@ from imaging_fhir.services.correction_record import record
 from imaging_fhir.services.ehr_copies import require_no_copy
 from imaging_fhir.services.preconditions import require_match
 from imaging_fhir.services.refiling import refile
-from imaging_fhir.services.relinking import (
-    Relinking,
-    concerned,
-    waiting,
-)
+from imaging_fhir.services.relinking import Relinking, concerned, waiting
 from imaging_fhir.storage import (
     corrections,
     dicom_index,
@@ -40,6 +36,8 @@ from imaging_fhir.storage import (
 )
 from imaging_fhir.storage.database import AnyRow, Database, Transaction
 from imaging_fhir.storage.people import resolve_patient, resources_with
+from imaging_fhir.storage.resources import Put, StoredResource
+from imaging_fhir.storage.search_index import by_table
 
 AT_ONCE = 20  # images matched again in one transaction: others write in between
 MATCH_AGAIN = "match-again"
@@ -188,18 +186,41 @@ class Merging:
 
     def rewrite(
         self, transaction: Transaction, old: str, new: str
-    ) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-        """References to the one, in whatever is found by them, become references to the other."""
-        for type_, id_ in referring.to(transaction.connection, *old.split("/")):
-            if type_ in SAID_THEN:
-                continue
-            content = resources.find_content(transaction.connection, type_, id_)
-            if content is None:
-                continue
-            places = tuple(redirect(content, old, new))
-            if places:
-                self.put(transaction, content)
-                yield type_, id_, places
+    ) -> list[tuple[str, str, tuple[str, ...]]]:
+        """References to the one, in whatever is found by them, become references to the other.
+
+        Type and id of each, with the places of the references.
+        """
+        keys = referring.to(transaction.connection, *old.split("/"))
+        known = self.contents(transaction, [key for key in keys if key[0] not in SAID_THEN])
+        places = {key: tuple(redirect(content, old, new)) for key, (_, content) in known.items()}
+        self.put_all(transaction, [known[key] for key, found in places.items() if found])
+        return [(*key, found) for key, found in places.items() if found]
+
+    def contents(
+        self, transaction: Transaction, keys: Sequence[tuple[str, str]]
+    ) -> dict[tuple[str, str], tuple[StoredResource, Resource]]:
+        """Of those that were not deleted, in that order, what is stored and what it says."""
+        found = resources.find_all(transaction.connection, keys)
+        there = [(key, found[key]) for key in keys if key in found]
+        return {key: (one, decode(one.body)) for key, one in there if one.body is not None}
+
+    def put_all(
+        self, transaction: Transaction, changed: Sequence[tuple[StoredResource, Resource]]
+    ) -> None:
+        """The next version of many, each beside what is there."""
+        zone = self.relinking.studies.linking.zone
+        puts = [
+            Put(
+                type=stored.type,
+                id=stored.id,
+                content=content,
+                rows=by_table(stored.type, index_entries(stored.type, content, zone=zone)),
+                current=stored,
+            )
+            for stored, content in changed
+        ]
+        resources.put_all(transaction, puts)
 
     def move_studies(
         self, transaction: Transaction, old: str, new: Resource
@@ -254,8 +275,7 @@ class Merging:
         if merged is None:
             raise ResourceConflict("It is no merge.")
         pair = self.merged_pair(transaction, merged)
-        for type_, id_, places in merged.rewritten:
-            self.put_back(transaction, type_, id_, places, merged)
+        self.put_back(transaction, merged)
         source = restored(pair.source, merged)
         self.put(transaction, source)
         if ehr.checked_at(transaction.connection, "Patient", merged.target) is None:
@@ -319,21 +339,17 @@ class Merging:
             raise ResourceConflict("The source is not replaced by the target any more.")
         return Pair(source=source, target=target)
 
-    def put_back(
-        self,
-        transaction: Transaction,
-        type_: str,
-        id_: str,
-        places: tuple[str, ...],
-        merged: MergedPatient,
-    ) -> None:
-        content = resources.find_content(transaction.connection, type_, id_)
+    def put_back(self, transaction: Transaction, merged: MergedPatient) -> None:
+        """The references that the merge changed, and that are still as it made them."""
         source, target = f"Patient/{merged.source}", f"Patient/{merged.target}"
-        if content is None:
-            return
-        changed = [at for at in places if put_at(content, at, target, source)]
-        if changed:
-            self.put(transaction, content)
+        places = {(type_, id_): found for type_, id_, found in merged.rewritten}
+        known = self.contents(transaction, list(places))
+        changed = [
+            (stored, content)
+            for key, (stored, content) in known.items()
+            if sum(put_at(content, at, target, source) for at in places[key])
+        ]
+        self.put_all(transaction, changed)
 
     def leave(self, transaction: Transaction, target: str, visits: list[str]) -> None:
         """What the target has at a visit that is the source's again is matched again at once."""

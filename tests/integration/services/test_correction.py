@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from benchmarks.statements import counting
 from imaging_fhir.errors import ImagingError, InvalidResource, ResourceConflict, VersionConflict
 from imaging_fhir.model.correction import Corrected
 from imaging_fhir.model.link import Decision
@@ -322,6 +323,23 @@ def test_a_merge_takes_everything_along_and_is_undone(house: House, merging: Mer
         assert {**house.read(name), "meta": None} == {**resource, "meta": None}
     assert house.read("Patient/jane").get("active") is None
     assert [one["value"] for one in house.read("Patient/joan")["identifier"]] == ["5"]
+
+
+def test_a_merge_costs_no_more_statements_for_more_that_refer(
+    house: House, merging: Merging
+) -> None:
+    counts = []
+    for number in (20, 100):
+        house.patient(f"old{number}", f"o{number}")
+        for visit in range(number):
+            house.encounter(f"{number}-{visit}", f"old{number}")
+        with counting(house.database) as statements:
+            done = merge(merging, f"old{number}", "jane")
+        with counting(house.database) as undoing:
+            undo(merging, done)
+        counts.append((len(statements), len(undoing)))
+        assert house.subject(f"Encounter/{number}-7") == f"Patient/old{number}"
+    assert counts[0] == counts[1]
 
 
 def test_a_merge_taken_back_by_an_update_gives_the_images_back(house: House) -> None:
