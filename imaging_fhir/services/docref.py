@@ -8,6 +8,7 @@ from datetime import UTC
 from imaging_fhir.fhir.bundle import Found, searchset
 from imaging_fhir.fhir.parameters import Given, refused, text, texts, truth
 from imaging_fhir.fhir.primitives import CHECKS
+from imaging_fhir.fhir.search_limits import TooManyCriteria
 from imaging_fhir.model.codec import BASE_PLACEHOLDER
 from imaging_fhir.model.search import Restrictions
 from imaging_fhir.services.access import Caller
@@ -28,6 +29,7 @@ from imaging_fhir.storage.same_person import same_person
 
 TYPE = "DocumentReference"
 ADDRESS = f"{TYPE}/$docref"
+MOST_TYPES = 50  # each is searched for by itself
 SPECIAL = str.maketrans({char: f"\\{char}" for char in "\\,$"})
 
 
@@ -65,6 +67,11 @@ class DocRef:
         """The newest document, or where types are named the newest of each."""
         found: dict[int, StoredResource] = {}
         types = [[one] for one in texts(given, "type")]
+        if len(types) > MOST_TYPES:
+            raise TooManyCriteria(
+                f"type may be there at most {MOST_TYPES} times where no dates are.",
+                expression="http.type",
+            )
         for listed in types or [[]]:
             parameters = [
                 ("patient", f"Patient/{patient}"),

@@ -210,6 +210,15 @@ def test_docref_without_dates_is_the_latest_document(chart: FlaskClient) -> None
     assert references(posted) == ["DocumentReference/d1", "DocumentReference/d2"]
 
 
+def test_docref_looks_up_so_many_types_and_no_more(chart: FlaskClient) -> None:
+    for count, status in ((50, 200), (51, 400)):
+        types = "&".join(f"type=urn:t|{number}" for number in range(count))
+        answer = chart.get(f"/fhir/DocumentReference/$docref?patient=doe&{types}")
+        assert answer.status_code == status
+    [issue] = json_of(answer)["issue"]
+    assert (issue["code"], issue["expression"]) == ("too-costly", ["http.type"])
+
+
 def test_docref_takes_the_dates_of_care_and_current_documents(chart: FlaskClient) -> None:
     care = get(chart, "DocumentReference/$docref?patient=doe&start=2024-01-01&end=2024-03-01")
     assert references(care) == ["DocumentReference/d1"]
