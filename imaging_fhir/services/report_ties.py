@@ -18,6 +18,7 @@ from imaging_fhir.storage.database import Connection, Transaction
 from imaging_fhir.storage.people import resolve_patient
 from imaging_fhir.storage.report_studies import REPORT
 
+TYING = frozenset({"identifier", "basedOn", "imagingStudy"})  # a report without is of no study
 UNTIED = frozenset({"entered-in-error", "cancelled"})
 Key = tuple[str, str]
 
@@ -57,7 +58,8 @@ def follow_resource(
         return
     stored = resources.find(transaction.connection, resource_type, resource_id)
     if stored is not None and resource_type == REPORT:
-        tie_report(transaction, stored.rid, zone=zone)
+        if stored.version > 1 or TYING & decode(stored.body or b"{}").keys():
+            tie_report(transaction, stored.rid, zone=zone)
     elif stored is not None:
         keys = StudyKeys.of(transaction.connection, stored.rid)
         follow_study(transaction, stored.rid, keys, zone=zone)

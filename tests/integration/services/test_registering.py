@@ -9,6 +9,7 @@ import pytest
 from imaging_fhir.errors import ResourceDeleted
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.services.check import Check
+from imaging_fhir.services.erase import Erase
 from imaging_fhir.services.indexing import entries_of
 from imaging_fhir.storage import registered_studies, resources
 from tests.dicom_samples import ROOT, STUDY, ct_instance
@@ -418,3 +419,26 @@ def row_of(house: House, id_: str) -> tuple[str | None, str | None]:
         row = registered_studies.of_resource(connection, stored.rid)
     assert row is not None
     return row.service_request, row.study_instance_uid
+
+
+def test_an_erased_patient_leaves_no_order_and_nothing_registered(house: House) -> None:
+    order(house)
+    order(house, "filled", identifier=[{**ACCESSION, "value": "A-2"}])
+    house.send(ct(AccessionNumber="A-2"))
+    assert len(studies(house)) == 2
+    Erase(database=house.database, store=house.store).patient("jane")
+    assert studies(house) == []
+    with house.database.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM registered_study").scalar() == 0
+
+
+def test_what_leads_to_an_erased_study_leads_nowhere(house: House) -> None:
+    house.send(ct())
+    order(house, identifier=[{**ACCESSION, "value": "A-2"}])
+    registered = studies(house)[1]["id"]
+    order(house)
+    Erase(database=house.database, store=house.store).study(STUDY)
+    with pytest.raises(ResourceDeleted, match="was deleted"):
+        house.read(f"ImagingStudy/{registered}")
+    order(house, code={"text": "Chest CT, once more"})
+    assert the_study(house)["status"] == "registered"

@@ -8,6 +8,7 @@ import pytest
 
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.services.check import Check
+from imaging_fhir.services.erase import Erase
 from imaging_fhir.services.indexing import entries_of
 from imaging_fhir.settings import Source
 from imaging_fhir.storage import report_studies, resources
@@ -243,3 +244,10 @@ def test_what_its_author_names_needs_no_tie(house: House) -> None:
         stored = resources.find(connection, "DiagnosticReport", "report")
         assert stored is not None
         assert report_studies.ties(connection, stored.rid) == {}
+
+
+def test_an_erased_study_leaves_no_tie(house: House) -> None:
+    send(house)
+    report(house, identifier=[ACCESSION])
+    Erase(database=house.database, store=house.store).study(STUDY)
+    assert ties(house) == {}
