@@ -28,7 +28,6 @@ from imaging_fhir.errors import ImagingError, InvalidRequest, InvalidSetting
 from imaging_fhir.images.folder import image_files
 from imaging_fhir.logs import configure_logging
 from imaging_fhir.model.codec import Resource, decode, encode
-from imaging_fhir.model.link import Given
 from imaging_fhir.serve import serve as serve_until_stopped
 from imaging_fhir.services.access import LOCAL, require_safe_address
 from imaging_fhir.services.backload import Backload, FileResult
@@ -154,7 +153,7 @@ def ingest(
         results = backload.run(
             image_files(paths),
             source=services.site.source(source) if source else None,
-            given=Given(type=type_, **given),
+            given=services.addresses.given({"type": type_, **given}),
             dry_run=dry_run,
             again=again,
         )

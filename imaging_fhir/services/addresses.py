@@ -5,10 +5,12 @@ Stored are neither: our own have a placeholder, references to what is copied fro
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from imaging_fhir.model.codec import with_base
+from imaging_fhir.model.link import Given
 from imaging_fhir.model.reference import COPIED, ID, at_home
 from imaging_fhir.storage import ehr
 from imaging_fhir.storage.database import Database
@@ -31,6 +33,15 @@ class Addresses:
     def at_home(self, text: str) -> str:
         """A reference that was sent, as it is stored."""
         return at_home(text.removeprefix(f"{self.base}/"), self.ehr_base)
+
+    def given(self, said: Mapping[str, str | None]) -> Given:
+        """What a sender says beside a file, references as they are stored."""
+        return Given(
+            **{
+                name: self.at_home(text) if text and name in ("patient", "encounter") else text
+                for name, text in said.items()
+            }
+        )
 
     def with_ehr(self, body: bytes) -> bytes:
         """References and `fullUrl`s of what is the EHR's lead there.

@@ -1,6 +1,5 @@
 """`POST /fhir/$import-image`: any image, from any door that speaks HTTP."""
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -129,22 +128,12 @@ def receive(receiver: Receiver) -> None:
 
 
 def receive_body(receiver: Receiver) -> None:
-    given = given_in({FIELDS[name]: request.args[name] for name in FIELDS if name in request.args})
+    said = {FIELDS[name]: request.args[name] for name in FIELDS if name in request.args}
+    given = services().addresses.given(said)
     ingest = services().ingest
     with ingest.store.stage(streams.sent(request), limit=ingest.max_bytes) as staged:
         if staged.size:
             receiver.take([("", staged)], given)
-
-
-def given_in(fields: Mapping[str, str]) -> Given:
-    """What the sender says, a reference as it is stored."""
-    at_home = services().addresses.at_home
-    return Given(
-        **{
-            name: at_home(said) if name in ("patient", "encounter") else said
-            for name, said in fields.items()
-        }
-    )
 
 
 def receive_form(receiver: Receiver) -> None:
@@ -197,5 +186,5 @@ class Form:
 
     def hand_over(self, receiver: Receiver) -> None:
         self.begun = True
-        receiver.take(self.waiting, given_in(self.fields))
+        receiver.take(self.waiting, services().addresses.given(self.fields))
         self.waiting.clear()
