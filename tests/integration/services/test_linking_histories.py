@@ -304,5 +304,6 @@ def test_whatever_happens_an_image_is_where_something_says_so(sqlite_template: P
 
 
 @pytest.mark.long
+@pytest.mark.timeout(0)  # it takes more than an hour
 def test_whatever_happens_in_ten_thousand_histories(sqlite_template: Path) -> None:
     run(sqlite_template, 10_000)

@@ -141,6 +141,7 @@ def test_every_described_call_can_be_made(api: Flask) -> None:
     assert client.get("/fhir/openapi.json").status_code == 200
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("cases", [CASES, pytest.param(MANY_CASES, marks=pytest.mark.long)])
 def test_whatever_is_sent_the_answer_is_one_that_is_described(api: Flask, cases: int) -> None:
     described = schemathesis.openapi.from_wsgi("/fhir/openapi.json", api)
