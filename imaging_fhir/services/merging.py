@@ -41,6 +41,7 @@ from imaging_fhir.storage.search_index import by_table
 
 AT_ONCE = 20  # images matched again in one transaction: others write in between
 MATCH_AGAIN = "match-again"
+MERGED_SINCE = "The target has been merged into another Patient since: that is undone first."
 MERGED = "The source is replaced by the target, and so is what referred to it."
 SAID_THEN = frozenset({"Patient", "Provenance", "AuditEvent", "ImagingStudy"})
 
@@ -337,6 +338,9 @@ class Merging:
             raise ResourceConflict("One of the two Patients is not there any more.")
         if not is_replaced_by(source, merged.target):
             raise ResourceConflict("The source is not replaced by the target any more.")
+        today = resolve_patient(connection, merged.target)
+        if today is None or today["id"] != merged.target:
+            raise ResourceConflict(MERGED_SINCE)
         return Pair(source=source, target=target)
 
     def put_back(self, transaction: Transaction, merged: MergedPatient) -> None:

@@ -473,3 +473,18 @@ def test_all_images_of_a_study_that_a_person_moves_go_with_it(
     study = house.read(IMAGING_STUDY)
     assert (study["subject"]["reference"], study["numberOfInstances"]) == ("Patient/jane", 1)
     assert len(house.open_tasks()) == 1
+
+
+def test_a_merge_whose_target_was_merged_since_is_undone_after_that(
+    house: House, merging: Merging
+) -> None:
+    house.patient("joan", "5", **JANE)
+    house.send(ct())
+    first = merge(merging, "jane", "joan")
+    second = merge(merging, "joan", "john")
+    with pytest.raises(ResourceConflict, match="undone first"):
+        undo(merging, first)
+    assert house.subject(IMAGING_STUDY) == "Patient/john"
+    undo(merging, second)
+    undo(merging, first)
+    assert house.subject(IMAGING_STUDY) == "Patient/jane"

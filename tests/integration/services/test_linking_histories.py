@@ -1,4 +1,4 @@
-"""Images, news, merges, corrections and undoing in any order, against a small model of the truth.
+"""Images, news, merges, corrections, splits and undoing, against a small model of the truth.
 
 Whatever happens: an image is in the chart of whom its number or a person's decision leads to
 today, or in none; its visit is the same patient's; and nothing that was taken in is lost.
@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import func, select
 
-from imaging_fhir.errors import ResourceConflict
+from imaging_fhir.errors import InvalidResource, ResourceConflict
 from imaging_fhir.model.correction import Corrected
 from imaging_fhir.model.link import Decision
 from imaging_fhir.services.access import LOCAL
@@ -31,8 +31,9 @@ from imaging_fhir.services.composition import new_id
 from imaging_fhir.services.correction import Corrections
 from imaging_fhir.services.indexing import entries_of
 from imaging_fhir.services.merging import MATCH_AGAIN, Merging
+from imaging_fhir.services.splitting import Part, Splitting
 from imaging_fhir.storage import jobs, resources
-from imaging_fhir.storage.schema import conflict, instance, job, series, study
+from imaging_fhir.storage.schema import conflict, instance, job, minted_uid, series, study
 from tests.dicom_samples import ct_instance
 from tests.house import HOSPITAL, VISITS, copied_house, issued_by
 
@@ -41,18 +42,17 @@ VISIT_NUMBERS = ("v1", "v2")
 BIRTH_DATES = ("1970-01-01", "1980-02-02")
 person, birth_date = st.sampled_from(PEOPLE), st.sampled_from(BIRTH_DATES)
 visit = st.sampled_from(VISIT_NUMBERS)
-study_number, instance_number = st.integers(1, 3), st.integers(1, 2)
+study_number, two = st.integers(1, 3), st.integers(1, 2)
+Said = tuple[str, str]  # a Provenance, and the patient
 
 
 @dataclass
-class Study:
-    """What the model knows of the images that name one person in one study."""
+class Image:
+    """What the model knows of one: whom it names in which study, and what people said of it."""
 
+    study: int
     owner: str
-    birth_date: str
-    instances: set[str] = field(default_factory=set)
-    decisions: list[tuple[str, str]] = field(default_factory=list)  # Provenance, patient
-    joined: set[str] = field(default_factory=set)  # whose images they became one with
+    said: list[Said] = field(default_factory=list)
 
 
 @dataclass
@@ -73,12 +73,15 @@ class Histories(RuleBasedStateMachine):
         self.house = copied_house(self.sqlite_template, Path(self.folder.name))
         database, relinking = self.house.database, self.house.relinking
         self.corrections = Corrections(database, relinking, new_id=new_id)
+        self.splitting = Splitting(corrections=self.corrections)
         self.merging = Merging(database, relinking, new_id=new_id)
         self.charts: dict[str, Chart] = {}
-        self.studies: dict[tuple[int, str], Study] = {}
+        self.images: dict[str, Image] = {}  # by SOP Instance UID of their bytes
+        self.birth_dates: dict[tuple[int, str], str] = {}  # in the files of a study of a person
         self.merges: list[tuple[str, str, str]] = []  # Provenance, source, target
         self.visits: dict[str, str | None] = {}  # that a file names
-        self.decided: list[tuple[str, str]] = []  # Provenance, patient
+        self.decided: list[Said] = []
+        self.splits: list[Said] = []
 
     def teardown(self) -> None:
         check = Check(database=self.house.database, store=self.house.store, recompute=entries_of)
@@ -134,7 +137,7 @@ class Histories(RuleBasedStateMachine):
     def a_merge_is_undone(self, data: st.DataObject) -> None:
         done = self.merges[data.draw(st.integers(0, len(self.merges) - 1))]
         provenance, source, target = done
-        if self.charts[source].replaced_by != target:
+        if self.charts[source].replaced_by != target or self.today(target) != target:
             with pytest.raises(ResourceConflict):
                 self.undo(self.merging, provenance)
             return
@@ -144,7 +147,7 @@ class Histories(RuleBasedStateMachine):
         stored = self.house.read(f"Patient/{target}")
         self.charts[target].numbers = {one["value"] for one in stored["identifier"]}
 
-    def undo(self, by: Corrections | Merging, provenance: str) -> Corrected:
+    def undo(self, by: Corrections | Splitting | Merging, provenance: str) -> Corrected:
         provenance_id = provenance.partition("/")[2]
         return by.database.write(lambda one: by.undo(one, provenance_id, None, LOCAL))
 
@@ -162,22 +165,23 @@ class Histories(RuleBasedStateMachine):
 
     @rule(
         number=study_number,
-        which=instance_number,
+        of_series=two,
+        which=two,
         name=person,
         born=birth_date,
         of_visit=st.none() | visit,
     )
     def an_image_comes(
-        self, number: int, which: int, name: str, born: str, of_visit: str | None
+        self, number: int, of_series: int, which: int, name: str, born: str, of_visit: str | None
     ) -> None:
-        known = self.studies.get((number, name))
-        if known is not None and known.birth_date != born:
+        if self.birth_dates.setdefault((number, name), born) != born:
             return  # one person's files agree with one another
-        uid = f"1.2.{number}.{PEOPLE.index(name)}.{which}"
+        series_uid = f"1.2.{number}.{PEOPLE.index(name)}.{of_series}"
+        uid = f"{series_uid}.{which}"
         of_visit = self.visits.setdefault(uid, of_visit)  # sent again, it is the same file
         attributes: dict[str, Any] = {
             "StudyInstanceUID": f"1.2.{number}",
-            "SeriesInstanceUID": f"1.2.{number}.{PEOPLE.index(name)}",
+            "SeriesInstanceUID": series_uid,
             "SOPInstanceUID": uid,
             "PatientID": name,
             "PatientName": "",
@@ -190,59 +194,124 @@ class Histories(RuleBasedStateMachine):
             attributes["IssuerOfAdmissionIDSequence"] = issued_by(VISITS)
         outcome = self.house.send(ct_instance(**attributes))
         assert outcome.status in (200, 201, 202), outcome.message
-        found = self.studies.setdefault((number, name), Study(name, born))
-        found.instances.add(uid)
+        if uid not in self.images:
+            self.images[uid] = Image(number, name)
+            self.is_said_as_of_others([uid], self.at(outcome.location or ""))
+        else:
+            assert outcome.status != 201, "known already"
+
+    def is_said_as_of_others(self, uids: list[str], together: dict[str, str]) -> None:
+        """What comes for others that name the same person in the study belongs to them."""
+        for uid in uids:
+            image = self.images[uid]
+            image.said += [
+                one
+                for other in together
+                if other not in uids
+                and (self.images[other].study, self.images[other].owner)
+                == (image.study, image.owner)
+                for one in self.images[other].said
+                if one not in image.said
+            ]
 
     def rows(self) -> list[Any]:
         with self.house.database.read() as connection:
             return list(connection.execute(select(study)).all())
 
-    def of_row(self, row: Any) -> list[Study]:
-        """The model's studies whose images are in that row."""
+    def at(self, reference: str) -> dict[str, str]:
+        """The images of that ImagingStudy, or that its Task holds."""
+        resource_type, _, resource_id = reference.partition("/")
         with self.house.database.read() as connection:
-            uids = set(
-                connection.execute(
-                    select(instance.c.sop_instance_uid)
-                    .join(series, series.c.pk == instance.c.series)
-                    .where(series.c.study == row.pk)
-                ).scalars()
-            )
-        return [one for one in self.studies.values() if one.instances & uids]
+            stored = resources.find(connection, resource_type, resource_id)
+        of_resource = [row for row in self.rows() if stored and row.rid == stored.rid]
+        return self.of_row(of_resource[0]) if of_resource else {}
 
-    @precondition(lambda self: self.studies and self.charts)
-    @rule(data=st.data())
-    def a_person_decides(self, data: st.DataObject) -> None:
+    def of_row(self, row: Any) -> dict[str, str]:
+        """Its images by the UID of their bytes, and in which series of today each is."""
+        with self.house.database.read() as connection:
+            found = connection.execute(
+                select(
+                    func.coalesce(minted_uid.c.original, instance.c.sop_instance_uid),
+                    series.c.series_instance_uid,
+                )
+                .join(series, series.c.pk == instance.c.series)
+                .outerjoin(minted_uid, minted_uid.c.uid == instance.c.sop_instance_uid)
+                .where(series.c.study == row.pk)
+            )
+            return {uid: of_series for uid, of_series in found if uid in self.images}
+
+    def drawn_row(self, data: st.DataObject) -> tuple[str, dict[str, str]]:
         rows = sorted(self.rows(), key=lambda one: int(one.pk))
         row = rows[data.draw(st.integers(0, len(rows) - 1))]
-        name = data.draw(st.sampled_from(sorted(self.charts)))
         with self.house.database.read() as connection:
-            reference = resources.find_by_rid(connection, row.rid).reference
-        parts = self.of_row(row)
+            return resources.find_by_rid(connection, row.rid).reference, self.of_row(row)
+
+    @precondition(lambda self: self.images and self.charts)
+    @rule(data=st.data())
+    def a_person_decides(self, data: st.DataObject) -> None:
+        reference, images = self.drawn_row(data)
+        name = data.draw(st.sampled_from(sorted(self.charts)))
         decision = Decision(patient=f"Patient/{name}")
         try:
             done = self.corrections.link(reference, decision, reason=None, caller=LOCAL)
         except ResourceConflict:
             return  # the rest of the study is somebody else's
-        made = (done.provenance or "", name)
-        self.decided.append(made)
-        joined = row.pk not in {one.pk for one in self.rows()}
-        for part in parts:
-            part.decisions.append(made)
-            if joined:  # with images that have a reason of their own
-                part.joined |= {name, self.today(name)}
+        self.decided.append((done.provenance or "", name))
+        for uid in images:
+            self.images[uid].said.append(self.decided[-1])
 
     @precondition(lambda self: self.decided)
     @rule(data=st.data())
     def a_decision_is_undone(self, data: st.DataObject) -> None:
         chosen = self.decided[data.draw(st.integers(0, len(self.decided) - 1))]
         try:
-            self.undo(self.corrections, chosen[0])
+            done = self.undo(self.corrections, chosen[0])
         except ResourceConflict:
             return
         self.decided.remove(chosen)
-        for part in self.studies.values():
-            if chosen in part.decisions:
-                part.decisions.remove(chosen)
+        for image in self.images.values():
+            if chosen in image.said:
+                image.said.remove(chosen)
+        assert done.result
+
+    @precondition(lambda self: self.images and self.charts)
+    @rule(data=st.data())
+    def a_series_is_split_off(self, data: st.DataObject) -> None:
+        reference, images = self.drawn_row(data)
+        if not images:
+            return
+        chosen = data.draw(st.sampled_from(sorted(images)))
+        by_series = data.draw(st.booleans())
+        part = Part(series=(images[chosen],)) if by_series else Part(instances=(chosen,))
+        name = data.draw(st.sampled_from(sorted(self.charts)))
+        decision = Decision(patient=f"Patient/{name}")
+        try:
+            done = self.splitting.split(reference, part, decision, reason=None, caller=LOCAL)
+        except (ResourceConflict, InvalidResource):
+            return  # it is held, is a part itself, or that is all of it
+        self.splits.append((done.provenance or "", name))
+        moved = self.at(done.result)
+        assert moved.keys() == (
+            {uid for uid, of_series in images.items() if of_series == images[chosen]}
+            if by_series
+            else {chosen}
+        )
+        for uid in moved:
+            self.images[uid].said.append(self.splits[-1])
+
+    @precondition(lambda self: self.splits)
+    @rule(data=st.data())
+    def a_split_is_undone(self, data: st.DataObject) -> None:
+        chosen = self.splits[data.draw(st.integers(0, len(self.splits) - 1))]
+        try:
+            done = self.undo(self.splitting, chosen[0])
+        except ResourceConflict:
+            return
+        self.splits.remove(chosen)
+        back = [uid for uid, image in self.images.items() if chosen in image.said]
+        for uid in back:
+            self.images[uid].said.remove(chosen)
+        self.is_said_as_of_others(back, self.at(done.result))
 
     @precondition(lambda self: self.merges)
     @rule()
@@ -254,13 +323,12 @@ class Histories(RuleBasedStateMachine):
             self.merging.match_again(int(patient_rid))
             self.house.database.write(partial(jobs.finish, pk=pk, attempts=0))
 
-    def supported(self, part: Study) -> set[str]:
-        """Who may have the images: whom a person said, else whom the number leads to."""
-        said = {self.today(name) for _, name in part.decisions}
-        if said and not part.joined:
-            return said
-        holders = {name for name, chart in self.charts.items() if part.owner in chart.numbers}
-        return said | {self.today(name) for name in holders | part.joined}
+    def supported(self, image: Image) -> set[str]:
+        """Who may have the image: whom a person said last, else whom the number leads to."""
+        if image.said:
+            return {self.today(image.said[-1][1])}
+        holders = {name for name, chart in self.charts.items() if image.owner in chart.numbers}
+        return {self.today(name) for name in holders}
 
     @invariant()
     def an_image_is_where_something_says_so(self) -> None:
@@ -269,9 +337,12 @@ class Histories(RuleBasedStateMachine):
                 continue
             shown = self.house.read(f"ImagingStudy/{row.study_instance_uid}")
             subject = shown["subject"]["reference"].removeprefix("Patient/")
-            for part in self.of_row(row):
+            images = self.of_row(row)
+            assert len(images) == shown["numberOfInstances"]
+            for uid in images:
                 if not subject.startswith("provisional-"):
-                    assert subject in self.supported(part), (subject, part, self.charts)
+                    image = self.images[uid]
+                    assert subject in self.supported(image), (subject, uid, image, self.charts)
             visit_of = shown.get("encounter", {}).get("reference")
             if visit_of is not None:
                 whose = str(self.house.subject(visit_of)).removeprefix("Patient/")
@@ -279,11 +350,10 @@ class Histories(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        sent = {uid for one in self.studies.values() for uid in one.instances}
+        kept = [uid for row in self.rows() for uid in self.of_row(row)]
+        assert sorted(kept) == sorted(self.images)
         with self.house.database.read() as connection:
-            kept = set(connection.execute(select(instance.c.sop_instance_uid)).scalars())
             assert connection.execute(select(func.count()).select_from(conflict)).scalar() == 0
-        assert kept == sent
 
 
 def run(sqlite_template: Path, histories: int) -> None:
