@@ -389,3 +389,44 @@ def test_of_two_who_split_at_once_one_is_told(patients: FlaskClient) -> None:
     etag = patients.get(f"/fhir/ImagingStudy/{STUDY}").headers["ETag"]
     assert split(patients, f"{STUDY}.2", **{"If-Match": etag}).status_code == 200
     assert split(patients, f"{STUDY}.1", **{"If-Match": etag}).status_code == 412
+
+
+def test_what_was_entered_in_error_is_marked_and_found_so_through_corrections_until_taken_back(
+    patients: FlaskClient,
+) -> None:
+    series_sent(patients)
+    study = json_of(patients.get(f"/fhir/ImagingStudy/{STUDY}"))
+    wrong = {**study, "status": "entered-in-error"}
+    assert patients.put(f"/fhir/ImagingStudy/{STUDY}", json=wrong).status_code == 200
+
+    def found(status: str) -> list[str]:
+        bundle = json_of(patients.get(f"/fhir/ImagingStudy?status={status}"))
+        return [one["resource"]["id"] for one in bundle.get("entry", [])]
+
+    moved = call(patients, f"ImagingStudy/{STUDY}/$link", {"patient": "Patient/john"})
+    assert found("entered-in-error") == [STUDY]
+    assert "Entered in error" in patients.get("/chart/patients/john").text
+    call(patients, f"{value(moved, 'provenance')}/$undo", {})
+    assert "Entered in error" in patients.get(f"/chart/studies/{STUDY}").text
+    part = value(split(patients, f"{STUDY}.2"), "result").partition("/")[2]
+    assert (found("entered-in-error"), found("available")) == ([STUDY], [part])
+    study = json_of(patients.get(f"/fhir/ImagingStudy/{STUDY}"))
+    right = {**study, "status": "available"}
+    assert patients.put(f"/fhir/ImagingStudy/{STUDY}", json=right).status_code == 200
+    assert found("entered-in-error") == []
+    assert "Entered in error" not in patients.get(f"/chart/studies/{STUDY}").text
+
+
+def test_a_photo_entered_in_error_stays_so_when_it_moves_and_back(patients: FlaskClient) -> None:
+    photo = value(call(patients, f"{held(patients)}/$link", {"patient": "Patient/jane"}), "result")
+    content = json_of(patients.get(f"/fhir/{photo}"))
+    wrong = {**content, "status": "entered-in-error"}
+    assert patients.put(f"/fhir/{photo}", json=wrong).status_code == 200
+    moved = call(patients, f"{photo}/$link", {"patient": "Patient/john"})
+    assert json_of(patients.get(f"/fhir/{photo}"))["status"] == "entered-in-error"
+    assert "Entered in error" in patients.get("/chart/patients/john").text
+    call(patients, f"{value(moved, 'provenance')}/$undo", {})
+    back = json_of(patients.get(f"/fhir/{photo}"))
+    assert (back["status"], back["subject"]["reference"]) == ("entered-in-error", "Patient/jane")
+    assert patients.put(f"/fhir/{photo}", json={**back, "status": "current"}).status_code == 200
+    assert json_of(patients.get(f"/fhir/{photo}"))["status"] == "current"
