@@ -58,7 +58,7 @@ def part_strangers(
     left = {one: said for one, said in decisions.of_others(row).items() if one not in strangers}
     decisions.put(transaction, row, left)
     row = dicom_index.study_by_pk(transaction.connection, row.pk)
-    name_again(transaction, row)
+    name_again(transaction, row, stay)
     say_again(transaction, filing, row, stay)
     return parts
 
@@ -171,9 +171,8 @@ def hold_apart(
         decision=encode(decision) if decision else None,
         head=b"",
     )
-    if decision is not None:
-        identity = identity_of(person, Given())
-        dicom_index.name_identity(transaction, row.study_instance_uid, identity, pk)
+    identity = identity_of(person, Given())
+    dicom_index.name_identity(transaction, row.study_instance_uid, identity, pk)
     new_row = dicom_index.study_by_pk(transaction.connection, pk)
     uids = {one.series: one.series_instance_uid for one, _ in group}
     for series_pk, attributes in of_series.items():
@@ -188,11 +187,11 @@ def hold_apart(
     return pk
 
 
-def name_again(transaction: Transaction, row: AnyRow) -> None:
-    """Whoever comes next for the study is judged anew, but for whom a person decided on."""
+def name_again(transaction: Transaction, row: AnyRow, stay: Sequence[Spoken]) -> None:
+    """Those whom its images name, or a person decided on, belong to it; others are judged anew."""
     parting.forget_identities(transaction, row.pk)
     given = decode_as(Given, row.given)
-    for person in decisions.of_all(row):
+    for person in {*decisions.of_all(row), *(says.person for _, says in stay)}:
         for identity in {identity_of(person, Given()), identity_of(person, given)}:
             dicom_index.name_identity(transaction, row.study_instance_uid, identity, row.pk)
 

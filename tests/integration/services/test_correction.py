@@ -488,3 +488,17 @@ def test_a_merge_whose_target_was_merged_since_is_undone_after_that(
     undo(merging, second)
     undo(merging, first)
     assert house.subject(IMAGING_STUDY) == "Patient/jane"
+
+
+def test_images_of_two_are_told_apart_however_often_they_were_one(house: House) -> None:
+    link = [{"other": {"reference": "Patient/jane"}, "type": "replaced-by"}]
+    house.send(ct())
+    of_joan = ct(PatientID="5", SOPInstanceUID="1.2.9.2", SeriesInstanceUID="1.2.9.1")
+    house.patient("joan", "5", **JANE)
+    house.send(of_joan)
+    for _ in range(3):
+        house.patient("joan", "5", **JANE, link=link)
+        assert house.read(IMAGING_STUDY)["numberOfInstances"] == 2
+        house.patient("joan", "5", **JANE)
+        assert house.read(IMAGING_STUDY)["numberOfInstances"] == 1
+    assert house.subject(IMAGING_STUDY) == "Patient/jane"
