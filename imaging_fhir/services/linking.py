@@ -22,7 +22,7 @@ from imaging_fhir.services.ehr_word import judged
 from imaging_fhir.services.evidence import EncounterMatch, Evidence, PatientMatch
 from imaging_fhir.services.patient_rules import PatientFacts
 from imaging_fhir.services.rule_walk import Step, decided_by
-from imaging_fhir.services.subject import same_subject, subject_of
+from imaging_fhir.services.subject import in_force, same_subject, subject_of
 from imaging_fhir.services.visit_rules import VisitFacts, encounter_given
 from imaging_fhir.settings import Site, Source
 from imaging_fhir.storage.database import Connection
@@ -290,7 +290,9 @@ class Linking:
         self, connection: Connection, evidence: Evidence, *, of: Resource | None = None
     ) -> tuple[str, ...]:
         """The orders that the file names; of that patient alone, where one is said."""
-        requests = resources_with(connection, "ServiceRequest", self.order_numbers(evidence))
+        requests = in_force(
+            resources_with(connection, "ServiceRequest", self.order_numbers(evidence))
+        )
         return tuple(
             f"ServiceRequest/{request['id']}"
             for request in requests

@@ -1,4 +1,6 @@
-"""Whose a visit or an order is today."""
+"""Whose a visit or an order is today, and whether it counts."""
+
+from collections.abc import Iterable
 
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.reference import local_id
@@ -15,3 +17,8 @@ def subject_of(connection: Connection, resource: Resource) -> Resource | None:
     """The Patient here whom the subject stands for today."""
     patient = local_id(resource.get("subject"), "Patient")
     return None if patient is None else resolve_patient(connection, patient)
+
+
+def in_force(found: Iterable[Resource]) -> list[Resource]:
+    """Those that were not entered in error: such a visit or order is evidence of nothing."""
+    return [one for one in found if one.get("status") != "entered-in-error"]

@@ -15,7 +15,7 @@ from imaging_fhir.model.reference import local_id
 from imaging_fhir.policy import SWITCHED_OFF, VISIT_RULES, Rule, Tolerance
 from imaging_fhir.services.evidence import EncounterMatch, Evidence
 from imaging_fhir.services.rule_walk import RuleList
-from imaging_fhir.services.subject import same_subject
+from imaging_fhir.services.subject import in_force, same_subject
 from imaging_fhir.services.visit_period import VISITED, covers, was_at, without_outer
 from imaging_fhir.storage.database import Connection
 from imaging_fhir.storage.people import encounters_of, resources_with
@@ -46,11 +46,11 @@ class VisitFacts:
 
     @cached_property
     def by_number(self) -> list[Resource]:
-        return resources_with(self.connection, "Encounter", self.numbers)
+        return in_force(resources_with(self.connection, "Encounter", self.numbers))
 
     @cached_property
     def orders(self) -> list[Resource]:
-        return resources_with(self.connection, "ServiceRequest", self.order_numbers)
+        return in_force(resources_with(self.connection, "ServiceRequest", self.order_numbers))
 
     @cached_property
     def at_orders(self) -> list[Resource]:
@@ -59,7 +59,7 @@ class VisitFacts:
             for order in self.orders
             if (visit := local_id(order.get("encounter"), "Encounter")) is not None
         )
-        return encounters_of(self.connection, ids=ids)
+        return in_force(encounters_of(self.connection, ids=ids))
 
     @cached_property
     def visits(self) -> list[Resource]:
@@ -103,8 +103,8 @@ def encounter_given(connection: Connection, given: Given) -> Resource | None:
     if given.encounter is None:
         return None
     resource_type, _, resource_id = given.encounter.partition("/")
-    known = resource_type == "Encounter" and encounters_of(connection, ids=(resource_id,))
-    if not known:
+    known = in_force(encounters_of(connection, ids=(resource_id,)))
+    if resource_type != "Encounter" or not known:
         raise InvalidRequest(
             "The encounter given is not a known Encounter.", expression="http.encounter"
         )

@@ -262,6 +262,38 @@ def test_an_order_leads_to_its_encounter(house: House) -> None:
     assert study["encounter"] == {"reference": "Encounter/visit"}
 
 
+def test_a_visit_or_an_order_that_was_entered_in_error_is_evidence_of_nothing(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    house.patient("john", "4712")
+    house.encounter("visit", "john", identifier=[{"system": VISITS, "value": "V1"}])
+    order = {
+        "resourceType": "ServiceRequest",
+        "id": "order",
+        "status": "active",
+        "intent": "order",
+        "identifier": [{"system": ORDERS, "value": "A1"}],
+        "subject": {"reference": "Patient/john"},
+    }
+    house.put(order)
+    by_order = ct(AccessionNumber="A1", IssuerOfAccessionNumberSequence=issued_by(ORDERS))
+    by_visit = ct(
+        StudyInstanceUID="1.2.77",
+        SOPInstanceUID="1.2.77.1",
+        AdmissionID="V1",
+        IssuerOfAdmissionIDSequence=issued_by(VISITS),
+    )
+    held = [house.send(by_order), house.send(by_visit)]
+    assert [one.status for one in held] == [202, 202]
+    house.put({**order, "status": "entered-in-error"})
+    visit = house.read("Encounter/visit")
+    house.put({**visit, "status": "entered-in-error"})
+    for uid in ("1.2.77", str(held[0].study_instance_uid)):
+        study = house.read(f"ImagingStudy/{uid}")
+        assert study["subject"]["reference"] == "Patient/jane"
+        assert "basedOn" not in study
+        assert "reference" not in study.get("encounter", {})
+
+
 OTHER_SERVER = "https://other.example/fhir"
 NOT_JANE = pytest.mark.parametrize(
     "reference",
