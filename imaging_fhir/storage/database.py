@@ -300,7 +300,17 @@ def is_disk_full(error: SQLAlchemyError) -> bool:
 def open_engine(url: str) -> Engine:
     if make_url(url).get_backend_name() == "sqlite":
         return open_sqlite(url)
-    return create_engine(url, pool_size=16, max_overflow=16, pool_pre_ping=True)
+    engine = create_engine(url, pool_size=16, max_overflow=16, pool_pre_ping=True)
+    event.listen(engine, "connect", prepare_postgresql)
+    return engine
+
+
+def prepare_postgresql(connection: Any, record: object) -> None:
+    """No parallel workers and no compiling of plans: starting them takes longer than a search."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET max_parallel_workers_per_gather = 0")
+        cursor.execute("SET jit = off")
+    connection.commit()
 
 
 def open_sqlite(url: str) -> Engine:

@@ -229,6 +229,18 @@ def test_no_search_in_a_compartment_looks_at_a_table_whole(filled: Database) -> 
 
 
 @pytest.mark.parametrize("sort", ["started", "-started"])
+def test_the_first_by_a_date_are_found_without_sorting_all(filled: Database, sort: str) -> None:
+    of_all = (
+        re.compile(r"TEMP B-TREE FOR (GROUP|ORDER) BY")
+        if filled.is_sqlite
+        else re.compile(r"^ *(-> +)?(Sort|HashAggregate|Gather) +\(")
+    )
+    with filled.read() as connection:
+        steps = plan(connection, parsed(f"ImagingStudy?_sort={sort}&_count=20"))
+    assert [step for step in steps if of_all.search(step)] == []
+
+
+@pytest.mark.parametrize("sort", ["started", "-started"])
 def test_a_range_of_the_date_that_is_sorted_by_bounds_the_index(
     filled: Database, sort: str
 ) -> None:
