@@ -26,6 +26,7 @@ USES: Mapping[str, tuple[str, ...]] = {  # kinds of evidence, by rule
     "provisional-alone": (KIND, NUMBERS),
     "switched-off": (),
     "study-of-another-patient": (STUDY,),
+    "series-in-two-studies": (STUDY,),
     "sop-instance-uid-conflict": (STUDY,),
     "given-encounter": (SENDER, PATIENT),
     "visit-number-of-another-patient": (VISIT_NUMBERS, PATIENT),
@@ -73,6 +74,7 @@ CHANGES: Mapping[str, str] = {
     "($link).",
     "switched-off": "The rule taken out of linking.off of the site file.",
     "study-of-another-patient": "A person who says whose this part of the study is ($link).",
+    "series-in-two-studies": "A person, who says whose this image of the series is ($link).",
     "sop-instance-uid-conflict": "A person who decides which of the images is right.",
     "given-encounter": "The file sent with another `encounter`.",
     "visit-number-of-another-patient": "The visit's subject or number put right; or a person "
