@@ -6,11 +6,13 @@ import psycopg
 import pytest
 
 
-def test_each_test_has_an_empty_database_of_its_own(postgresql_url: str) -> None:
+@pytest.mark.parametrize("turn", range(2))
+def test_each_test_has_an_empty_database_of_its_own(postgresql_url: str, turn: int) -> None:
     with psycopg.connect(postgresql_url.replace("+psycopg", "")) as connection:
-        connection.execute("CREATE TABLE only_here (id int)")
-        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        assert tables.fetchall() == [("only_here",)]
+        assert connection.execute("SELECT count(*) FROM resource").fetchone() == (0,)
+        connection.execute(f"CREATE TABLE only_in_{turn} (id int)")
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE tablename LIKE 'only%'")
+        assert tables.fetchall() == [(f"only_in_{turn}",)]
         name = connection.info.dbname
         databases = connection.execute(
             "SELECT count(*) FROM pg_database WHERE datname = %s", [name]

@@ -323,7 +323,7 @@ def test_our_own_search_parameters_are_declared_and_served(client: FlaskClient) 
         for parameter in type_.search_parameters
         if parameter.own
     ]
-    assert len(own) == 13
+    assert len(own) == 14
     for type_name, parameter in own:
         assert parameter.url in stated
         answer = client.get(f"/fhir/SearchParameter/{parameter.url.rpartition('/')[2]}")
