@@ -8,9 +8,12 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from imaging_fhir.errors import ResourceDeleted
 from imaging_fhir.services.ingest import Outcome
+from imaging_fhir.storage.resources import content_of
+from imaging_fhir.storage.schema import study
 from tests.dicom_samples import ct_instance
 from tests.house import VISITS, House, copied_house, issued_by
 
@@ -220,6 +223,12 @@ def current(house: House, outcome: Outcome) -> dict[str, Any] | None:
     try:
         return house.read(reference)
     except ResourceDeleted:  # held again: its number is another Patient's since
+        with house.database.read() as connection:
+            held = select(study.c.rid).where(
+                study.c.study_instance_uid == outcome.study_instance_uid, study.c.state == "held"
+            )
+            task = content_of(connection, connection.execute(held).scalar_one())
+        assert task["status"] == "requested"
         return None
 
 
