@@ -24,6 +24,7 @@ class Door:
     port: int
     path: str
     is_multipart: bool
+    answers: int = 200  # to each instance; 202 where it waits for the EHR
 
     def template(self) -> Template:
         return Template(PART, END) if self.is_multipart else Template()
@@ -130,7 +131,7 @@ def client(door: Door, template: Template, instances: Sequence[Instance], ready,
     for study, number in instances:
         connection.send(head, template.set(study, number))
         status, body = connection.receive()
-        if status not in (200, 202):  # 202: taken in, and waits for the EHR
+        if status != door.answers:
             failures.put(f"{door.name}: {status}: {body[:500]!r}")
             return
     connection.close()
