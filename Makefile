@@ -3,16 +3,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 PREPARE := $(PYTHON) .ci/prepare.py
 WITH_SERVICES := $(BIN)/python tests/services.py
+VIEWER = $(patsubst %/index.html,%,$(wildcard .venv/viewer/index.html))
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint format bench upgrade clean package dev
+.PHONY: help viewer demo test test-long lint format bench upgrade clean package dev
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: package ## make sample images, take them in, serve them and print where to look
-	@$(BIN)/imaging-fhir demo
+demo: package viewer ## make sample images, take them in, serve them and print where to look
+	@IMAGING_FHIR_VIEWER_DIR="$(VIEWER)" $(BIN)/imaging-fhir demo
 
 test: dev ## run all tests but the long ones, on SQLite and PostgreSQL, with every client
 	@$(PREPARE) tools
@@ -42,6 +43,9 @@ upgrade: dev ## pin the newest versions that pyproject.toml allows; then run the
 clean: ## remove everything that make made, but not imaging-data
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
+
+viewer:
+	@$(PREPARE) viewer
 
 package:
 	@$(PREPARE) venv

@@ -1,18 +1,22 @@
 """What `make` needs on this machine; run by any Python 3.11, with nothing but its own library.
 
     prepare.py venv [EXTRA]   .venv with the package in it, at the versions of constraints.txt
-    prepare.py tools          the servers and programs that the tests drive
+    prepare.py viewer         .venv/viewer with the built site of the OHIF viewer
+    prepare.py tools          the servers and programs that the tests drive, and the viewer
 
 Whatever is there already is left alone, so that a second run takes no time.
 """
 
 from __future__ import annotations  # so that an old Python gets as far as the message
 
+import gzip
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +32,10 @@ NODE_PACKAGES = {
     "fhir-kit-client": "2.0.3",  # clients of FHIR that others wrote
     "fhirclient": "2.6.3",
 }
+VIEWER = VENV / "viewer"
+VIEWER_PACKAGE = "@ohif/app@3.13.2"
+NOT_NEEDED = re.compile(r"ort/|sw\.js$|.*\.map$")  # models of another network, debugging
+TEXT = re.compile(r".*\.(js|mjs|css|json|svg|wasm)$")
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 PROGRAMS = {  # a program, or a pattern for one off the path -> its Debian packages
@@ -57,8 +65,11 @@ The tests need Debian packages that are not installed:
 def main(arguments: list[str]) -> None:
     if arguments[:1] == ["venv"]:
         prepare_venv(*arguments[1:])
+    elif arguments == ["viewer"]:
+        prepare_viewer()
     elif arguments == ["tools"]:
         prepare_tools()
+        prepare_viewer()
     else:
         sys.exit(__doc__)
 
@@ -132,6 +143,46 @@ def prepare_tools() -> None:
         packages = [f"{name}@{version}" for name, version in NODE_PACKAGES.items()]
         say(f"installing {' '.join(packages)}")
         run("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", NODE, *packages)
+
+
+def prepare_viewer() -> None:
+    """What there is without it works without it, so that its lack is said and no error."""
+    if is_viewer_there():
+        return
+    if not shutil.which("npm") and not (can_install() and install_packages(["nodejs", "npm"])):
+        say("without the viewer: install npm, then `make viewer`")
+        return
+    say(f"installing {VIEWER_PACKAGE} into {VIEWER.relative_to(ROOT)}")
+    shutil.rmtree(VIEWER, ignore_errors=True)
+    VIEWER.mkdir(parents=True)
+    run("npm", "pack", "--silent", "--pack-destination", VIEWER, VIEWER_PACKAGE)
+    [archive] = VIEWER.glob("*.tgz")
+    with tarfile.open(archive) as files:
+        unpack(files)
+    archive.unlink()
+    (VIEWER / ".installed").write_text(VIEWER_PACKAGE)
+
+
+def is_viewer_there() -> bool:
+    stamp = VIEWER / ".installed"
+    return stamp.exists() and stamp.read_text() == VIEWER_PACKAGE
+
+
+def unpack(files: tarfile.TarFile) -> None:
+    """The built site, and each text of it once more as gzip, as it is sent to most browsers."""
+    site = "package/dist/"
+    for member in files:
+        name = member.name.removeprefix(site)
+        if not (member.isfile() and member.name.startswith(site)) or NOT_NEEDED.match(name):
+            continue
+        path = (VIEWER / name).resolve()
+        if not path.is_relative_to(VIEWER.resolve()):
+            sys.exit(f"{VIEWER_PACKAGE} has a file outside of its folder: {member.name}")
+        content = files.extractfile(member).read()  # type: ignore[union-attr]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        if TEXT.match(name):
+            path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(content, 6, mtime=0))
 
 
 def missing_programs() -> Iterator[tuple[str, ...]]:

@@ -26,6 +26,8 @@ from imaging_fhir.web import (
     patch,
     pictures,
     search,
+    viewer,
+    viewer_site,
     worklist,
 )
 from imaging_fhir.web.allowed import allowed_methods
@@ -39,6 +41,7 @@ from imaging_fhir.web.observation import observe_requests
 from imaging_fhir.web.plain_read import PlainReads
 from imaging_fhir.web.posted_search import PostedSearches
 from imaging_fhir.web.responses import Answer, no_content
+from imaging_fhir.web.viewer_site import ViewerFiles, ViewerSite
 
 COLLECTOR_THRESHOLDS = (10_000, 20, 50)  # a request makes thousands of values, and frees them
 BLUEPRINTS = (
@@ -58,6 +61,7 @@ BLUEPRINTS = (
     operations.bp,
     pictures.bp,
     worklist.bp,
+    viewer.bp,
     chart.bp,
 )
 
@@ -104,7 +108,15 @@ def app_of(services: Services) -> Flask:
     shown = FhirPages(in_xml, app.jinja_env, services.base)
     compressed = Compression(PostedSearches(shown))
     app.wsgi_app = with_cors(compressed, services.access)  # type: ignore[method-assign, assignment]
+    show_viewer(app, ViewerSite.of(services.settings.viewer_dir))
     return app
+
+
+def show_viewer(app: Flask, site: ViewerSite | None) -> None:
+    app.extensions[viewer_site.EXTENSION] = site
+    app.jinja_env.globals["has_viewer"] = site is not None
+    if site is not None:
+        app.wsgi_app = ViewerFiles(app.wsgi_app, site)  # type: ignore[method-assign]
 
 
 __all__ = ["Services", "app_of", "build_services", "create_app"]

@@ -23,7 +23,8 @@ from imaging_fhir.app import BLUEPRINTS
 from imaging_fhir.cli import main
 from imaging_fhir.fhir.resource_type import EVERYTHING, RESOURCE_TYPES
 from imaging_fhir.fhir.search_parameters import COMMON, TEXTS
-from imaging_fhir.policy import PATIENT_RULES, VISIT_RULES, Policy
+from imaging_fhir.linking_rules import PATIENT_RULES, VISIT_RULES
+from imaging_fhir.policy import Policy
 from imaging_fhir.settings import PREFIX, Settings, Site, Source
 from tests.e2e.processes import COMMAND, environment
 from tests.e2e.server import Server
@@ -228,7 +229,9 @@ def test_every_address_is_documented() -> None:
         app.register_blueprint(blueprint)
     real = {re.sub(r"<[^>]+>", "{}", rule.rule) for rule in app.url_map.iter_rules()}
     written = " ".join(page.read_text() for page in PAGES)
-    documented = set(re.findall(r"(/[\w$/{}*\-]*(?:\.json)?)", re.sub(r"\{\w+\}", "{}", written)))
+    documented = set(
+        re.findall(r"(/[\w$/{}*\-]*(?:\.json|\.js)?)", re.sub(r"\{\w+\}", "{}", written))
+    )
     assert sorted(real - documented) == []
 
 

@@ -31,6 +31,7 @@ from imaging_fhir.services.everything import Everything
 from imaging_fhir.services.explain_link import ExplainLink
 from imaging_fhir.services.held_parts import HeldParts
 from imaging_fhir.services.history import History
+from imaging_fhir.services.image_display import ImageDisplay
 from imaging_fhir.services.imports import Imports
 from imaging_fhir.services.ingest import Ingest, Outcome
 from imaging_fhir.services.integrity import Integrity
@@ -97,6 +98,7 @@ class Services:
     pictures: Pictures
     chart: Chart
     image_pages: ImagePages
+    image_display: ImageDisplay
     worklist: Worklist
     notifying: Notifying
     delivery: Delivery
@@ -259,6 +261,7 @@ def build_services(settings: Settings) -> Services:
         pictures=pictures,
         chart=chart,
         image_pages=ImagePages(chart=chart, pictures=pictures),
+        image_display=ImageDisplay(database, search, site),
         worklist=Worklist(candidates=candidates, corrections=corrections, new_id=new_id),
         notifying=notifying,
         delivery=delivery,

@@ -127,7 +127,7 @@ def encounter_reference(link: Link) -> Resource | None:
 
 
 def viewer_address(study_instance_uid: str) -> str:
-    return f"{ROOT_PLACEHOLDER}/chart/studies/{study_instance_uid}"
+    return f"{ROOT_PLACEHOLDER}/iid?requestType=STUDY&studyUID={study_instance_uid}"
 
 
 def disagreements(
