@@ -45,16 +45,7 @@ class House:
     relinking: Relinking
 
     def put(self, content: Resource) -> None:
-        """What a FHIR update does, news for waiting images included."""
-
-        def write(transaction: Transaction) -> None:
-            resource_type, resource_id = content["resourceType"], content["id"]
-            entries = index_entries(resource_type, content)
-            resources.put(transaction, resource_type, resource_id, content, entries)
-            news = (resource_type, resource_id, content)
-            self.relinking.resources_written(transaction, [news])
-
-        self.database.write(write)
+        put(self.database, self.relinking, content)
 
     def delete(self, reference: str | None) -> None:
         """What a FHIR DELETE does."""
@@ -71,33 +62,12 @@ class House:
         self.database.write(unit)
 
     def patient(self, resource_id: str, *numbers: str, system: str = HOSPITAL, **more: Any) -> None:
-        self.put(
-            {
-                "resourceType": "Patient",
-                "id": resource_id,
-                "identifier": [{"system": system, "value": number} for number in numbers],
-                **more,
-            }
-        )
+        self.put(patient_of(resource_id, *numbers, system=system, **more))
 
     def encounter(
         self, resource_id: str, patient: str, start: str = "", end: str = "", **more: Any
     ) -> None:
-        period = {name: time for name, time in (("start", start), ("end", end)) if time}
-        self.put(
-            {
-                "resourceType": "Encounter",
-                "id": resource_id,
-                "status": "finished",
-                "class": {
-                    "system": "http://terminology.hl7.org/CodeSystem/v3-ActCode",
-                    "code": "AMB",
-                },
-                "subject": {"reference": f"Patient/{patient}"},
-                **({"period": period} if period else {}),
-                **more,
-            }
-        )
+        self.put(encounter_of(resource_id, patient, start, end, **more))
 
     def send(
         self, content: bytes, *, source: Source = DEFAULT_SOURCE, **given: str | None
@@ -136,6 +106,46 @@ class House:
 
     def close(self) -> None:
         self.database.close()
+
+
+def put(database: Database, relinking: Relinking, content: Resource) -> None:
+    """What a FHIR update does, news for waiting images included."""
+
+    def write(transaction: Transaction) -> None:
+        resource_type, resource_id = content["resourceType"], content["id"]
+        entries = index_entries(resource_type, content)
+        resources.put(transaction, resource_type, resource_id, content, entries)
+        news = (resource_type, resource_id, content)
+        relinking.resources_written(transaction, [news])
+
+    database.write(write)
+
+
+def patient_of(resource_id: str, *numbers: str, system: str = HOSPITAL, **more: Any) -> Resource:
+    return {
+        "resourceType": "Patient",
+        "id": resource_id,
+        "identifier": [{"system": system, "value": number} for number in numbers],
+        **more,
+    }
+
+
+def encounter_of(
+    resource_id: str, patient: str, start: str = "", end: str = "", **more: Any
+) -> Resource:
+    period = {name: time for name, time in (("start", start), ("end", end)) if time}
+    return {
+        "resourceType": "Encounter",
+        "id": resource_id,
+        "status": "finished",
+        "class": {
+            "system": "http://terminology.hl7.org/CodeSystem/v3-ActCode",
+            "code": "AMB",
+        },
+        "subject": {"reference": f"Patient/{patient}"},
+        **({"period": period} if period else {}),
+        **more,
+    }
 
 
 def versions_of(

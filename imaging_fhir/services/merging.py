@@ -35,7 +35,7 @@ from imaging_fhir.storage import (
     resources,
 )
 from imaging_fhir.storage.database import AnyRow, Database, Transaction
-from imaging_fhir.storage.people import resolve_patient, resources_with
+from imaging_fhir.storage.people import encounters_of, resolve_patient, resources_with
 from imaging_fhir.storage.resources import Put, StoredResource
 from imaging_fhir.storage.search_index import by_table
 
@@ -288,11 +288,7 @@ class Merging:
                 link = back(decode_as(Link, of_document.link), document.link)
                 patient = id_of(link.patient)
                 documents.change(transaction, document.pk, patient=patient, link=encode(link))
-        self.leave(
-            transaction,
-            merged.target,
-            [id_ for type_, id_, _ in merged.rewritten if type_ == "Encounter"],
-        )
+        self.leave(transaction, merged)
         for patient_id in (merged.source, merged.target):
             self.newcomers(transaction, patient_id, merged.stamp)
             self.look_again(transaction, patient_id)
@@ -355,10 +351,13 @@ class Merging:
         ]
         self.put_all(transaction, changed)
 
-    def leave(self, transaction: Transaction, target: str, visits: list[str]) -> None:
+    def leave(self, transaction: Transaction, merged: MergedPatient) -> None:
         """What the target has at a visit that is the source's again is matched again at once."""
         connection = transaction.connection
-        theirs = dicom_index.studies_of_patient(connection, target)
+        today = {visit["id"] for visit in encounters_of(connection, patient=merged.source)}
+        moved = {id_ for type_, id_, _ in merged.rewritten if type_ == "Encounter"}
+        visits = sorted(today | moved)
+        theirs = dicom_index.studies_of_patient(connection, merged.target)
         for pk in sorted(theirs & dicom_index.studies_at(connection, visits)):
             self.relinking.link_study(transaction, pk)
         for pk in sorted(documents.at(connection, visits)):

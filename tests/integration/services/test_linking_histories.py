@@ -4,8 +4,11 @@ Whatever happens: an image is in the chart of whom its number or a person's deci
 today, or in none; its visit is the same patient's; and nothing that was taken in is lost.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,19 +26,25 @@ from hypothesis.stateful import (
 from sqlalchemy import func, select
 
 from imaging_fhir.errors import InvalidResource, ResourceConflict
-from imaging_fhir.model.correction import Corrected
 from imaging_fhir.model.link import Decision
-from imaging_fhir.services.access import LOCAL
 from imaging_fhir.services.check import Check
-from imaging_fhir.services.composition import new_id
-from imaging_fhir.services.correction import Corrections
 from imaging_fhir.services.indexing import entries_of
-from imaging_fhir.services.merging import MATCH_AGAIN, Merging
-from imaging_fhir.services.splitting import Part, Splitting
-from imaging_fhir.storage import jobs, resources
-from imaging_fhir.storage.schema import conflict, instance, job, minted_uid, series, study
+from imaging_fhir.services.splitting import Part
+from imaging_fhir.storage import resources
+from imaging_fhir.storage.schema import conflict, instance, minted_uid, series, study
+from tests.acting import Actor, Elsewhere, another_process, at_house
+from tests.conftest import postgresql_database
 from tests.dicom_samples import ct_instance
-from tests.house import HOSPITAL, VISITS, copied_house, issued_by
+from tests.house import (
+    HOSPITAL,
+    VISITS,
+    House,
+    copied_house,
+    encounter_of,
+    issued_by,
+    open_house,
+    patient_of,
+)
 
 PEOPLE = ("ann", "bea", "cia")
 VISIT_NUMBERS = ("v1", "v2")
@@ -64,17 +73,25 @@ class Chart:
     replaced_by: str | None = None
 
 
+@dataclass(frozen=True)
+class Stage:
+    """Where a history happens: those who act in turn, and what they have in common."""
+
+    house: House
+    actors: tuple[Actor, ...]
+
+
+Place = Callable[..., AbstractContextManager[Stage]]  # of those who act; none: the house does
+
+
 class Histories(RuleBasedStateMachine):
-    sqlite_template: Path
+    staged: Place
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = TemporaryDirectory()
-        self.house = copied_house(self.sqlite_template, Path(self.folder.name))
-        database, relinking = self.house.database, self.house.relinking
-        self.corrections = Corrections(database, relinking, new_id=new_id)
-        self.splitting = Splitting(corrections=self.corrections)
-        self.merging = Merging(database, relinking, new_id=new_id)
+        self.opened = ExitStack()
+        stage = self.opened.enter_context(type(self).staged())
+        self.house, self.actors = stage.house, cycle(stage.actors)
         self.charts: dict[str, Chart] = {}
         self.images: dict[str, Image] = {}  # by SOP Instance UID of their bytes
         self.birth_dates: dict[tuple[int, str], str] = {}  # in the files of a study of a person
@@ -83,11 +100,17 @@ class Histories(RuleBasedStateMachine):
         self.decided: list[Said] = []
         self.splits: list[Said] = []
 
+    @property
+    def actor(self) -> Actor:
+        """Whoever's turn it is."""
+        return next(self.actors)
+
     def teardown(self) -> None:
-        check = Check(database=self.house.database, store=self.house.store, recompute=entries_of)
-        found = [(one.kind, one.subject) for one in check.run()]
-        self.house.close()
-        self.folder.cleanup()
+        with self.opened:
+            check = Check(
+                database=self.house.database, store=self.house.store, recompute=entries_of
+            )
+            found = [(one.kind, one.subject) for one in check.run()]
         wrong = [one for one in found if one[0] != "dangling-reference"]
         assert wrong == [], wrong
 
@@ -104,7 +127,7 @@ class Histories(RuleBasedStateMachine):
     def a_patient_is_written(self, name: str, born: str) -> None:
         """As an EHR writes it: whole, so that a merge is taken back."""
         self.charts[name] = Chart({name}, born)
-        self.house.patient(name, name, birthDate=born)
+        self.actor.put(patient_of(name, name, birthDate=born))
 
     @precondition(lambda self: len(self.charts) > 1)
     @rule(data=st.data())
@@ -116,7 +139,7 @@ class Histories(RuleBasedStateMachine):
         chart = self.charts[source]
         self.charts[source] = Chart({source}, chart.birth_date, target)
         link = [{"other": {"reference": f"Patient/{target}"}, "type": "replaced-by"}]
-        self.house.patient(source, source, birthDate=chart.birth_date, link=link)
+        self.actor.put(patient_of(source, source, birthDate=chart.birth_date, link=link))
 
     @precondition(lambda self: len(self.charts) > 1)
     @rule(data=st.data())
@@ -125,9 +148,9 @@ class Histories(RuleBasedStateMachine):
         target = data.draw(st.sampled_from(sorted(set(self.charts) - {source})))
         if self.today(source) != source or self.today(target) != target:
             with pytest.raises(ResourceConflict):
-                self.merging.merge(source, target, reason=None, caller=LOCAL)
+                self.actor.merge(source, target)
             return
-        done = self.merging.merge(source, target, reason=None, caller=LOCAL)
+        done = self.actor.merge(source, target)
         self.charts[source].replaced_by = target
         self.charts[target].numbers |= self.charts[source].numbers
         self.merges.append((done.provenance or "", source, target))
@@ -142,28 +165,26 @@ class Histories(RuleBasedStateMachine):
         is_so = self.charts[source].replaced_by == target and self.today(target) == target
         if merged_again or not is_so:
             with pytest.raises(ResourceConflict):
-                self.undo(self.merging, provenance)
+                self.actor.undo("merging", provenance)
             return
-        self.undo(self.merging, provenance)
+        self.actor.undo("merging", provenance)
         self.merges.remove(done)
         self.charts[source].replaced_by = None
         stored = self.house.read(f"Patient/{target}")
         self.charts[target].numbers = {one["value"] for one in stored["identifier"]}
 
-    def undo(self, by: Corrections | Splitting | Merging, provenance: str) -> Corrected:
-        provenance_id = provenance.partition("/")[2]
-        return by.database.write(lambda one: by.undo(one, provenance_id, None, LOCAL))
-
     @rule(number=visit, name=person, day=st.integers(13, 15), planned=st.booleans())
     def a_visit_is_written(self, number: str, name: str, day: int, planned: bool) -> None:
         moment = f"2026-03-{day}"
-        self.house.encounter(
-            number,
-            name,
-            moment,
-            moment,
-            identifier=[{"system": VISITS, "value": number}],
-            status="planned" if planned else "finished",
+        self.actor.put(
+            encounter_of(
+                number,
+                name,
+                moment,
+                moment,
+                identifier=[{"system": VISITS, "value": number}],
+                status="planned" if planned else "finished",
+            )
         )
 
     @rule(
@@ -195,7 +216,7 @@ class Histories(RuleBasedStateMachine):
         if of_visit is not None:
             attributes["AdmissionID"] = of_visit
             attributes["IssuerOfAdmissionIDSequence"] = issued_by(VISITS)
-        outcome = self.house.send(ct_instance(**attributes))
+        outcome = self.actor.send(ct_instance(**attributes))
         assert outcome.status in (200, 201, 202), outcome.message
         if uid not in self.images:
             self.images[uid] = Image(number, name)
@@ -256,7 +277,7 @@ class Histories(RuleBasedStateMachine):
         name = data.draw(st.sampled_from(sorted(self.charts)))
         decision = Decision(patient=f"Patient/{name}")
         try:
-            done = self.corrections.link(reference, decision, reason=None, caller=LOCAL)
+            done = self.actor.link(reference, decision)
         except ResourceConflict:
             return  # the rest of the study is somebody else's
         self.decided.append((done.provenance or "", name))
@@ -268,7 +289,7 @@ class Histories(RuleBasedStateMachine):
     def a_decision_is_undone(self, data: st.DataObject) -> None:
         chosen = self.decided[data.draw(st.integers(0, len(self.decided) - 1))]
         try:
-            done = self.undo(self.corrections, chosen[0])
+            done = self.actor.undo("corrections", chosen[0])
         except ResourceConflict:
             return
         self.decided.remove(chosen)
@@ -289,7 +310,7 @@ class Histories(RuleBasedStateMachine):
         name = data.draw(st.sampled_from(sorted(self.charts)))
         decision = Decision(patient=f"Patient/{name}")
         try:
-            done = self.splitting.split(reference, part, decision, reason=None, caller=LOCAL)
+            done = self.actor.split(reference, part, decision)
         except (ResourceConflict, InvalidResource):
             return  # it is held, is a part itself, or that is all of it
         self.splits.append((done.provenance or "", name))
@@ -307,7 +328,7 @@ class Histories(RuleBasedStateMachine):
     def a_split_is_undone(self, data: st.DataObject) -> None:
         chosen = self.splits[data.draw(st.integers(0, len(self.splits) - 1))]
         try:
-            done = self.undo(self.splitting, chosen[0])
+            done = self.actor.undo("splitting", chosen[0])
         except ResourceConflict:
             return
         self.splits.remove(chosen)
@@ -316,15 +337,9 @@ class Histories(RuleBasedStateMachine):
             self.images[uid].said.remove(chosen)
         self.is_said_as_of_others(back, self.at(done.result))
 
-    @precondition(lambda self: self.merges)
     @rule()
     def the_background_works(self) -> None:
-        with self.house.database.read() as connection:
-            query = select(job.c.pk, job.c.subject).where(job.c.kind == MATCH_AGAIN)
-            due = connection.execute(query).all()
-        for pk, patient_rid in due:
-            self.merging.match_again(int(patient_rid))
-            self.house.database.write(partial(jobs.finish, pk=pk, attempts=0))
+        self.actor.work()
 
     def supported(self, image: Image) -> set[str]:
         """Who may have the image: whom a person said last, else whom the number leads to."""
@@ -338,7 +353,7 @@ class Histories(RuleBasedStateMachine):
         for row in self.rows():
             if row.state != "filed":
                 continue
-            shown = self.house.read(f"ImagingStudy/{row.study_instance_uid}")
+            shown = self.actor.read(f"ImagingStudy/{row.study_instance_uid}")
             subject = shown["subject"]["reference"].removeprefix("Patient/")
             images = self.of_row(row)
             assert len(images) == shown["numberOfInstances"]
@@ -359,8 +374,41 @@ class Histories(RuleBasedStateMachine):
             assert connection.execute(select(func.count()).select_from(conflict)).scalar() == 0
 
 
-def run(sqlite_template: Path, histories: int) -> None:
-    machine = type("On", (Histories,), {"sqlite_template": sqlite_template})
+@contextmanager
+def on_sqlite(template: Path, *others: Elsewhere) -> Iterator[Stage]:
+    """The house acts, or all of the others do."""
+    with (
+        TemporaryDirectory() as folder,
+        closing(copied_house(template, Path(folder))) as house,
+        acting(house, Path(folder), others) as stage,
+    ):
+        yield stage
+
+
+@contextmanager
+def on_postgresql(template: str, *others: Elsewhere) -> Iterator[Stage]:
+    with (
+        TemporaryDirectory() as folder,
+        postgresql_database(template) as url,
+        closing(open_house(url, Path(folder))) as house,
+        acting(house, Path(folder), others) as stage,
+    ):
+        yield stage
+
+
+@contextmanager
+def acting(house: House, folder: Path, others: tuple[Elsewhere, ...]) -> Iterator[Stage]:
+    for one in others:
+        one.asked("open", house.database.url, folder)
+    try:
+        yield Stage(house, others or (at_house(house),))
+    finally:
+        for one in others:
+            one.asked("close")
+
+
+def run(staged: Place, histories: int) -> None:
+    machine = type("On", (Histories,), {"staged": staticmethod(staged)})
     run_state_machine_as_test(
         machine,
         settings=settings(
@@ -372,11 +420,39 @@ def run(sqlite_template: Path, histories: int) -> None:
     )
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def staged(request: pytest.FixtureRequest) -> Place:
+    template = request.getfixturevalue(f"{request.param}_template")
+    return partial(on_sqlite if request.param == "sqlite" else on_postgresql, template)
+
+
 def test_whatever_happens_an_image_is_where_something_says_so(sqlite_template: Path) -> None:
-    run(sqlite_template, 200)
+    run(partial(on_sqlite, sqlite_template), 100)
+
+
+def test_it_is_so_on_postgresql(postgresql_template: str) -> None:
+    run(partial(on_postgresql, postgresql_template), 40)
+
+
+def test_it_is_so_where_two_processes_act_in_turn(staged: Place) -> None:
+    with another_process() as one, another_process() as other:
+        run(partial(staged, one, other), 20)
 
 
 @pytest.mark.long
-@pytest.mark.timeout(0)  # it takes more than an hour
+@pytest.mark.timeout(0)  # it takes hours
 def test_whatever_happens_in_ten_thousand_histories(sqlite_template: Path) -> None:
-    run(sqlite_template, 10_000)
+    run(partial(on_sqlite, sqlite_template), 10_000)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(0)
+def test_it_is_so_in_thousands_on_postgresql(postgresql_template: str) -> None:
+    run(partial(on_postgresql, postgresql_template), 2_000)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(0)
+def test_it_is_so_in_thousands_where_two_processes_act_in_turn(staged: Place) -> None:
+    with another_process() as one, another_process() as other:
+        run(partial(staged, one, other), 2_000)

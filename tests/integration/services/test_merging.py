@@ -1,0 +1,51 @@
+"""Merges of Patients that are undone while other news comes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imaging_fhir.services.check import Check
+from imaging_fhir.services.indexing import entries_of
+from tests.acting import Acting, at_house
+from tests.dicom_samples import STUDY, ct_instance
+from tests.house import HOSPITAL, House, build_house, issued_by
+
+JANE: dict[str, Any] = {"name": [{"family": "Roe"}], "birthDate": "1975-03-14"}
+MORNING = ("2026-03-14T08:00:00+01:00", "2026-03-14T12:00:00+01:00")
+IMAGING_STUDY = f"ImagingStudy/{STUDY}"
+
+
+@pytest.fixture
+def house(database_url: str, tmp_path: Path) -> Iterator[House]:
+    """At the end of each test all that is said twice must agree."""
+    house = build_house(database_url, tmp_path)
+    house.patient("jane", "4711", **JANE)
+    house.patient("john", "9", name=[{"family": "Doe"}])
+    yield house
+    check = Check(database=house.database, store=house.store, recompute=entries_of)
+    found = [(finding.kind, finding.subject) for finding in check.run()]
+    assert [one for one in found if "Endpoint/" not in one[1]] == []  # the house has none
+    house.close()
+
+
+@pytest.fixture
+def actor(house: House) -> Acting:
+    return at_house(house)
+
+
+def ct(**attributes: Any) -> bytes:
+    return ct_instance(**{"IssuerOfPatientIDQualifiersSequence": issued_by(HOSPITAL), **attributes})
+
+
+def test_a_visit_that_came_since_for_the_source_is_left_at_once_when_the_merge_is_undone(
+    house: House, actor: Acting
+) -> None:
+    house.send(ct())
+    merge = actor.merge("john", "jane")
+    house.encounter("visit", "john", *MORNING)
+    assert house.read(IMAGING_STUDY)["encounter"] == {"reference": "Encounter/visit"}
+    actor.undo("merging", merge.provenance or "")
+    found = house.read(IMAGING_STUDY)
+    assert (found["subject"]["reference"], found.get("encounter")) == ("Patient/jane", None)
