@@ -19,6 +19,7 @@
     ├── InvalidResource       422 invariant
     ├── InvalidSetting        500 exception
     ├── EhrUnavailable        503 transient
+    ├── DecodingBusy          503 transient
     ├── StorageUnavailable    503 transient
     ├── SearchTooCostly       503 too-costly
     └── StorageFull           507 no-store
@@ -135,6 +136,12 @@ class InvalidSetting(ImagingError):
 
 class EhrUnavailable(ImagingError):
     """The EHR did not answer in time, or with nothing that can be used; never fails an upload."""
+
+    status, issue_code = 503, "transient"
+
+
+class DecodingBusy(ImagingError):
+    """Every process that decodes pixels is at work; another try may go well."""
 
     status, issue_code = 503, "transient"
 

@@ -26,7 +26,13 @@ from typing import BinaryIO, TypeVar, get_type_hints
 
 import msgspec
 
-from imaging_fhir.errors import ImagingError, ResourceNotFound, UnreadableImage, UnsupportedImage
+from imaging_fhir.errors import (
+    DecodingBusy,
+    ImagingError,
+    ResourceNotFound,
+    UnreadableImage,
+    UnsupportedImage,
+)
 
 T = TypeVar("T")
 Source = Path | BinaryIO | bytes
@@ -70,22 +76,38 @@ HEADER_LIMITS = DecodeLimits(cpu_seconds=5, seconds=15)  # to read what a file s
 
 
 def run_limited(
-    function: Callable[..., T], source: Source, /, *args: object, limits: DecodeLimits | None = None
+    function: Callable[..., T],
+    source: Source,
+    /,
+    *args: object,
+    limits: DecodeLimits | None = None,
+    patience: float | None = None,
 ) -> T:
     """`function(stream, *args)` in a child, over the whole of `source` from its beginning.
 
     The function is one of a module, annotated with a return type that msgspec encodes. Raise
     UnreadableImage when it fails, dies or passes a limit (DecodingEnded where another try may go
     well), and its own UnsupportedImage and ResourceNotFound; a stream's position is kept.
+    DecodingBusy where no child was free for `patience` seconds; without it one waits.
     """
     limits = limits or DEFAULT_LIMITS
     request = pickle.dumps((function, args, limits))
-    with _slots, _descriptor(source) as descriptor:
+    with _slot(patience), _descriptor(source) as descriptor:
         kind, payload = _asked(request, descriptor, limits)
     if kind == ANSWER:
         returned: type[T] = get_type_hints(function)["return"]
         return _answer(payload, returned)
     raise _refusal(kind, payload, limits)
+
+
+@contextmanager
+def _slot(patience: float | None) -> Iterator[None]:
+    if not _slots.acquire(timeout=patience):
+        raise DecodingBusy("All decoders are busy; try again.")
+    try:
+        yield
+    finally:
+        _slots.release()
 
 
 def _asked(request: bytes, descriptor: int, limits: DecodeLimits) -> tuple[bytes, bytes]:

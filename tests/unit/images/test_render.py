@@ -16,7 +16,8 @@ from imaging_fhir.errors import (
     UnsupportedImage,
 )
 from imaging_fhir.images.decode import MIB, DecodeLimits
-from imaging_fhir.images.render import Format, Rendition, rendition
+from imaging_fhir.images.render import Format, rendition
+from imaging_fhir.model.rendering import Rendition
 from tests.samples import RED, SAMPLES, animation, pdf
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
