@@ -11,10 +11,11 @@ import click
 from imaging_fhir.cli_adoption import adopt_ehr
 from imaging_fhir.cli_services import SOME_FAILED, running, settings_of_environment
 from imaging_fhir.services.backup import Backup, restore
-from imaging_fhir.services.check import Check, Finding
+from imaging_fhir.services.check import Check
 from imaging_fhir.services.composition import open_blob_store
 from imaging_fhir.services.doctor import doctor
 from imaging_fhir.services.erase import Erase, Erasure
+from imaging_fhir.services.finding import Finding
 from imaging_fhir.services.indexing import entries_of
 from imaging_fhir.settings import zone
 from imaging_fhir.storage import tombstones
@@ -24,7 +25,7 @@ MEBIBYTE = 1024**2
 
 
 @click.command()
-@click.option("--deep", is_flag=True, help="Read every byte again and compare its hash")
+@click.option("--deep", is_flag=True, help="Read every byte and every header again")
 @click.option("--repair", is_flag=True, help="Mend what can be told from the rest")
 @click.pass_context
 def check(context: click.Context, deep: bool, repair: bool) -> None:

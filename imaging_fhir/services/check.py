@@ -9,6 +9,8 @@ from itertools import islice
 from imaging_fhir.errors import ResourceNotFound
 from imaging_fhir.model.blob import Blob
 from imaging_fhir.model.search import IndexEntry
+from imaging_fhir.services.check_images import ImageCheck
+from imaging_fhir.services.finding import Finding
 from imaging_fhir.storage import blobs, consistency, search_index
 from imaging_fhir.storage.database import Connection, Database, Transaction
 from imaging_fhir.storage.ports import BlobStore
@@ -20,23 +22,20 @@ BATCH = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    kind: str  # missing-bytes, wrong-size, wrong-hash, orphan-bytes, wrong-count, …
-    subject: str  # a hash, Type/id, or table/key
-    repaired: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     database: Database
     store: BlobStore
     recompute: Recompute
 
     def run(self, *, deep: bool = False, repair: bool = False) -> Iterator[Finding]:
-        """All disagreements, as they are found; `deep` reads and hashes every byte."""
+        """All disagreements, as they are found; `deep` reads every byte and every header."""
         yield from self.blobs_that_are_not_as_their_row_says(deep=deep)
         yield from self.bytes_without_row(repair=repair)
         yield from self.wrong_counts(repair=repair)
+        images = ImageCheck(database=self.database, store=self.store)
+        yield from images.studies()
+        if deep:
+            yield from images.files(repair=repair)
         yield from self.rows("without-resource", consistency.without_resource)
         yield from self.index(repair=repair)
         yield from self.rows("dangling-reference", consistency.dangling_references)

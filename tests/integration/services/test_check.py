@@ -1,6 +1,7 @@
 """Each disagreement is found, and mended where the rest tells how."""
 
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,6 +76,26 @@ def test_wrong_counts_are_counted_again(house: House, check: Check) -> None:
     )
     assert found(check, repair=True) == [("wrong-count", True)] * 2
     assert found(check) == []
+
+
+def test_metadata_that_is_not_the_files_is_made_again(house: House, check: Check) -> None:
+    damage = {"body": zlib.compress(b"{}")}
+    house.database.write(lambda writing: writing.execute(update(schema.dicom_json).values(damage)))
+    assert found(check) == []
+    assert found(check, deep=True, repair=True) == [("wrong-metadata", True)]
+    assert found(check, deep=True) == []
+    house.database.write(lambda writing: writing.execute(delete(schema.dicom_json)))
+    assert found(check, deep=True, repair=True) == [("wrong-metadata", True)]
+    assert found(check, deep=True) == []
+
+
+def test_an_instance_under_another_uid_than_its_file_has_is_told(
+    house: House, check: Check
+) -> None:
+    other = {"sop_instance_uid": "1.2.3"}
+    house.database.write(lambda writing: writing.execute(update(schema.instance).values(other)))
+    assert found(check) == [("wrong-instances", False)]  # FHIR has it by its own name
+    assert ("wrong-uid", False) in found(check, deep=True)
 
 
 def test_a_lost_index_is_made_again(house: House, check: Check) -> None:
