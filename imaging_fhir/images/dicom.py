@@ -1,5 +1,6 @@
 """The reader of DICOM files (PS3.10), with or without preamble and file meta information."""
 
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from imaging_fhir.errors import UnreadableImage, UnsupportedImage
@@ -13,6 +14,7 @@ from imaging_fhir.images.dicom_facts import (
     timezone_offset,
     visit,
 )
+from imaging_fhir.images.dicom_shared import SharedFacts
 from imaging_fhir.images.dicom_stream import (
     PREAMBLE_BYTES,
     PREFIX,
@@ -23,13 +25,15 @@ from imaging_fhir.images.dicom_stream import (
 from imaging_fhir.images.dicom_values import is_strict_uid, is_uid
 from imaging_fhir.images.dicom_warnings import ReadWarnings, keyword_of
 from imaging_fhir.model.codec import encode
-from imaging_fhir.model.study import DicomInstance
+from imaging_fhir.model.person import Person, Visit
+from imaging_fhir.model.study import DicomInstance, SeriesAttributes, StudyAttributes
 
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 MEDIA_STORAGE_SOP_CLASS_UID, MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020002, 0x00020003
 SOP_CLASS_UID, SOP_INSTANCE_UID = "00080016", "00080018"
 STUDY_INSTANCE_UID, SERIES_INSTANCE_UID = "0020000D", "0020000E"
 DIRECTORY_RECORD_SEQUENCE = "00041220"
+MAX_SHARED_BYTES = 64 * 1024  # of the DICOM JSON of an image whose facts are remembered
 
 
 class DicomReader:
@@ -67,32 +71,65 @@ def dicom_instance(
 ) -> DicomInstance:
     """All facts of a header; the warnings are taken last, when all have been made."""
     refuse_directory(start, attributes)
-    frames = [
-        Attributes(item, attributes.warnings, attributes.schemes)
-        for item in reader.frame_anatomies.values()
-    ]
-    return DicomInstance(
-        instance=instance_attributes(
-            attributes,
-            sop_instance_uid=identifying_uid(
-                attributes, SOP_INSTANCE_UID, start.meta.get(MEDIA_STORAGE_SOP_INSTANCE_UID)
-            ),
-            sop_class_uid=identifying_uid(
-                attributes, SOP_CLASS_UID, start.meta.get(MEDIA_STORAGE_SOP_CLASS_UID)
-            ),
-            transfer_syntax_uid=start.transfer_syntax_uid,
-            has_pixel_data=reader.has_pixel_data,
+    dicom_json = encode(attributes.data_set)
+    instance = instance_attributes(
+        attributes,
+        sop_instance_uid=identifying_uid(
+            attributes, SOP_INSTANCE_UID, start.meta.get(MEDIA_STORAGE_SOP_INSTANCE_UID)
         ),
+        sop_class_uid=identifying_uid(
+            attributes, SOP_CLASS_UID, start.meta.get(MEDIA_STORAGE_SOP_CLASS_UID)
+        ),
+        transfer_syntax_uid=start.transfer_syntax_uid,
+        has_pixel_data=reader.has_pixel_data,
+    )
+    if reader.frame_anatomies or len(dicom_json) > MAX_SHARED_BYTES:
+        context = context_of(attributes, frames_of(reader, attributes))
+    else:
+        context = CONTEXTS.of(attributes, attributes.text(SERIES_INSTANCE_UID) or "")
+    return DicomInstance(
+        instance=instance,
+        study=context.study,
+        series=context.series,
+        person=context.person,
+        visit=context.visit,
+        timezone_offset=context.timezone_offset,
+        dicom_json=dicom_json,
+        warnings=attributes.warnings.as_tuple(),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What the images of a series mostly have in common."""
+
+    study: StudyAttributes
+    series: SeriesAttributes
+    person: Person
+    visit: Visit
+    timezone_offset: str | None
+
+
+def context_of(attributes: Attributes, frames: list[Attributes] | None = None) -> Context:
+    return Context(
         study=study_attributes(attributes, identifying_uid(attributes, STUDY_INSTANCE_UID)),
         series=series_attributes(
-            attributes, identifying_uid(attributes, SERIES_INSTANCE_UID), frames
+            attributes, identifying_uid(attributes, SERIES_INSTANCE_UID), frames or []
         ),
         person=person(attributes),
         visit=visit(attributes),
         timezone_offset=timezone_offset(attributes),
-        dicom_json=encode(attributes.data_set),
-        warnings=attributes.warnings.as_tuple(),
     )
+
+
+CONTEXTS = SharedFacts(context_of)
+
+
+def frames_of(reader: ElementReader, attributes: Attributes) -> list[Attributes]:
+    return [
+        Attributes(item, attributes.warnings, attributes.schemes)
+        for item in reader.frame_anatomies.values()
+    ]
 
 
 def refuse_directory(start: FileStart, attributes: Attributes) -> None:

@@ -50,13 +50,13 @@ MAX_FRAME_ANATOMY_BYTES = 4096
 MAX_CHARSET_BYTES = 256
 
 MAX_REMEMBERED_BYTES = 64  # of one value
-MAX_REMEMBERED = 4096  # values
+MAX_REMEMBERED = 4096  # elements of one encoding
+MAX_ENCODINGS = 8
+WINDOW_BYTES = 4096  # looked at at a time for elements that are remembered
+SHORT_HEAD = 8  # bytes of tag, VR and length; those of long VRs take 12
 
 Element = dict[str, object]
-ValueKey = tuple[str, bytes, tuple[str, ...], bool]  # VR, bytes, encodings, is it little endian?
-
-# The images of a series say nearly all the same. Nobody changes an element once it is made.
-REMEMBERED: dict[ValueKey, Element] = {}
+Remembered = dict[bytes, tuple[str, Element]]  # tag, VR, length and value -> tag, element
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,6 +71,12 @@ class DataSet:
     is_signed: bool = False  # PixelRepresentation
     creators: dict[int, str] = field(default_factory=dict)
     elements: DicomJson = field(default_factory=dict)
+
+    def remembered(self) -> Remembered:
+        reading = self.reading
+        return remembered(
+            self.implicit_vr, reading.little_endian, reading.charset.encodings, self.is_signed
+        )
 
     def item(self, path: str, end: int | None, *, implicit_vr: bool) -> "DataSet":
         reading = Reading(
@@ -105,6 +111,17 @@ def private_vr(tag: int, creator: str) -> str:
         return "UN"
 
 
+@lru_cache(maxsize=MAX_ENCODINGS)
+def remembered(
+    implicit_vr: bool, little_endian: bool, encodings: tuple[str, ...], is_signed: bool
+) -> Remembered:
+    """Elements by their very bytes, where these are encoded so and mean the same in every file.
+
+    The images of a series say nearly all the same. Nobody changes an element once it is made.
+    """
+    return {}
+
+
 def in_tag_order(elements: DicomJson) -> DicomJson:
     """Data sets are written so (PS3.5 7.1) but for broken ones; DICOM JSON has to be."""
     order = sorted(elements)
@@ -131,6 +148,11 @@ class ElementReader:
         self._explicit = struct.Struct(f"{order}HH2sH").unpack
         self._implicit = struct.Struct(f"{order}HHL").unpack
         self._length = struct.Struct(f"{order}L").unpack
+        self._length_at = {
+            True: (4, struct.Struct(f"{order}L").unpack_from),  # implicit VR
+            False: (6, struct.Struct(f"{order}H").unpack_from),
+        }
+        self._head = b""
         self._elements = 0
         self._element_limit = MAX_OPEN_ELEMENTS  # moves on as items are encoded
         self._loaded = 0  # bytes
@@ -144,9 +166,12 @@ class ElementReader:
 
     def _read_data_set(self, data_set: DataSet) -> DicomJson:
         elements, reading, end = data_set.elements, data_set.reading, data_set.end
-        while end is None or self._tell() < end:
-            head = self._read(8)
-            if len(head) < 8 or self._is_stopped:
+        while True:
+            self._pass_remembered(data_set)
+            if end is not None and self._tell() >= end:
+                break
+            head = self._head = self._read(SHORT_HEAD)
+            if len(head) < SHORT_HEAD or self._is_stopped:
                 self._note_truncation(data_set, head)
                 break
             tag, vr, length = self._header(head, data_set.implicit_vr)
@@ -158,6 +183,26 @@ class ElementReader:
             if element is not None:
                 elements[f"{tag:08X}"] = element
         return in_tag_order(elements)
+
+    def _pass_remembered(self, data_set: DataSet) -> None:
+        """Take the elements that come next as they were made of the same bytes before."""
+        if self._is_stopped or self._loaded > self._kept_limit:
+            return
+        known = data_set.remembered()
+        room = WINDOW_BYTES if data_set.end is None else data_set.end - self._tell()
+        window = self._read(max(0, min(room, WINDOW_BYTES)))
+        offset, length_at = self._length_at[data_set.implicit_vr]
+        at, passed, last = 0, 0, len(window) - SHORT_HEAD
+        while at <= last:
+            end = at + SHORT_HEAD + length_at(window, at + offset)[0]
+            found = known.get(window[at:end])
+            if found is None:
+                break
+            data_set.elements[found[0]] = found[1]
+            at, passed = end, passed + 1
+        self._seek(at - len(window), 1)
+        self._elements += passed
+        self._loaded += at - SHORT_HEAD * passed
 
     def _header(self, head: bytes, implicit_vr: bool) -> tuple[int, str | None, int]:
         """Tag, VR if the element says it, and length; the stream is then at its value."""
@@ -205,7 +250,7 @@ class ElementReader:
             self._seek(length, 1)
             return None
         if not length:
-            return {"vr": vr}
+            return self._remember(tag, self._head, {"vr": vr}, data_set)
         return self._value(tag, vr, length, data_set)
 
     def _is_beyond_limit(self, tag: int, cost: int) -> bool:
@@ -242,6 +287,7 @@ class ElementReader:
         if length > limit or self._loaded > MAX_LOADED_BYTES:
             self._seek(length, 1)
             return _bulk(vr, tag, data_set)
+        times = self.warnings.times
         value = self._read(length)
         self._loaded += length
         if len(value) < length:
@@ -249,20 +295,20 @@ class ElementReader:
         if convert is None:
             return {"vr": vr, "InlineBinary": inline_binary(vr, value, data_set.reading)}
         is_switch = tag in SWITCHES or tag & 0x1FF00 == 0x10000
-        if is_switch or length > MAX_REMEMBERED_BYTES or self._loaded > self._kept_limit:
-            return self._converted(tag, vr, value, data_set, is_switch=is_switch)
-        reading = data_set.reading
-        key = (vr, value, reading.charset.encodings, reading.little_endian)
-        return REMEMBERED.get(key) or self._to_remember(key, tag, data_set)
+        element = self._converted(tag, vr, value, data_set, is_switch=is_switch)
+        is_large = length > MAX_REMEMBERED_BYTES or self._loaded > self._kept_limit
+        if is_switch or is_large or self.warnings.times > times:
+            return element
+        return self._remember(tag, self._head + value, element, data_set)
 
-    def _to_remember(self, key: ValueKey, tag: int, data_set: DataSet) -> Element:
-        """Convert it; a value with a warning is converted each time, for its warning."""
-        times = self.warnings.times
-        element = self._converted(tag, key[0], key[1], data_set, is_switch=False)
-        if self.warnings.times == times:
-            if len(REMEMBERED) >= MAX_REMEMBERED:
-                REMEMBERED.clear()
-            REMEMBERED[key] = element
+    def _remember(self, tag: int, content: bytes, element: Element, data_set: DataSet) -> Element:
+        """Where its VR does not depend on the elements before it, and its length is in its head."""
+        is_private = tag >> 16 & 1
+        if not is_private if data_set.implicit_vr else content[4:6] in SHORT_VRS:
+            known = data_set.remembered()
+            if len(known) >= MAX_REMEMBERED:
+                known.clear()
+            known[content] = f"{tag:08X}", element
         return element
 
     def _converted(

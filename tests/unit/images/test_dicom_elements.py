@@ -15,11 +15,12 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from imaging_fhir.images.dicom_charset import DEFAULT
 from imaging_fhir.images.dicom_elements import (
     MAX_DEPTH,
     MAX_REMEMBERED,
-    REMEMBERED,
     ElementReader,
+    remembered,
 )
 from imaging_fhir.images.dicom_stream import start_of_file
 from imaging_fhir.images.dicom_warnings import ReadWarnings
@@ -337,4 +338,4 @@ def test_what_is_remembered_of_files_is_bounded() -> None:
     numbers = (f"{number:06}".encode() for number in range(MAX_REMEMBERED + 10))
     body = b"".join(explicit(0x00181030, b"LO", number) for number in numbers)
     assert read(file(body))[0]["00181030"]["Value"] == [f"{MAX_REMEMBERED + 9:06}"]
-    assert 0 < len(REMEMBERED) <= MAX_REMEMBERED
+    assert 0 < len(remembered(False, True, (DEFAULT,), False)) <= MAX_REMEMBERED
