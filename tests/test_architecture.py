@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "imaging_fhir"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = (  # each may import from those above it; neighbours on a line do not know one another
-    ("errors", "policy", "settings", "logs"),
+    ("errors", "linking_rules", "policy", "settings", "logs"),
     ("model",),
     ("images", "fhir", "dicomweb", "hl7v2", "smart", "storage", "jobs", "ehr", "channel"),
     ("services",),
@@ -31,6 +31,7 @@ RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
 ALLOWED_NEIGHBOURS = {
     ("policy", "errors"),
     ("settings", "errors"),
+    ("policy", "linking_rules"),
     ("settings", "policy"),
     *((a, b) for a in LAYERS[-1] for b in LAYERS[-1]),
 }

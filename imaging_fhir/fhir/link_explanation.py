@@ -11,10 +11,10 @@ from imaging_fhir.fhir import canonical
 from imaging_fhir.fhir.datatypes import instant, without_empty
 from imaging_fhir.fhir.parameters import Given, refused, text, texts
 from imaging_fhir.fhir.search_dates import interval_of_text
+from imaging_fhir.linking_rules import BY_NAME
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.explanation import Considered, LinkExplanation, LinkMade, TriedRule
 from imaging_fhir.model.person import IssuedId, Issuer, NameComponents, Person, PersonName, Visit
-from imaging_fhir.policy import BY_NAME
 
 DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
 GENDERS = ("male", "female", "other", "unknown")

@@ -12,8 +12,8 @@ from imaging_fhir.fhir import canonical
 from imaging_fhir.fhir.capability_statement import Operation
 from imaging_fhir.fhir.datatypes import without_empty
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
+from imaging_fhir.linking_rules import PATIENT_RULES, VISIT_RULES
 from imaging_fhir.model.codec import Resource
-from imaging_fhir.policy import PATIENT_RULES, VISIT_RULES
 
 Level = Literal["system", "type", "instance"]
 HL7 = "http://hl7.org/fhir/OperationDefinition/"

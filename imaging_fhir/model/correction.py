@@ -83,7 +83,11 @@ class Correction:
             return f"{self.relinked.kind} {self.relinked.pk}"
         if self.split is not None:
             return subject_of_study(self.split.study)
-        return f"Patient {self.merged.source}" if self.merged else ""
+        return subject_of_patient(self.merged.source) if self.merged else ""
+
+
+def subject_of_patient(id_: str) -> str:
+    return f"Patient {id_}"
 
 
 def subject_of_study(pk: int) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imaging_fhir.errors import ResourceNotFound, UnsupportedImage
+from imaging_fhir.fhir.canonical import DICOM_UID
 from imaging_fhir.model.codec import Resource, decode, decode_as
 from imaging_fhir.model.document import Document
 from imaging_fhir.model.link import OWN_ID, Link
@@ -391,7 +392,7 @@ def linked(link: Link) -> Linked:
         waits_for=tuple(
             f"{AWAITED.get(type_, type_)} {value}"
             for type_, system, value in link.awaited
-            if system != OWN_ID
+            if system not in (OWN_ID, DICOM_UID)
         ),
     )
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import date, datetime, tzinfo
 
 from imaging_fhir.fhir import canonical
+from imaging_fhir.linking_rules import BY_NAME
 from imaging_fhir.model.codec import Resource
-from imaging_fhir.policy import BY_NAME
 
 MODALITIES = {  # PS3.16 CID 33, those that a chart meets
     "AR": "Autorefraction",

@@ -29,7 +29,7 @@ def questions(linking: Linking, evidence: Evidence) -> list[Question]:
     numbers = (
         ("Patient", linking.patient_numbers(evidence.person, evidence.source)),
         ("Encounter", linking.visit_numbers(evidence)),
-        ("ServiceRequest", linking.order_numbers(evidence)),
+        ("ServiceRequest", linking.accession_numbers(evidence)),
     )
     by_number = [
         Question("identifier", resource_type, number)

@@ -17,6 +17,7 @@ class Evidence:
     person: Person = field(default_factory=Person)
     visit: Visit = field(default_factory=Visit)
     accession_numbers: tuple[IssuedId, ...] = ()
+    study_instance_uid: str = ""  # empty of what is no DICOM
     started: LocalDateTime | None = None
     modalities: tuple[str, ...] = ()  # all of the study
     zone: tzinfo | None = None

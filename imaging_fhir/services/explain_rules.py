@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from imaging_fhir.fhir.patient import is_gone, is_provisional
+from imaging_fhir.linking_rules import PATIENT_RULES, VISIT_RULES, Rule
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.explanation import Considered, List, RuleState, TriedRule
 from imaging_fhir.model.link import Link, id_of
 from imaging_fhir.model.person import IssuedId
-from imaging_fhir.policy import PATIENT_RULES, VISIT_RULES, Rule
 from imaging_fhir.services import demographics, patient_rules, visit_rules
 from imaging_fhir.services.evidence import EncounterMatch, Evidence, PatientMatch
 from imaging_fhir.services.explain_words import (
@@ -169,8 +169,13 @@ def evidence_in_words(walk: Walk) -> dict[str, str]:
             if one is not None
         ),
         ORDERS: counted(
-            kind_of_issuer(linking, one, source.accession_number_system)
-            for one in evidence.accession_numbers
+            [
+                *("StudyInstanceUID" for _ in filter(None, [evidence.study_instance_uid])),
+                *(
+                    kind_of_issuer(linking, one, source.accession_number_system)
+                    for one in evidence.accession_numbers
+                ),
+            ]
         ),
         TIME: said_of_time(evidence),
         DECISION: "none" if evidence.decision is None else "a person decided",

@@ -11,6 +11,7 @@ from datetime import tzinfo
 from functools import partial
 
 from imaging_fhir.errors import InvalidRequest
+from imaging_fhir.fhir.canonical import DICOM_UID
 from imaging_fhir.fhir.datatypes import universal_system
 from imaging_fhir.fhir.patient import is_gone, is_provisional
 from imaging_fhir.model.codec import Resource
@@ -272,8 +273,14 @@ class Linking:
             (visit.admission_id, visit.service_episode_id), evidence.source.visit_number_system
         )
 
-    def order_numbers(self, evidence: Evidence) -> tuple[tuple[str, str], ...]:
+    def accession_numbers(self, evidence: Evidence) -> tuple[tuple[str, str], ...]:
         return self.numbers(evidence.accession_numbers, evidence.source.accession_number_system)
+
+    def order_numbers(self, evidence: Evidence) -> tuple[tuple[str, str], ...]:
+        """All that an order for it may be found by; the study's UID is given before the images."""
+        uid = evidence.study_instance_uid
+        by_uid = ((DICOM_UID, f"urn:oid:{uid}"),) if uid else ()
+        return self.accession_numbers(evidence) + by_uid
 
     def all_awaited(self, evidence: Evidence) -> list[tuple[str, str, str]]:
         """All that another look at it may come from."""

@@ -113,7 +113,9 @@ class Patching:
             current = resource_rows.find(transaction.connection, resource_type, stored.id)
             if current is None or current.version != stored.version:
                 raise Overtaken
-            return self.resources.update_in(transaction, prepared, kept)
+            return self.resources.update_in(
+                transaction, prepared, kept, if_match=str(stored.version)
+            )
 
         return self.resources.write(prepared, unit)
 
@@ -133,7 +135,7 @@ class Patching:
         content = self.patched(body, change)
         prepared = self.resources.prepared(resource_type, resource_id, content)
         kept = keep_within(transaction, self.resources.store, prepared.detached)
-        return self.resources.update_in(transaction, prepared, kept)
+        return self.resources.update_in(transaction, prepared, kept, if_match=str(stored.version))
 
     def patched(self, body: bytes, change: Change) -> Resource:
         """What the client would read, changed; raise InvalidResource."""

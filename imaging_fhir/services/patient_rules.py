@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from imaging_fhir.fhir.patient import is_gone
+from imaging_fhir.linking_rules import NOT_TRUSTED, PATIENT_RULES, SWITCHED_OFF, Rule
 from imaging_fhir.model.codec import Resource
-from imaging_fhir.policy import NOT_TRUSTED, PATIENT_RULES, SWITCHED_OFF, Rule
 from imaging_fhir.services import demographics
 from imaging_fhir.services.evidence import Evidence, PatientMatch
 from imaging_fhir.services.rule_walk import RuleList

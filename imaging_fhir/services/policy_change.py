@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from imaging_fhir.linking_rules import BY_POLICY
 from imaging_fhir.model.codec import decode_as, encode
 from imaging_fhir.model.link import Link
 from imaging_fhir.model.merge import Merged
 from imaging_fhir.model.person import Person
-from imaging_fhir.policy import BY_POLICY
 from imaging_fhir.services import patient_rules, study_parts
 from imaging_fhir.services.held import hold_on
 from imaging_fhir.services.provisional import make_provisional

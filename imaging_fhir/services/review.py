@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 
 from imaging_fhir.fhir.patient import is_provisional
 from imaging_fhir.fhir.task import REVIEW, facts_of
+from imaging_fhir.linking_rules import BY_POLICY
 from imaging_fhir.model.codec import Resource, decode_as
 from imaging_fhir.model.link import Link, id_of
 from imaging_fhir.model.person import Person
 from imaging_fhir.model.study import ReadWarning
-from imaging_fhir.policy import BY_POLICY
 from imaging_fhir.services import demographics
 from imaging_fhir.services.arrival import DicomArrival
 from imaging_fhir.services.held import complete_task, open_task

@@ -1,10 +1,11 @@
-"""Rules tried in the order of their table: the first that applies decides (imaging_fhir.policy)."""
+"""Rules tried in the order of their table: the first that applies decides (`linking_rules`)."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from imaging_fhir.policy import Policy, Rule
+from imaging_fhir.linking_rules import Rule
+from imaging_fhir.policy import Policy
 
 Facts = TypeVar("Facts")
 Match = TypeVar("Match")

@@ -9,10 +9,11 @@ from functools import cached_property
 
 from imaging_fhir.errors import InvalidRequest
 from imaging_fhir.fhir.patient import is_provisional
+from imaging_fhir.linking_rules import SWITCHED_OFF, VISIT_RULES, Rule
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.link import Given
 from imaging_fhir.model.reference import local_id
-from imaging_fhir.policy import SWITCHED_OFF, VISIT_RULES, Rule, Tolerance
+from imaging_fhir.policy import Tolerance
 from imaging_fhir.services.evidence import EncounterMatch, Evidence
 from imaging_fhir.services.rule_walk import RuleList
 from imaging_fhir.services.subject import in_force, same_subject
@@ -166,7 +167,7 @@ def number_unknown(facts: VisitFacts) -> EncounterMatch | None:
 
 def order_of_another_patient(facts: VisitFacts) -> EncounterMatch | None:
     if not facts.are_theirs(facts.orders):
-        reason = "The accession number belongs to an order for somebody else."
+        reason = "The order of the accession number or of the study is for somebody else."
     elif not facts.are_theirs(facts.at_orders):
         reason = "The order belongs to a visit of somebody else."
     else:

@@ -15,6 +15,7 @@ from imaging_fhir.model.reference import id_in
 from imaging_fhir.services.attachment import Detached, Prepared
 from imaging_fhir.services.filed_document import BINARY, require_own_bytes, require_right_chart
 from imaging_fhir.services.integrity import Named, unnamed
+from imaging_fhir.services.kept_merge import require_merge_kept
 from imaging_fhir.services.preconditions import require_match, require_none, require_own_id
 from imaging_fhir.services.resource_ports import Editor, Subscriber, Written
 from imaging_fhir.services.superseding import DOCUMENT, supersede
@@ -113,6 +114,7 @@ class Writing:
             return Written(stored=current, created=False, changed=False)
         require_writable(connection, current, prepared)
         require_own_id(current, prepared)
+        require_merge_kept(connection, current, prepared, knows=update.if_match is not None)
         return None
 
     def edit(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, insert, select, update
 
 from imaging_fhir.model.codec import decode_as, encode
-from imaging_fhir.model.correction import Correction
+from imaging_fhir.model.correction import Correction, subject_of_patient
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.schema import correction, reference_index, resource
 
@@ -55,6 +55,17 @@ def about(connection: Connection, reference: str) -> Sequence[AnyRow]:
         )
         .order_by(resource.c.rid.desc())
     ).all()
+
+
+def merge_of(connection: Connection, patient_id: str) -> str | None:
+    """Id of the Provenance of the merge of that Patient into another that was not undone."""
+    latest = (
+        select(resource.c.id)
+        .join(correction, correction.c.provenance == resource.c.rid)
+        .where(correction.c.subject == subject_of_patient(patient_id), ~correction.c.undone)
+        .order_by(correction.c.pk.desc())
+    )
+    return connection.execute(latest.limit(1)).scalar()
 
 
 def is_latest(connection: Connection, pk: int, body: Correction) -> bool:

@@ -5,15 +5,8 @@ from pathlib import Path
 import pytest
 
 from imaging_fhir.errors import InvalidSetting
-from imaging_fhir.policy import (
-    BY_NAME,
-    NO_TOLERANCE,
-    PATIENT_RULES,
-    SWITCHES,
-    VISIT_RULES,
-    Policy,
-    Tolerance,
-)
+from imaging_fhir.linking_rules import BY_NAME, PATIENT_RULES, SWITCHES, VISIT_RULES
+from imaging_fhir.policy import NO_TOLERANCE, Policy, Tolerance
 from imaging_fhir.services import patient_rules, visit_rules
 from imaging_fhir.settings import Site
 

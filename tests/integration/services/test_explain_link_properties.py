@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from imaging_fhir.linking_rules import SWITCHES
 from imaging_fhir.model.explanation import LinkExplanation
 from imaging_fhir.model.link import Given
-from imaging_fhir.policy import SWITCHES, Policy, Tolerance
+from imaging_fhir.policy import Policy, Tolerance
 from imaging_fhir.services.access import LOCAL, AccessPolicy
 from imaging_fhir.services.explain_link import ExplainLink
 from imaging_fhir.services.ingest import Outcome

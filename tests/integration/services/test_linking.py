@@ -262,6 +262,56 @@ def test_an_order_leads_to_its_encounter(house: House) -> None:
     assert study["encounter"] == {"reference": "Encounter/visit"}
 
 
+def order_by_uid(patient: str, **more: Any) -> dict[str, Any]:
+    """An order that names the study alone, as a scheduler has given it before the images."""
+    identifier = [{"system": "urn:dicom:uid", "value": f"urn:oid:{STUDY_UID}"}]
+    return {
+        "resourceType": "ServiceRequest",
+        "id": "order",
+        "status": "active",
+        "intent": "order",
+        "identifier": identifier,
+        "subject": {"reference": f"Patient/{patient}"},
+        **more,
+    }
+
+
+STUDY_UID = "1.2.826.77"
+
+
+@pytest.mark.parametrize("order_first", [True, False])
+def test_an_order_that_names_the_study_alone_leads_to_its_encounter(
+    house: House, order_first: bool
+) -> None:
+    house.patient("jane", "4711", **JANE)
+    house.encounter("visit", "jane")
+    order = order_by_uid("jane", encounter={"reference": "Encounter/visit"})
+    if order_first:
+        house.put(order)
+    outcome = house.send(ct(StudyInstanceUID=STUDY_UID))
+    if not order_first:
+        assert "encounter" not in house.read(outcome.location)
+        house.put(order)
+    study = house.read(outcome.location)
+    assert study["basedOn"] == [{"reference": "ServiceRequest/order"}]
+    assert study["encounter"] == {"reference": "Encounter/visit"}
+    other = house.read(house.send(ct(SOPInstanceUID="1.2.9")).location)
+    assert all("reference" not in one for one in other["basedOn"])
+
+
+def test_an_order_for_somebody_else_that_names_the_study_holds_it(house: House) -> None:
+    house.patient("jane", "4711", **JANE)
+    house.patient("john", "4712")
+    house.put(order_by_uid("john"))
+    outcome = house.send(ct(StudyInstanceUID=STUDY_UID))
+    assert outcome.filed is not None
+    assert (outcome.status, outcome.filed.rule) == (202, "order-of-another-patient")
+    house.put(order_by_uid("jane"))
+    study = house.read(f"ImagingStudy/{STUDY_UID}")
+    assert study["subject"]["reference"] == "Patient/jane"
+    assert study["basedOn"] == [{"reference": "ServiceRequest/order"}]
+
+
 def test_a_visit_or_an_order_that_was_entered_in_error_is_evidence_of_nothing(house: House) -> None:
     house.patient("jane", "4711", **JANE)
     house.patient("john", "4712")

@@ -243,7 +243,8 @@ def test_a_merge_told_by_the_link_alone_is_seen_too_and_its_end(patients: FlaskC
     link = [{"other": {"reference": "Patient/john"}, "type": "replaced-by"}]
     assert patients.put("/fhir/Patient/jane", json={**jane, "link": link}).status_code == 200
     assert dcmread(BytesIO(served(patients))).PatientID == "john"
-    assert patients.put("/fhir/Patient/jane", json=jane).status_code == 200
+    version = {"If-Match": patients.get("/fhir/Patient/jane").headers["ETag"]}
+    assert patients.put("/fhir/Patient/jane", json=jane, headers=version).status_code == 200
     assert served(patients) == stored
 
 

@@ -150,7 +150,8 @@ def test_a_merge_that_the_link_alone_tells_of_is_followed_and_its_end(people: Fl
     assert by_new["Observation?subject={0}"][1] == [("Observation", "finding", "Patient/jane")]
     assert ("Observation", "finding", "Patient/jane") in by_new["Patient/{0}/$everything"][1]
     assert story(people, "jim") == before["jim"]
-    assert people.put("/fhir/Patient/jane", json=known).status_code == 200
+    version = {"If-Match": people.get("/fhir/Patient/jane").headers["ETag"]}
+    assert people.put("/fhir/Patient/jane", json=known, headers=version).status_code == 200
     assert {name: story(people, name) for name in ("jane", "john", "jim")} == before
 
 
@@ -240,3 +241,78 @@ def test_a_row_of_merges_without_end_is_followed_for_so_long(
     with database.read() as connection, counting(database) as counts:
         assert len(same_person(connection, ["p0"])["p0"]) >= LONGEST
         assert len(counts) == LONGEST
+
+
+def as_a_feed_has(client: FlaskClient, name: str, **more: Any) -> tuple[int, dict[str, Any]]:
+    """The Patient is sent again as another system has it: active, and without a link."""
+    identifier = [{"system": SYSTEM, "value": name}]
+    body = {"resourceType": "Patient", "id": name, "identifier": identifier, "gender": "female"}
+    answer = client.put(f"/fhir/Patient/{name}", json=body, **more)
+    return answer.status_code, json_of(answer)
+
+
+def test_a_merge_stays_though_the_patient_is_sent_without_its_link(people: FlaskClient) -> None:
+    provenance = merge(people, "jane", "john")
+    merged = story(people, "jane")
+    version = people.get("/fhir/Patient/jane").headers["ETag"]
+    for headers in ({}, {"If-Match": version}):
+        status, outcome = as_a_feed_has(people, "jane", headers=headers)
+        assert status == 409
+        assert outcome["issue"][0]["expression"] == ["Patient.link"]
+        assert f"POST {provenance}/$undo" in outcome["issue"][0]["diagnostics"]
+    patch = people.patch(
+        "/fhir/Patient/jane",
+        json=[{"op": "remove", "path": "/link"}],
+        content_type="application/json-patch+json",
+    )
+    assert patch.status_code == 409
+    assert story(people, "jane") == merged
+    known = json_of(people.get("/fhir/Patient/jane"))
+    assert people.put("/fhir/Patient/jane", json={**known, "gender": "female"}).status_code == 200
+    undo(people, provenance)
+    assert as_a_feed_has(people, "jane")[0] == 200
+
+
+def test_a_link_is_taken_away_by_who_knows_of_it(people: FlaskClient) -> None:
+    before = story(people, "jane")
+    for take_away in (by_version, by_patch):
+        replaced_by(people, "jane", "john")
+        status, outcome = as_a_feed_has(people, "jane")
+        assert status == 409
+        assert "If-Match" in outcome["issue"][0]["diagnostics"]
+        assert story(people, "jane") == story(people, "john")
+        assert take_away(people) == 200
+        assert "link" not in json_of(people.get("/fhir/Patient/jane"))
+        assert story(people, "jane") == before
+
+
+def by_version(client: FlaskClient) -> int:
+    version = client.get("/fhir/Patient/jane").headers["ETag"]
+    return as_a_feed_has(client, "jane", headers={"If-Match": version})[0]
+
+
+def by_patch(client: FlaskClient) -> int:
+    patch = client.patch(
+        "/fhir/Patient/jane",
+        json=[{"op": "remove", "path": "/link"}],
+        content_type="application/json-patch+json",
+    )
+    return patch.status_code
+
+
+def test_another_successor_is_said_by_the_link_itself(people: FlaskClient) -> None:
+    replaced_by(people, "jane", "john")
+    known = json_of(people.get("/fhir/Patient/jane"))
+    link = [{"other": {"reference": "Patient/jim"}, "type": "replaced-by"}]
+    assert people.put("/fhir/Patient/jane", json={**known, "link": link}).status_code == 200
+    assert len(told(people, "ImagingStudy?patient=jim")[1]) == 2
+
+
+def test_in_a_bundle_a_merge_stays_too(people: FlaskClient) -> None:
+    merge(people, "jane", "john")
+    body = {"resourceType": "Patient", "id": "jane", "active": True}
+    entry = {"resource": body, "request": {"method": "PUT", "url": "Patient/jane"}}
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
+    assert people.post("/fhir", json=bundle).status_code == 409
+    batch = people.post("/fhir", json={**bundle, "type": "batch"})
+    assert json_of(batch)["entry"][0]["response"]["status"].startswith("409")

@@ -11,7 +11,7 @@ from imaging_fhir.fhir.operation_definition import (
 )
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.fhir.validation import check
-from imaging_fhir.policy import PATIENT_RULES
+from imaging_fhir.linking_rules import PATIENT_RULES
 
 each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.id)
 
