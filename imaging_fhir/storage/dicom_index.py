@@ -180,8 +180,17 @@ def studies_of_patient(connection: Connection, patient: str) -> set[int]:
 
 
 def studies_since(connection: Connection, patient: str, stamp: int) -> set[int]:
-    """Keys of the filed studies whose first image came after that time."""
-    return keys(connection, (study.c.patient == patient) & (study.c.created > stamp))
+    """Keys of the filed studies that came to the patient, or changed, after that time."""
+    rows = connection.execute(
+        select(study.c.pk)
+        .join(resource, resource.c.rid == study.c.rid)
+        .where(
+            study.c.patient == patient,
+            study.c.state == "filed",
+            resource.c.last_updated > stamp,
+        )
+    )
+    return {row.pk for row in rows}
 
 
 def studies_made(connection: Connection, patients: Sequence[str], low: int, high: int) -> set[int]:

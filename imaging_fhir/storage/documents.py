@@ -34,8 +34,11 @@ def of_patient(connection: Connection, patient: str) -> set[int]:
 
 
 def filed_since(connection: Connection, patient: str, stamp: int) -> set[int]:
-    """Keys of the filed documents that came after that time."""
-    return keys(connection, (document.c.patient == patient) & (document.c.received > stamp))
+    """Keys of the filed documents that came to the patient, or changed, after that time."""
+    since = select(resource.c.rid).where(
+        resource.c.rid == document.c.rid, resource.c.last_updated > stamp
+    )
+    return keys(connection, (document.c.patient == patient) & since.exists())
 
 
 def filed_to(connection: Connection, patient: str) -> Sequence[AnyRow]:
