@@ -42,5 +42,26 @@ def viewer_endpoint(address: str) -> Resource:
     }
 
 
+def picture_endpoint(address: str) -> Resource:
+    """One picture that stands for the study, contained in it as `#picture`.
+
+    None of the base's connection types (extensible) is of an address that is a picture itself.
+    """
+    return {
+        "resourceType": "Endpoint",
+        "id": "picture",
+        "status": "active",
+        "connectionType": {
+            "system": canonical.OWN_CONNECTION_TYPE,
+            "code": "picture",
+            "display": "A picture by GET",
+        },
+        "name": "Picture",
+        "payloadType": [_payload("none", "None")],
+        "payloadMimeType": ["image/jpeg"],
+        "address": address,
+    }
+
+
 def _payload(code: str, display: str) -> Resource:
     return {"coding": [{"system": canonical.PAYLOAD_TYPE, "code": code, "display": display}]}

@@ -31,7 +31,6 @@ from imaging_fhir.fhir.datatypes import (
     without_empty,
 )
 from imaging_fhir.fhir.device import device_reference
-from imaging_fhir.fhir.endpoint import viewer_endpoint
 from imaging_fhir.fhir.practitioner import contained_practitioner
 from imaging_fhir.model.codec import Resource, encode
 from imaging_fhir.model.study import (
@@ -65,20 +64,20 @@ def imaging_study_head(
     zone: tzinfo | None,
     system_of: SystemOf,
     archive_endpoint: str | None,
-    viewer_address: str | None = None,
+    own_endpoints: Sequence[Resource] = (),
     overlay: Mapping[str, Any] | None = None,
 ) -> Resource:
     """All of an ImagingStudy but id, meta, counts and series.
 
     `modalities` come in series-number order. `based_on` are the orders found; with none, the
-    order's numbers stand as logical references. What a user wrote (`overlay`) wins, element by
-    element; None there takes the element away.
+    order's numbers stand as logical references. `own_endpoints` are contained. What a user wrote
+    (`overlay`) wins, element by element; None there takes the element away.
     """
     referrers = _people("referrer", study.referring_physicians)[:1]  # R4 has room for one
     interpreters = _people("interpreter", study.physicians_reading_study)
     derived = {
         "resourceType": "ImagingStudy",
-        "contained": _contained((*referrers, *interpreters), viewer_address),
+        "contained": [*_contained((*referrers, *interpreters)), *own_endpoints],
         "identifier": identifiers(study, system_of),
         "status": status,
         "modality": [modality(value) for value in dict.fromkeys(modalities)],
@@ -88,7 +87,7 @@ def imaging_study_head(
         "basedOn": list(based_on) or orders(study, system_of),
         "referrer": next((_person(*person) for person in referrers), None),
         "interpreter": present(_person(*person) for person in interpreters),
-        "endpoint": _endpoints(archive_endpoint, viewer_address),
+        "endpoint": _endpoints(archive_endpoint, own_endpoints),
         "procedureCode": codeable_concepts(study.procedure_codes),
         "location": location(study),
         "reasonCode": reasons(study),
@@ -176,22 +175,18 @@ def _person(contained_id: str, person: PersonReference) -> Resource | None:
     return logical
 
 
-def _contained(
-    people: Iterable[tuple[str, PersonReference]], viewer_address: str | None
-) -> list[Resource]:
+def _contained(people: Iterable[tuple[str, PersonReference]]) -> list[Resource]:
     """Only what is referred to (dom-3)."""
-    practitioners = [
+    return [
         contained_practitioner(person, contained_id=contained_id)
         for contained_id, person in people
         if person_identifiers(person)
     ]
-    viewer = [viewer_endpoint(viewer_address)] if viewer_address else []
-    return [*practitioners, *viewer]
 
 
-def _endpoints(archive_endpoint: str | None, viewer_address: str | None) -> list[Resource]:
-    viewer = "#viewer" if viewer_address else None
-    return present(reference(address) for address in (archive_endpoint, viewer))
+def _endpoints(archive_endpoint: str | None, own: Sequence[Resource]) -> list[Resource]:
+    contained = (f"#{endpoint['id']}" for endpoint in own)
+    return present(reference(address) for address in (archive_endpoint, *contained))
 
 
 def imaging_study_series_head(

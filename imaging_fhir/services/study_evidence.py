@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from imaging_fhir.fhir.datatypes import without_empty
+from imaging_fhir.fhir.endpoint import picture_endpoint, viewer_endpoint
 from imaging_fhir.fhir.patient import is_provisional
 from imaging_fhir.model.codec import ROOT_PLACEHOLDER, Resource, decode_as
 from imaging_fhir.model.link import OWN_ID, Decision, Given, Link, id_of
@@ -41,8 +42,8 @@ def evidence_of(arrival: DicomArrival) -> Evidence:
         person=image.person,
         visit=image.visit,
         accession_numbers=image.study.accession_numbers,
-        started=image.study.started,
         study_instance_uid=image.study.study_instance_uid,
+        started=image.study.started,
         modalities=(image.series.modality,),
         zone=zone_of(image.timezone_offset or arrival.zone),
         given=arrival.given,
@@ -58,8 +59,8 @@ def evidence_of_study(study: AnyRow, merged: Merged, linking: Linking) -> Eviden
         person=decode_as(Person, study.person),
         visit=merged.as_type(Visit),
         accession_numbers=attributes.accession_numbers,
-        started=attributes.started,
         study_instance_uid=study.study_instance_uid,
+        started=attributes.started,
         modalities=tuple(merged.ordered_modalities()),
         zone=zone_of(study.zone),
         given=decode_as(Given, study.given),
@@ -128,8 +129,13 @@ def encounter_reference(link: Link) -> Resource | None:
     }
 
 
-def viewer_address(study_instance_uid: str) -> str:
-    return f"{ROOT_PLACEHOLDER}/iid?requestType=STUDY&studyUID={study_instance_uid}"
+def own_endpoints(study_instance_uid: str) -> tuple[Resource, ...]:
+    """Where the study is shown, and a picture of it."""
+    picture = f"{ROOT_PLACEHOLDER}/dicomweb/studies/{study_instance_uid}/thumbnail"
+    return (
+        viewer_endpoint(f"{ROOT_PLACEHOLDER}/iid?requestType=STUDY&studyUID={study_instance_uid}"),
+        picture_endpoint(f"{picture}?viewport=1024,1024"),
+    )
 
 
 def disagreements(

@@ -43,7 +43,7 @@ from imaging_fhir.services.study_evidence import (
     facts_of_row,
     held_link,
     known_patient,
-    viewer_address,
+    own_endpoints,
 )
 from imaging_fhir.services.study_overlay import sound_overlay
 from imaging_fhir.services.study_resource import may_file, resource_of
@@ -419,7 +419,7 @@ class StudyFiling:
             zone=zone_of(study.zone),
             system_of=self.linking.system_of,
             archive_endpoint=self.archive_endpoint,
-            viewer_address=viewer_address(study.study_instance_uid),
+            own_endpoints=own_endpoints(study.study_instance_uid),
             overlay=overlay,
         )
 

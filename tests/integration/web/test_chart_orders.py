@@ -149,7 +149,7 @@ def test_a_study_that_began_as_an_order_is_reached_by_its_uid(
     order(jane)
     kept = study_id(jane)
     assert send(app) == kept
-    viewer = jane.get(f"/fhir/ImagingStudy/{kept}").get_json()["contained"][-1]["address"]
+    viewer = jane.get(f"/fhir/ImagingStudy/{kept}").get_json()["contained"][-2]["address"]
     assert viewer == f"https://images.example/iid?requestType=STUDY&studyUID={STUDY}"
     assert "Why it is filed here" in words(jane.get(f"/chart/studies/{STUDY}"))
     assert "Why it is filed here" in words(jane.get(f"/chart/studies/{kept}"))

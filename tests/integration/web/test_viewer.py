@@ -173,8 +173,9 @@ def test_the_chart_leads_to_the_viewer(app: Flask, patients: FlaskClient) -> Non
 def test_the_study_says_where_it_can_be_seen(app: Flask, patients: FlaskClient) -> None:
     send(app)
     study = patients.get(f"/fhir/ImagingStudy/{STUDY}").get_json()
-    [endpoint] = study["contained"]
+    endpoint, picture = study["contained"]
     assert endpoint["connectionType"]["code"] == "ihe-iid"
+    assert picture["address"].endswith(f"/dicomweb/studies/{STUDY}/thumbnail?viewport=1024,1024")
     base, _, path = endpoint["address"].partition("/iid")
     assert base == "https://images.example"
     assert leads_to(patients, f"/iid{path}") == f"/viewer?StudyInstanceUIDs={STUDY}"

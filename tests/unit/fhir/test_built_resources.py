@@ -13,7 +13,7 @@ from imaging_fhir.fhir.body_part import body_site_concept
 from imaging_fhir.fhir.datatypes import dicom_uid, universal_system
 from imaging_fhir.fhir.device import device
 from imaging_fhir.fhir.document_reference import document_reference
-from imaging_fhir.fhir.endpoint import archive_endpoint
+from imaging_fhir.fhir.endpoint import archive_endpoint, picture_endpoint, viewer_endpoint
 from imaging_fhir.fhir.imaging_study import (
     SeriesFragment,
     assemble,
@@ -82,7 +82,10 @@ def study_resource(
         zone=zone,
         system_of=universal_system,
         archive_endpoint="Endpoint/archive",
-        viewer_address="https://h.example/chart",
+        own_endpoints=(
+            viewer_endpoint("https://h.example/chart"),
+            picture_endpoint("https://h.example/picture"),
+        ),
     )
     fragment = SeriesFragment(
         head=encode(imaging_study_series_head(series, zone=zone, system_of=universal_system)),

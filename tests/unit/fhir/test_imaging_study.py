@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from imaging_fhir.fhir.datatypes import universal_system
+from imaging_fhir.fhir.endpoint import picture_endpoint, viewer_endpoint
 from imaging_fhir.fhir.imaging_study import (
     SeriesFragment,
     assemble,
@@ -103,10 +104,15 @@ def test_a_coded_physician_is_contained_and_a_bare_name_is_shown() -> None:
     assert found["contained"][0]["identifier"] == [{"value": "G-1"}]
 
 
-def test_the_viewer_is_a_contained_endpoint_beside_the_archive() -> None:
-    found = head(viewer_address="https://h.example/chart/1")
-    assert found["endpoint"] == [{"reference": "Endpoint/archive"}, {"reference": "#viewer"}]
-    assert found["contained"][-1]["address"] == "https://h.example/chart/1"
+def test_viewer_and_picture_are_contained_endpoints_beside_the_archive() -> None:
+    viewer, picture = (
+        viewer_endpoint("https://h.example/1"),
+        picture_endpoint("https://h.example/2"),
+    )
+    found = head(own_endpoints=(viewer, picture))
+    references = ("Endpoint/archive", "#viewer", "#picture")
+    assert found["endpoint"] == [{"reference": one} for one in references]
+    assert found["contained"][-2:] == [viewer, picture]
 
 
 def test_reason_procedure_and_place_are_said() -> None:
