@@ -368,7 +368,7 @@ def held_item(task: Resource, zone: tzinfo | None) -> HeldItem:
 def page_of(reference: str) -> str:
     """The address of an image's page; empty where it has none."""
     resource_type, _, resource_id = reference.partition("/")
-    pages = {"ImagingStudy": "studies", "DocumentReference": "documents"}
+    pages = {"ImagingStudy": "studies", "DocumentReference": "documents", "Patient": "patients"}
     page = pages.get(resource_type)
     return f"/chart/{page}/{resource_id}" if page else ""
 

@@ -83,9 +83,14 @@ FACTS = {
 }
 
 
+OTHER_RULES = {"id-taken": "The EHR has somebody or something else under this id"}
+
+
 def rule_in_words(rule: str) -> str:
     known = BY_NAME.get(rule)
-    return rule.replace("-", " ").capitalize() if known is None else known.words
+    if known is None:
+        return OTHER_RULES.get(rule, rule.replace("-", " ").capitalize())
+    return known.words
 
 
 def fact_name(keyword: str) -> str:

@@ -49,6 +49,7 @@ def with_ehr(settings: Settings, database: Database, relinking: Relinking) -> Wi
         zone=zone(settings.time_zone),
         after_write=relinking.resource_written,
         recheck_milliseconds=settings.ehr_confirm_seconds * 1000,
+        new_id=relinking.studies.new_id,
     )
     look_up = LookUp(
         ehr,

@@ -19,6 +19,7 @@ from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.validation import check, require_valid
 from imaging_fhir.model.codec import Resource, decode, encode_sorted
 from imaging_fhir.model.reference import local_target
+from imaging_fhir.services import review
 from imaging_fhir.services.rewriting import rewritten
 from imaging_fhir.storage import ehr, filing, resources
 from imaging_fhir.storage.database import Connection, Transaction
@@ -28,6 +29,12 @@ AfterWrite = Callable[[Transaction, str, str, Resource | None], None]
 MADE_HERE = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
 READ_ONLY = "This is a copy of what the EHR has: change it there."
 CHOSEN_ID = "With an EHR as master, an id of this type that a client chooses might be the EHR's."
+ID_TAKEN = "id-taken"
+TAKEN_REASON = (
+    "The EHR has something else under this id. What the EHR says of it is not used here, and its "
+    "images go to provisional Patients, until one of the two has another id: imaging-fhir adopt-ehr "
+    "merges what is the same."
+)
 logger = logging.getLogger(__name__)
 
 
@@ -37,6 +44,7 @@ class Copies:
     zone: tzinfo | None
     after_write: AfterWrite
     recheck_milliseconds: int  # how exactly it is kept when the EHR last confirmed a copy
+    new_id: Callable[[], str]
 
     def keep(
         self, transaction: Transaction, found: Iterable[Resource], at: int
@@ -55,11 +63,15 @@ class Copies:
         type_, id_ = content["resourceType"], content["id"]
         current = resources.find(transaction.connection, type_, id_)
         checked = ehr.checked_at(transaction.connection, type_, id_)
-        is_other = current is not None and not current.deleted and checked is None
+        is_other = is_taken_here(transaction.connection, type_, id_)
         if is_other or id_.startswith(PROVISIONAL_PREFIX):
             logger.warning("The EHR's %s/%s has an id that is taken here.", type_, id_)
+            if is_other and current is not None:
+                review.reconcile(transaction, self.new_id, current.rid, {ID_TAKEN: TAKEN_REASON})
             return None
         usable = self.usable(content)
+        if usable is not None:
+            usable = self.without_taken(transaction.connection, usable)
         if usable is None:
             return None
         if checked is None or at - checked >= self.recheck_milliseconds:
@@ -73,6 +85,9 @@ class Copies:
 
     def adopt(self, transaction: Transaction, content: Resource, at: int) -> StoredResource | None:
         """Keep it though something here has its id: the caller knows that it is the same."""
+        current = resources.find(transaction.connection, content["resourceType"], content["id"])
+        if current is not None:
+            review.reconcile(transaction, self.new_id, current.rid, {})
         ehr.set_checked(transaction, content["resourceType"], content["id"], at)
         return self.keep_one(transaction, content, at)
 
@@ -92,6 +107,20 @@ class Copies:
         kept = {name: meta[name] for name in ("security", "tag") if name in meta}
         copy["meta"] = {"source": f"{self.base}/{type_}/{content['id']}", **kept}
         return copy
+
+    def without_taken(self, connection: Connection, copy: Resource) -> Resource | None:
+        """References to what has an id that is another's here lead to the EHR, and to nobody here.
+
+        None where that is whose it is. A merge into such a Patient is not followed.
+        """
+
+        def change(name: str, text: str) -> str:
+            target = local_target(text) if name == "reference" else None
+            is_taken = target is not None and is_taken_here(connection, *target)
+            return f"{self.base}/{text}" if is_taken else text
+
+        changed = without_foreign_links(rewritten(copy, change))
+        return None if is_foreign(changed.get("subject")) else changed
 
     def at_home(self, content: Resource) -> Resource:
         """References to what is copied become relative, those to other types absolute."""
@@ -133,6 +162,15 @@ class Copies:
         entries = index_entries("Patient", gone, zone=self.zone)
         resources.put(transaction, "Patient", patient["id"], gone, entries)
         self.after_write(transaction, "Patient", patient["id"], gone)
+
+
+def is_taken_here(connection: Connection, resource_type: str, resource_id: str) -> bool:
+    """Is there something of that id here that is no copy of the EHR's?"""
+    if resource_type not in NEEDED:
+        return False
+    current = resources.find(connection, resource_type, resource_id)
+    is_there = current is not None and not current.deleted
+    return is_there and ehr.checked_at(connection, resource_type, resource_id) is None
 
 
 def filled(value: Any) -> Any:

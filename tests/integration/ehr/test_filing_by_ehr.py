@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.statements import counting
-from imaging_fhir.errors import NotSupported
+from imaging_fhir.errors import NotSupported, ResourceNotFound
+from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.model.codec import decode
 from imaging_fhir.model.person import IssuedId, Issuer, Person
 from imaging_fhir.model.study import LocalDateTime
@@ -15,6 +16,8 @@ from imaging_fhir.services.access import LOCAL
 from imaging_fhir.services.evidence import Evidence
 from imaging_fhir.services.ingest import Outcome
 from imaging_fhir.settings import DEFAULT_SOURCE
+from imaging_fhir.storage import resources as rows
+from imaging_fhir.storage.database import Transaction
 from tests.dicom_samples import ROOT
 from tests.house import HOSPITAL, ORDERS, VISITS, issued_by
 from tests.integration.ehr.clinic import JANE, Clinic, ct, open_clinic, order, visit
@@ -444,3 +447,63 @@ def test_a_cached_look_up_does_not_ask_the_ehr(clinic: Clinic) -> None:
     assert len(clinic.ehr.asked) == asked
     selects = [one for one in statements if one.startswith("SELECT")]
     assert len(selects) == 2  # are the copies of the patient and of the visit as they were?
+
+
+@pytest.fixture
+def namesake(clinic: Clinic) -> Clinic:
+    """John was made here, under the id by which the EHR means Jane."""
+    put_here(clinic, "john-or-jane", [{"system": HOSPITAL, "value": "9999"}])
+    clinic.ehr.patient("john-or-jane", "4711", system=HOSPITAL, **JANE)
+    return clinic
+
+
+def put_here(clinic: Clinic, id_: str, identifier: list[dict[str, str]]) -> None:
+    """As a site that has lived without an EHR has it."""
+
+    def unit(transaction: Transaction) -> None:
+        content = {"resourceType": "Patient", "id": id_, "identifier": identifier}
+        rows.put(transaction, "Patient", id_, content, index_entries("Patient", content))
+
+    clinic.services.database.write(unit)
+
+
+def test_an_id_that_is_somebody_else_s_here_is_nobody_s_and_staff_see_it(namesake: Clinic) -> None:
+    namesake.ehr.put(visit("v1", "john-or-jane", "V1"))
+    outcomes = [
+        namesake.send(ct(number, AdmissionID="V1", IssuerOfAdmissionIDSequence=issued_by(VISITS)))
+        for number in (1, 2)
+    ]
+    assert {filed(one)[1] for one in outcomes} == {
+        "provisional-identifier",
+        "patient-identifier",
+    }
+    subjects = {namesake.subject(one.location) for one in outcomes}
+    assert len(subjects) == 1
+    assert subjects != {"Patient/john-or-jane"}
+    assert {visited(one)[0] for one in outcomes} == {None}
+    with pytest.raises(ResourceNotFound):
+        namesake.read("Encounter/v1")
+    [task] = namesake.tasks("review-filed-image")
+    assert task["reasonCode"]["coding"][0]["code"] == "id-taken"
+    assert task["focus"] == {"reference": "Patient/john-or-jane"}
+    assert "4711" not in str(task)
+    [shown] = namesake.services.chart.reviews().items
+    assert shown.rule_in_words == "The EHR has somebody or something else under this id"
+    assert shown.filed == "/chart/patients/john-or-jane"
+
+
+def test_what_a_person_has_seen_of_it_stays_closed(namesake: Clinic) -> None:
+    namesake.send(ct(1))
+    [task] = namesake.tasks("review-filed-image")
+    namesake.services.chart.close_review(task["id"])
+    namesake.forget()
+    namesake.send(ct(2))
+    assert namesake.tasks("review-filed-image") == []
+
+
+def test_a_merge_into_an_id_that_is_somebody_else_s_here_is_not_followed(namesake: Clinic) -> None:
+    replaced = [{"other": {"reference": "Patient/john-or-jane"}, "type": "replaced-by"}]
+    namesake.ehr.patient("old", "5000", system=HOSPITAL, link=replaced, **JANE)
+    outcome = namesake.send(ct(PatientID="5000"))
+    assert filed(outcome)[0] == "Patient/old"
+    assert "link" not in namesake.read("Patient/old")
