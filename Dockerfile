@@ -40,7 +40,7 @@ ENV PATH=/opt/imaging-fhir/bin:$PATH \
 USER 10001:10001
 VOLUME /data
 WORKDIR /data
-EXPOSE 8080
+EXPOSE 8080 11112
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
   CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ.get('IMAGING_FHIR_PORT', '8080') + '/healthz', timeout=4)"]
 STOPSIGNAL SIGTERM

@@ -106,9 +106,22 @@ def serve(**options: str | None) -> None:
     click.echo(f"FHIR      {settings.public_address}/fhir")
     click.echo(f"DICOMweb  {settings.public_address}/dicomweb")
     click.echo(f"Chart     {settings.public_address}/chart")
+    if settings.dimse_port:
+        click.echo(f"C-STORE   {settings.dimse_address}:{settings.dimse_port}")
     if settings.auth == "none":
         click.echo("No log-in: everyone who reaches this port may see and change everything.")
     serve_until_stopped(settings)
+
+
+@main.command("dimse")
+def dimse_command() -> None:
+    """Take in images by C-STORE until stopped, without the web; `serve` does it beside that."""
+    from imaging_fhir.serve_dimse import serve_dimse  # here: other commands need no pynetdicom
+
+    settings = settings_of_environment()
+    if not settings.dimse_port:
+        raise InvalidSetting(f"{PREFIX}DIMSE_PORT is not set.")
+    serve_dimse(settings)
 
 
 @main.command()

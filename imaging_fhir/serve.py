@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import tempfile
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 
+from imaging_fhir.kept_process import DIMSE, kept
 from imaging_fhir.services.access import require_safe_address
+from imaging_fhir.services.dimse_door import tls_context
 from imaging_fhir.settings import PREFIX, Settings
 
 STOP_SECONDS = 30  # what a stopping process has for the requests that it is serving
@@ -21,12 +24,14 @@ STOP_SECONDS = 30  # what a stopping process has for the requests that it is ser
 def serve(settings: Settings) -> None:
     """Serve until told to stop; raise InvalidSetting for an address that would be unsafe."""
     require_safe_address(settings)
+    tls_context(settings)
     with tempfile.TemporaryDirectory(prefix="imaging-fhir-metrics-") as counters:
         os.environ.update(environment(settings), PROMETHEUS_MULTIPROC_DIR=counters)
         # A forked process would have this one's imports, made before the folder of counters was
         # known, and its open databases, which SQLite forbids.
         multiprocessing.set_start_method("spawn", force=True)
-        server(settings).serve()
+        with kept(DIMSE) if settings.dimse_port else nullcontext():
+            server(settings).serve()
 
 
 def server(settings: Settings) -> Any:

@@ -63,6 +63,20 @@ class Settings:
         bool, "yes: an imaging order without images is an ImagingStudy in status registered"
     ] = False
     search_seconds: Annotated[int, "A search that runs longer is answered 503"] = 20
+    dimse_port: Annotated[int, "Port of C-STORE and C-ECHO, such as 11112 (0: none)"] = 0
+    dimse_host: Annotated[str, "Address to listen on for them; else that of host"] = ""
+    dimse_ae_title: Annotated[str, "AE titles that are answered to, separated by commas"] = (
+        "IMAGING_FHIR"
+    )
+    dimse_callers: Annotated[
+        str, "known: only AEs of the site file are let in; any: others as source default"
+    ] = "known"
+    dimse_associations: Annotated[int, "Associations at the same time"] = 20
+    dimse_max_pdu: Annotated[int, "Bytes of the largest PDU that is received"] = 128 * 1024
+    dimse_timeout: Annotated[float, "Seconds of silence that end an association"] = 60.0
+    dimse_tls_cert_file: Annotated[str, "Certificate in PEM: DIMSE is served over TLS alone"] = ""
+    dimse_tls_key_file: Annotated[str, "Its key, where it is not in the same file"] = ""
+    dimse_tls_client_ca_file: Annotated[str, "CA in PEM: clients need a certificate of it"] = ""
     redis_url: Annotated[str, "redis://…: where all processes share cached look-ups"] = ""
     ehr_url: Annotated[str, "FHIR R4 base of the EHR, the master of patients and visits"] = ""
     ehr_references: Annotated[
@@ -122,6 +136,7 @@ class Settings:
         zone(self.time_zone)
         require_origins(self)
         require_ehr(self)
+        require_dimse(self)
 
     @property
     def database_address(self) -> str:
@@ -134,6 +149,14 @@ class Settings:
     @property
     def profile_packs(self) -> frozenset[str]:
         return frozenset(filter(None, (name.strip() for name in self.profiles.split(","))))
+
+    @property
+    def dimse_address(self) -> str:
+        return self.dimse_host or self.host
+
+    @property
+    def dimse_titles(self) -> frozenset[str]:
+        return frozenset(filter(None, map(str.strip, self.dimse_ae_title.split(","))))
 
     @property
     def cors_origin_list(self) -> frozenset[str]:
@@ -192,6 +215,26 @@ def require_ehr(settings: Settings) -> None:
         raise InvalidSetting(f"{PREFIX}EHR_TIMEOUT is {settings.ehr_timeout}: more than 0.")
 
 
+def require_dimse(settings: Settings) -> None:
+    """What the settings of the DIMSE door say makes sense; raise InvalidSetting."""
+    if settings.dimse_callers not in ("known", "any"):
+        raise InvalidSetting(f"{PREFIX}DIMSE_CALLERS is {settings.dimse_callers!r}: known or any.")
+    for title in settings.dimse_titles or ("",):
+        require_ae_title(f"{PREFIX}DIMSE_AE_TITLE", title)
+    for name, least in (("associations", 1), ("max_pdu", 4096), ("timeout", 1)):
+        value = getattr(settings, f"dimse_{name}")
+        if value < least:
+            raise InvalidSetting(f"{PREFIX}DIMSE_{name.upper()} is {value}: at least {least}.")
+    if settings.dimse_tls_client_ca_file and not settings.dimse_tls_cert_file:
+        raise InvalidSetting(f"{PREFIX}DIMSE_TLS_CLIENT_CA_FILE needs {PREFIX}DIMSE_TLS_CERT_FILE.")
+
+
+def require_ae_title(what: str, title: str) -> None:
+    """PS3.5 6.2: up to 16 printable characters, no backslash; raise InvalidSetting."""
+    if not re.fullmatch(r"[ -\[\]-~]{1,16}", title) or title != title.strip():
+        raise InvalidSetting(f"{what} has {title!r}, which is no AE title.")
+
+
 NEEDED_BY: dict[str, tuple[tuple[str, ...], ...]] = {
     "none": (),
     "basic": (("ehr_client_id",), ("ehr_secret", "ehr_secret_file")),
@@ -234,11 +277,14 @@ def zone(name: str) -> ZoneInfo | None:
 class Source:
     """Where images come from: what its bare numbers and local times mean.
 
-    A source is told by the address of the client or the folder of the file, never by what a
-    file says of itself; everything else is the source `default`, without trust.
+    A source is told by the address of the client, by its AE title together with address or
+    certificate, or by the folder of the file, never by what a file says of itself; everything
+    else is the source `default`, without trust.
     """
 
     id: str
+    ae_titles: tuple[str, ...] = ()  # of its associations, from its addresses or certificates
+    certificates: tuple[str, ...] = ()  # names in TLS client certificates
     addresses: tuple[str, ...] = ()  # client addresses or networks (CIDR)
     folders: tuple[str, ...] = ()
     patient_id_system: str | None = None  # system of a PatientID without an issuer
@@ -246,6 +292,14 @@ class Source:
     accession_number_system: str | None = None
     location: str = ""  # as Encounters refer to it: Location/ID, or the address at the EHR
     time_zone: str = ""
+
+    def has_address(self, address: str) -> bool:
+        """Whether it lists this client's address, or a network that it is in."""
+        try:
+            client = ip_address(address)
+        except ValueError:
+            return False
+        return any(client in ip_network(listed, strict=False) for listed in self.addresses)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,6 +324,7 @@ class Site:
             for source in sources:
                 zone(source.time_zone)
                 require_location(source)
+                require_proof(source)
                 _ = [ip_network(address, strict=False) for address in source.addresses]
             policy = Policy.from_description(described.get("linking", {}))
             site = cls(issuers=described.get("issuers", {}), sources=sources, policy=policy)
@@ -295,15 +350,22 @@ class Site:
         raise InvalidSetting(f"The site file has no source {source_id!r}.")
 
     def source_of_address(self, address: str) -> Source:
-        """The source that lists this client's address, or the network it is in."""
-        try:
-            client = ip_address(address)
-        except ValueError:
-            return DEFAULT_SOURCE
+        """The source that lists this client's address, or the network it is in.
+
+        Of several that share it, those with AE titles are told by these alone.
+        """
+        found = [source for source in self.sources if source.has_address(address)]
+        if len(found) > 1:
+            found = [source for source in found if not source.ae_titles]
+        return found[0] if found else DEFAULT_SOURCE
+
+    def source_of_ae(self, title: str, address: str, names: frozenset[str]) -> Source | None:
+        """The source that lists this AE title, and the address or a name of the certificate."""
         for source in self.sources:
-            if any(client in ip_network(listed, strict=False) for listed in source.addresses):
+            is_proven = source.has_address(address) or not names.isdisjoint(source.certificates)
+            if title in source.ae_titles and is_proven:
                 return source
-        return DEFAULT_SOURCE
+        return None
 
     def source_of_path(self, path: Path) -> Source:
         """The source that lists a folder which the file is in."""
@@ -328,6 +390,19 @@ def require_location(source: Source) -> None:
             f"The location of the source {source.id!r} is {source.location!r}: Location/ID, or an "
             "address that ends so."
         )
+
+
+def require_proof(source: Source) -> None:
+    """Raise InvalidSetting where an AE title is all that would tell the source."""
+    for title in source.ae_titles:
+        require_ae_title(f"The source {source.id!r}", title)
+    if source.ae_titles and not (source.addresses or source.certificates):
+        raise InvalidSetting(
+            f"The source {source.id!r} has AE titles, which anyone may use: list its addresses, or "
+            "the names of its client certificates."
+        )
+    if source.certificates and not source.ae_titles:
+        raise InvalidSetting(f"The source {source.id!r} has certificates, but no AE titles.")
 
 
 DEFAULT_SOURCE = Source(id="default")

@@ -23,15 +23,17 @@ LAYERS = (  # each may import from those above it; neighbours on a line do not k
         "cli_operations",
         "cli_progress",
         "cli_services",
+        "kept_process",
         "serve",
+        "serve_dimse",
         "demo",
     ),
 )
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
 ALLOWED_NEIGHBOURS = {
     ("policy", "errors"),
-    ("settings", "errors"),
     ("policy", "linking_rules"),
+    ("settings", "errors"),
     ("settings", "policy"),
     *((a, b) for a in LAYERS[-1] for b in LAYERS[-1]),
 }

@@ -80,8 +80,23 @@ class AccessPolicy:
 
 
 def require_safe_address(settings: Settings) -> None:
-    """Without authentication only loopback is listened on; raise InvalidSetting."""
-    if settings.auth == "none" and not settings.allow_open and not is_loopback(settings.host):
+    """Without authentication only loopback is listened on; raise InvalidSetting.
+
+    Client certificates that have to be valid are an authentication; AE titles are none.
+    """
+    if settings.auth != "none" or settings.allow_open:
+        return
+    if (
+        settings.dimse_port
+        and not settings.dimse_tls_client_ca_file
+        and not is_loopback(settings.dimse_address)
+    ):
+        raise InvalidSetting(
+            "Without client certificates C-STORE is taken on loopback only, not on "
+            f"{settings.dimse_address}: set IMAGING_FHIR_DIMSE_TLS_CLIENT_CA_FILE, or "
+            "IMAGING_FHIR_ALLOW_OPEN=yes if everyone who reaches the port may send."
+        )
+    if not is_loopback(settings.host):
         raise InvalidSetting(
             f"Without authentication the server listens on loopback only, not on {settings.host}: "
             "set IMAGING_FHIR_ALLOW_OPEN=yes if everyone who reaches the port may see everything."

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -23,6 +24,7 @@ from imaging_fhir.services.chart_image import ImagePages
 from imaging_fhir.services.cleanup import CleanUp
 from imaging_fhir.services.correction import Corrections, undoable
 from imaging_fhir.services.delivery import Delivery
+from imaging_fhir.services.dimse_door import require_listening
 from imaging_fhir.services.docref import DocRef
 from imaging_fhir.services.document_filing import DocumentFiling
 from imaging_fhir.services.ehr_composition import WithEhr, with_ehr
@@ -127,10 +129,13 @@ class Services:
 
     def readiness(self) -> dict[str, str]:
         """`ok` or what is wrong, for each part that every request needs."""
-        return {
+        states = {
             "database": state_of(self.database.ping),
             "blobs": state_of(self.blobs.require_space),
         }
+        if self.settings.dimse_port:
+            states["dimse"] = state_of(partial(require_listening, self.settings))
+        return states
 
     def close(self) -> None:
         if self.ehr is not None:

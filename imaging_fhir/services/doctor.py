@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from imaging_fhir.ehr.client import open_ehr
 from imaging_fhir.ehr.deadline import Deadline
 from imaging_fhir.errors import ImagingError
+from imaging_fhir.services.access import require_safe_address
+from imaging_fhir.services.dimse_door import tls_context
 from imaging_fhir.settings import PREFIX, Settings, Site
 from imaging_fhir.storage import condition, migrations
 from imaging_fhir.storage.cache import RedisCache
@@ -219,6 +221,32 @@ def look_at_port(settings: Settings) -> Iterator[Diagnosis]:
     yield Diagnosis(what="port", state="ok", message=f"{settings.host}:{settings.port} is free")
 
 
+def look_at_dimse(settings: Settings) -> Iterator[Diagnosis]:
+    """Whether anyone could send there, and the files of TLS serve."""
+    if not settings.dimse_port:
+        yield Diagnosis(what="DIMSE", state="ok", message="no port is set: no C-STORE")
+        return
+    require_safe_address(settings)
+    protocol = "in clear" if tls_context(settings) is None else "over TLS"
+    titles = {
+        title for source in Site.from_file(settings.site_file).sources for title in source.ae_titles
+    }
+    if not titles and settings.dimse_callers == "known":
+        yield Diagnosis(
+            what="DIMSE",
+            state="warning",
+            message="the site file has no source with AE titles: nobody is let in",
+            advice=f"List the senders in the file that {PREFIX}SITE_FILE names.",
+        )
+        return
+    yield Diagnosis(
+        what="DIMSE",
+        state="ok",
+        message=f"{settings.dimse_address}:{settings.dimse_port} {protocol}, "
+        f"{len(titles)} AE titles known",
+    )
+
+
 PARTS: dict[str, Callable[[Settings], Iterator[Diagnosis]]] = {
     "site": look_at_site,
     "database": look_at_database,
@@ -229,6 +257,7 @@ PARTS: dict[str, Callable[[Settings], Iterator[Diagnosis]]] = {
     "EHR": look_at_ehr,
     "Redis": look_at_redis,
     "port": look_at_port,
+    "DIMSE": look_at_dimse,
 }
 PROBE = "urn:imaging-fhir:doctor"  # a number that nobody has
 LOOKED_UP_BY = {
@@ -246,4 +275,5 @@ ADVICE = {
     "EHR": f"Look at {PREFIX}EHR_URL and _EHR_AUTH; until it answers, images wait.",
     "Redis": f"Look at {PREFIX}REDIS_URL; without it each process asks the EHR for itself.",
     "port": f"If it is not this service that listens there, set {PREFIX}PORT to another.",
+    "DIMSE": f"Look at {PREFIX}DIMSE_HOST and _DIMSE_TLS_CERT_FILE; see docs/dimse.md.",
 }

@@ -29,6 +29,14 @@ REQUESTS = Histogram(
 INGESTED = Counter(
     "imaging_fhir_ingested_total", "Images taken in, held or refused, by HTTP status", ("status",)
 )
+ASSOCIATIONS = Counter(
+    "imaging_fhir_associations_total", "DICOM associations asked for, by what was said", ("answer",)
+)
+DIMSE_REQUESTS = Counter(
+    "imaging_fhir_dimse_requests_total",
+    "Requests in DICOM associations, by service and DIMSE status",
+    ("service", "status"),
+)
 
 
 Ageing = Callable[[], Iterable[tuple[str, int, float]]]

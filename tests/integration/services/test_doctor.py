@@ -40,6 +40,8 @@ def test_everything_that_is_wrong_comes_with_advice(tmp_path: Path) -> None:
             ehr_url="http://127.0.0.1:1/r4",
             redis_url="redis://127.0.0.1:1",
             port=listener.getsockname()[1],
+            dimse_port=11112,
+            dimse_tls_cert_file=str(tmp_path / "missing.pem"),
         )
         found = diagnoses(settings)
     states = {what: one.state for what, one in found.items() if one.state != "ok"}
@@ -52,6 +54,7 @@ def test_everything_that_is_wrong_comes_with_advice(tmp_path: Path) -> None:
         "EHR": "failed",
         "Redis": "warning",
         "port": "warning",
+        "DIMSE": "failed",
     }
     assert all(one.advice for one in found.values() if one.state != "ok")
 
@@ -95,3 +98,13 @@ def test_what_an_ehr_lacks_is_told(tmp_path: Path) -> None:
         assert diagnoses(settings)["EHR"].state == "failed"
     finally:
         ehr.stop()
+
+
+def test_a_door_that_lets_nobody_in_is_told(tmp_path: Path) -> None:
+    site = tmp_path / "site.toml"
+    site.write_text('[[sources]]\nid = "ct"\naddresses = ["10.0.0.1"]\n')
+    settings = Settings(data_dir=tmp_path, dimse_port=11112, site_file=str(site))
+    assert diagnoses(settings)["DIMSE"].state == "warning"
+    site.write_text('[[sources]]\nid = "ct"\nae_titles = ["CT"]\naddresses = ["10.0.0.1"]\n')
+    found = diagnoses(settings)["DIMSE"]
+    assert (found.state, found.message) == ("ok", "127.0.0.1:11112 in clear, 1 AE titles known")
