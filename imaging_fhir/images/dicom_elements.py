@@ -192,14 +192,18 @@ class ElementReader:
         room = WINDOW_BYTES if data_set.end is None else data_set.end - self._tell()
         window = self._read(max(0, min(room, WINDOW_BYTES)))
         offset, length_at = self._length_at[data_set.implicit_vr]
+        elements, find = data_set.elements, known.get
         at, passed, last = 0, 0, len(window) - SHORT_HEAD
         while at <= last:
-            end = at + SHORT_HEAD + length_at(window, at + offset)[0]
-            found = known.get(window[at:end])
+            (length,) = length_at(window, at + offset)
+            end = at + SHORT_HEAD + length
+            found = find(window[at:end])
             if found is None:
                 break
-            data_set.elements[found[0]] = found[1]
-            at, passed = end, passed + 1
+            tag, element = found
+            elements[tag] = element
+            at = end
+            passed += 1
         self._seek(at - len(window), 1)
         self._elements += passed
         self._loaded += at - SHORT_HEAD * passed

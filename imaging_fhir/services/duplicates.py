@@ -51,7 +51,7 @@ def kept(
     """The answer to an instance whose UID is taken; other bytes are kept, and held."""
     if verdict in ("same", "lossless"):
         text = ALREADY_KEPT if verdict == "same" else LOSSLESS
-        return answer(transaction, study, arrival, 200, text)
+        return answer(study, 200, text, arrival.image.warnings)
     return conflict(transaction, study, arrival, blob, new_id, lossy=verdict == "lossy")
 
 

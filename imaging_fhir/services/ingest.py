@@ -18,7 +18,7 @@ from imaging_fhir.images.comparison import data_set_sha256
 from imaging_fhir.images.folder import is_dicomdir
 from imaging_fhir.model.blob import Blob
 from imaging_fhir.model.document import Document
-from imaging_fhir.model.link import EhrWord, Given
+from imaging_fhir.model.link import Given
 from imaging_fhir.model.study import DicomInstance, InstanceAttributes, ReadWarning
 from imaging_fhir.services import moved_parts
 from imaging_fhir.services.arrival import (
@@ -113,7 +113,7 @@ class Ingest:
                 outcome = self.keep(staged, source, given, expected_study)
         except ImagingError as error:
             outcome = Outcome(status=error.status, error=error)
-        outcome = replace(outcome, name=name)
+        outcome = named(outcome, name)
         self.counted(outcome)
         return outcome
 
@@ -129,7 +129,7 @@ class Ingest:
             outcome = self.keep(staged, source, given, None)
         except ImagingError as error:
             outcome = Outcome(status=error.status, error=error)
-        outcome = replace(outcome, name=name)
+        outcome = named(outcome, name)
         self.counted(outcome)
         yield outcome
 
@@ -204,7 +204,9 @@ class Ingest:
     ) -> AnyArrival:
         """What is known of it when its transaction begins; the EHR is asked before that."""
         arrival = self.unasked(staged, image, source, given)
-        return replace(arrival, ehr=self.word(evidence_of_arrival(arrival)))
+        if self.look_up is None:
+            return arrival
+        return replace(arrival, ehr=self.look_up.word(evidence_of_arrival(arrival)))
 
     def unasked(
         self, staged: StagedBlob, image: DicomInstance | Document, source: Source, given: Given
@@ -220,9 +222,6 @@ class Ingest:
             sha1_base64=sha1_base64(staged),
             size=staged.size,
         )
-
-    def word(self, evidence: Evidence) -> EhrWord | None:
-        return None if self.look_up is None else self.look_up.word(evidence)
 
     def unit(self, staged: StagedBlob, arrival: AnyArrival) -> Callable[[Transaction, int], Filed]:
         def file(transaction: Transaction, blob: int) -> Filed:
@@ -289,6 +288,10 @@ def evidence_of_arrival(arrival: AnyArrival) -> Evidence:
     return evidence_of_document(
         arrival.document, arrival.given, arrival.source, arrival.zone, ehr=arrival.ehr
     )
+
+
+def named(outcome: Outcome, name: str) -> Outcome:
+    return replace(outcome, name=name) if name else outcome
 
 
 def require_study(image: DicomInstance | Document, expected: str | None) -> None:

@@ -15,7 +15,6 @@ from imaging_fhir.services.ehr_word import word_of
 from imaging_fhir.services.evidence import Evidence
 from imaging_fhir.services.linking import Linking
 from imaging_fhir.services.moments import zone_of
-from imaging_fhir.storage import resources
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.people import resolve_patient
 
@@ -155,21 +154,18 @@ def disagreements(
     )
 
 
-def answer(
-    transaction: Transaction, study: AnyRow, arrival: DicomArrival, status: int, text: str
-) -> Filed:
+def answer(study: AnyRow, status: int, text: str, warnings: tuple[ReadWarning, ...]) -> Filed:
     """What became of an instance that is in this study: 201 for a new one, else 200."""
     link = decode_as(Link, study.link)
-    stored = resources.find_by_rid(transaction.connection, study.rid)
-    hidden = study.state == "held" or stored.deleted
+    hidden = study.state == "held" or study.deleted
     return Filed(
         status=202 if hidden else 201 if status == 201 else 200,
-        location=stored.reference,
+        location=f"{study.resource_type}/{study.resource_id}",
         patient=link.patient,
         encounter=link.encounter,
         rule=link.patient_rule,
-        reason=DELETED if stored.deleted else text or link.patient_reason,
+        reason=DELETED if study.deleted else text or link.patient_reason,
         encounter_rule=link.encounter_rule,
         encounter_reason=link.encounter_reason,
-        warnings=arrival.image.warnings,
+        warnings=warnings,
     )

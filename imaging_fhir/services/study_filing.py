@@ -315,9 +315,7 @@ class StudyFiling:
             self.index_series(transaction, study, series)
         if study.state == "filed" and study.number_of_instances:
             self.bump(transaction, study)
-        return answer(
-            transaction, study, replace(arrival, image=replace(image, warnings=warnings)), 201, ""
-        )
+        return answer(study, 201, "", warnings)
 
     def series(
         self,

@@ -17,10 +17,10 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
-    insert,
     select,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 
 from imaging_fhir.errors import StorageUnavailable
 from imaging_fhir.model.blob import Blob
@@ -49,10 +49,13 @@ FIND_TO_CLAIM = Prepared(
     .where(blob.c.sha256 == bindparam("sha256"), blob.c.generation == bindparam("generation"))
     .with_for_update()
 )
-ADD = Prepared(
-    insert(blob).returning(blob.c.pk),
-    columns=("sha256", "generation", "size", "live", "created"),
-)
+ADD = {  # where there is none of that content and generation
+    dialect: Prepared(
+        insert(blob).on_conflict_do_nothing().returning(blob.c.pk),
+        columns=("sha256", "generation", "size", "live", "created"),
+    )
+    for dialect, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+}
 
 
 class BlobIsDead(StorageUnavailable):
@@ -98,18 +101,20 @@ def generation_for(connection: Connection, sha256: str) -> int:
 
 def claim(transaction: Transaction, placed: Blob) -> int:
     """The key of the live row of bytes that are in their place; raise BlobIsDead."""
-    row = FIND_TO_CLAIM.first(
+    added = insert_row(transaction, placed, live=True)
+    if added is not None:
+        return added
+    row = FIND_TO_CLAIM.one(
         transaction.connection, sha256=placed.sha256, generation=placed.generation
     )
-    if row is None:
-        return insert_row(transaction, placed, live=True)
     if not row.live:
         raise BlobIsDead
     return int(row.pk)
 
 
-def insert_row(transaction: Transaction, placed: Blob, *, live: bool) -> int:
-    return ADD.number(
+def insert_row(transaction: Transaction, placed: Blob, *, live: bool) -> int | None:
+    """The new row's key; None where there is a row already."""
+    added = ADD[transaction.connection.dialect.name].first(
         transaction.connection,
         sha256=placed.sha256,
         generation=placed.generation,
@@ -117,6 +122,7 @@ def insert_row(transaction: Transaction, placed: Blob, *, live: bool) -> int:
         live=live,
         created=transaction.now,
     )
+    return None if added is None else int(added.pk)
 
 
 def require_live(transaction: Transaction, pk: int) -> None:

@@ -32,8 +32,14 @@ from imaging_fhir.storage.schema import (
     study_identity,
 )
 
+WITH_RESOURCE = (
+    study,
+    resource.c.deleted,
+    resource.c.type.label("resource_type"),
+    resource.c.id.label("resource_id"),
+)
 STUDY_BY_IDENTITY = Prepared(
-    select(study, resource.c.deleted)
+    select(*WITH_RESOURCE)
     .join(study_identity, study_identity.c.study == study.c.pk)
     .join(resource, resource.c.rid == study.c.rid)
     .where(
@@ -42,7 +48,7 @@ STUDY_BY_IDENTITY = Prepared(
     )
 )
 STUDY_BY_PK = Prepared(
-    select(study, resource.c.deleted)
+    select(*WITH_RESOURCE)
     .join(resource, resource.c.rid == study.c.rid)
     .where(study.c.pk == bindparam("study"))
 )

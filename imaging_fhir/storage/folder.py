@@ -18,13 +18,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
-from uuid import uuid4
 
-from imaging_fhir.errors import ResourceNotFound, StorageFull, StorageUnavailable, UploadTooLarge
+from imaging_fhir.errors import (
+    ImagingError,
+    ResourceNotFound,
+    StorageFull,
+    StorageUnavailable,
+    UploadTooLarge,
+)
 from imaging_fhir.model.blob import Blob
 
 INCOMING = "incoming"
 PLACED = re.compile(r"([0-9a-f]{64})\.([0-9]{1,9})")
+HEAD_BYTES = 32 * 1024  # read at a time: the header of most images
 BYTES_BETWEEN_LOOKS = 64 * 1024**2  # at the free space of the disk
 
 
@@ -43,19 +49,17 @@ class FolderBlobStore:
     @contextmanager
     def stage(self, chunks: Iterable[bytes], *, limit: int) -> Iterator["StagedFile"]:
         self.require_space()
-        path = self.incoming / uuid4().hex
-        with translated():
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        path = f"{self.incoming}/{os.urandom(16).hex()}"
+        descriptor = opened(path)
         try:
-            with translated():
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield self.written(path, descriptor, chunks, limit)
         finally:
-            path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(path)
             os.close(descriptor)
 
     def written(
-        self, path: Path, descriptor: int, chunks: Iterable[bytes], limit: int
+        self, path: str, descriptor: int, chunks: Iterable[bytes], limit: int
     ) -> "StagedFile":
         digest, size, next_look = hashlib.sha256(), 0, BYTES_BETWEEN_LOOKS
         for chunk in chunks:
@@ -67,8 +71,7 @@ class FolderBlobStore:
                 next_look = size + BYTES_BETWEEN_LOOKS
             digest.update(chunk)
             write_all(descriptor, chunk)
-        with translated():
-            os.fsync(descriptor)
+        sync(descriptor)
         return StagedFile(store=self, sha256=digest.hexdigest(), size=size, staged=path)
 
     def require_space(self) -> None:
@@ -77,12 +80,17 @@ class FolderBlobStore:
             raise StorageFull("The disk of the stored images is nearly full.")
 
     def free_bytes(self) -> int:
-        with translated():
+        try:
             disk = os.statvfs(self.root)
+        except OSError as error:
+            raise told(error) from error
         return disk.f_bavail * disk.f_frsize
 
     def path(self, blob: Blob) -> Path:
-        return self.root / blob.sha256[:2] / f"{blob.sha256}.{blob.generation}"
+        return Path(self.address(blob))
+
+    def address(self, blob: Blob) -> str:
+        return f"{self.root}/{blob.sha256[:2]}/{blob.sha256}.{blob.generation}"
 
     def open(self, blob: Blob, *, start: int = 0) -> BinaryIO:
         with translated(), known():
@@ -124,51 +132,73 @@ class StagedFile:
     store: FolderBlobStore
     sha256: str
     size: int
-    staged: Path
+    staged: str
 
     def open(self) -> BinaryIO:
-        return self.staged.open("rb")
+        return open(self.staged, "rb", buffering=HEAD_BYTES)
 
     def path(self) -> Path:
-        return self.staged
+        return Path(self.staged)
 
     def place(self, generation: int) -> Blob:
         blob = Blob(sha256=self.sha256, size=self.size, generation=generation)
-        target = self.store.path(blob)
-        with translated():
+        target = self.store.address(blob)
+        folder = os.path.dirname(target)
+        try:
             try:
-                self.link(target)
+                self.link(target, folder)
             except FileExistsError:
                 self.mend(target)
-            sync_folder(target.parent)  # even if it was there: whoever put it may not be so far
+            sync_folder(folder)  # even if it was there: whoever put it may not be so far
+        except OSError as error:
+            raise told(error) from error
         return blob
 
-    def link(self, target: Path) -> None:
+    def link(self, target: str, folder: str) -> None:
         try:
-            target.hardlink_to(self.staged)
+            os.link(self.staged, target)
         except FileNotFoundError:
-            target.parent.mkdir(mode=0o700, exist_ok=True)
+            Path(folder).mkdir(mode=0o700, exist_ok=True)
             sync_folder(self.store.root)
-            target.hardlink_to(self.staged)
+            os.link(self.staged, target)
 
-    def mend(self, target: Path) -> None:
+    def mend(self, target: str) -> None:
         """Replace what a failing disk cut short; readers see the one or the other."""
         with suppress(FileNotFoundError):  # clean-up was faster: claiming will tell
-            if target.stat().st_size == self.size:
+            if os.stat(target).st_size == self.size:
                 return
-        whole = self.staged.with_suffix(".whole")
-        whole.hardlink_to(self.staged)
-        whole.replace(target)
+        whole = f"{self.staged}.whole"
+        os.link(self.staged, whole)
+        os.replace(whole, target)
+
+
+def opened(path: str) -> int:
+    """A new file, locked: who looks for what a crash left behind sees that it is in use."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise told(error) from error
+    return descriptor
 
 
 def write_all(descriptor: int, chunk: bytes) -> None:
-    rest = memoryview(chunk)
-    with translated():
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
+    written = 0
+    try:
+        while written < len(chunk):
+            written += os.write(descriptor, memoryview(chunk)[written:] if written else chunk)
+    except OSError as error:
+        raise told(error) from error
 
 
-def sync_folder(folder: Path) -> None:
+def sync(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        raise told(error) from error
+
+
+def sync_folder(folder: Path | str) -> None:
     """Make the names in the folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -218,6 +248,10 @@ def translated() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFull("The disk of the stored images is full.") from error
-        raise StorageUnavailable(f"The stored images: {error.strerror}.") from error
+        raise told(error) from error
+
+
+def told(error: OSError) -> ImagingError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull("The disk of the stored images is full.")
+    return StorageUnavailable(f"The stored images: {error.strerror}.")

@@ -7,6 +7,7 @@ statement that finds one row by its key. An upload takes a dozen of them.
 from collections import namedtuple
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, cast
 
 from sqlalchemy import Connection, Dialect, Row
@@ -23,13 +24,12 @@ class Compiled:
     dialect: Dialect
     sql: str
     defaults: Parameters  # of parameters that have a value in the statement itself
-    order: Sequence[str] | None  # None where parameters have names
+    in_order: Callable[[Parameters], Any]  # as they are where parameters have names
     row: Callable[..., Any] | None  # None where no rows come back
     converters: tuple[tuple[int, Callable[[Any], Any]], ...]
 
     def parameters(self, given: Parameters) -> Any:
-        named = self.defaults | given
-        return named if self.order is None else [named[name] for name in self.order]
+        return self.in_order(self.defaults | given)
 
     def as_row(self, values: Sequence[Any]) -> AnyRow:
         if self.converters:
@@ -51,8 +51,11 @@ class Prepared:
     compiled: dict[str, Compiled] = field(default_factory=dict)
 
     def all(self, connection: Connection, /, **given: Any) -> list[AnyRow]:
-        compiled = self.of(connection.dialect)
-        return [compiled.as_row(values) for values in self.cursor(connection, given).fetchall()]
+        found = self.cursor(connection, given).fetchall()
+        if not found:
+            return []
+        as_row = self.of(connection.dialect).as_row
+        return [as_row(values) for values in found]
 
     def first(self, connection: Connection, /, **given: Any) -> AnyRow | None:
         found = self.all(connection, **given)
@@ -73,13 +76,14 @@ class Prepared:
         return int(self.cursor(connection, given).fetchall()[0][0])
 
     def cursor(self, connection: Connection, given: Parameters) -> Any:
-        compiled = self.of(connection.dialect)
+        dialect = connection.dialect
+        compiled = self.of(dialect)
         if not connection.in_transaction():
             connection.begin()
         cursor = connection.connection.cursor()
         try:
             cursor.execute(compiled.sql, compiled.parameters(given))
-        except connection.dialect.loaded_dbapi.Error as error:
+        except dialect.loaded_dbapi.Error as error:
             raise translated(error, compiled) from error
         return cursor
 
@@ -93,11 +97,21 @@ class Prepared:
             dialect=dialect,
             sql=str(compiled),
             defaults=dict(compiled.params),
-            order=compiled.positiontup,
+            in_order=in_order(compiled.positiontup),
             row=namedtuple("Row", [column.name for column in columns]) if columns else None,
             converters=converters(columns, dialect),
         )
         return found
+
+
+def in_order(names: Sequence[str] | None) -> Callable[[Parameters], Any]:
+    """From named parameters to those that a statement takes by position."""
+    match names:
+        case None:
+            return lambda named: named
+        case [_, _, *_]:
+            return itemgetter(*names)
+    return lambda named: [named[name] for name in names]
 
 
 def converters(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from hashlib import sha256
+from itertools import zip_longest
 
 from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -14,7 +15,10 @@ INSERT = {
     "sqlite": sqlite.insert(tombstone).on_conflict_do_nothing(),
     "postgresql": postgresql.insert(tombstone).on_conflict_do_nothing(),
 }
-FIND = Prepared(select(tombstone.c.digest).where(tombstone.c.digest == bindparam("digest")))
+MARKS_AT_ONCE = ("digest_1", "digest_2", "digest_3", "digest_4")
+FIND = Prepared(
+    select(tombstone.c.digest).where(tombstone.c.digest.in_(map(bindparam, MARKS_AT_ONCE))).limit(1)
+)
 Mark = tuple[str, str]  # (study, series, instance or content; its UID or hash)
 
 
@@ -23,8 +27,10 @@ def digest(mark: Mark) -> str:
 
 
 def any_of(connection: Connection, marks: Sequence[Mark]) -> bool:
-    """Was one of them erased, and not allowed again since?"""
-    return any(FIND.first(connection, digest=digest(mark)) for mark in marks)
+    """Was one of them, of which there are four at most, erased, and not allowed again since?"""
+    digests = [digest(mark) for mark in marks]
+    asked = dict(zip_longest(MARKS_AT_ONCE, digests, fillvalue=digests[0]))
+    return FIND.first(connection, **asked) is not None
 
 
 def put(transaction: Transaction, marks: Sequence[Mark]) -> None:
