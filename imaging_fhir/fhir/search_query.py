@@ -77,6 +77,7 @@ class Reading:
             self.ignored.append(key)
 
     def query(self) -> Query:
+        summary = "count" if self.count == 0 else self.summary  # search.html#count
         return Query(
             resource_type=self.resource_type,
             criteria=tuple(self.criteria),
@@ -85,8 +86,8 @@ class Reading:
             after=self.after,
             includes=tuple(self.includes),
             revincludes=tuple(self.revincludes),
-            total=self.total or self.summary == "count",
-            summary=self.summary,
+            total=self.total or summary == "count",
+            summary=summary,
             elements=tuple(self.elements),
             ignored=tuple(self.ignored),
             self_parameters=tuple(self.understood),
@@ -136,10 +137,7 @@ def take_criterion(reading: Reading, key: str, text: str) -> None:
 def take_count(reading: Reading, key: str, text: str) -> None:
     if not (text.isascii() and text.isdecimal() and len(text) < 10):
         raise invalid(key, "it is no whole number from 0 on.")
-    if int(text) == 0:
-        reading.summary, reading.count = "count", 0
-    else:
-        reading.count = min(int(text), reading.max_count)
+    reading.count = min(int(text), reading.max_count)
 
 
 def take_summary(reading: Reading, key: str, text: str) -> None:

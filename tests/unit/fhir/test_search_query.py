@@ -293,10 +293,19 @@ def test_the_result_parameters_are_understood() -> None:
     assert not {"_page", "_format"} & {key for key, _ in query.self_parameters}
 
 
-def test_a_count_of_none_asks_for_the_total_alone() -> None:
-    query = parsed("Patient", ("_count", "0"))
-    assert (query.summary, query.total) == ("count", True)
-    assert parsed("Patient").total is False
+@pytest.mark.parametrize(
+    "beside", [(), (("_summary", "true"),), (("_summary", "false"),), (("_total", "none"),)]
+)
+def test_a_count_of_none_asks_for_the_total_alone(beside: tuple[tuple[str, str], ...]) -> None:
+    for parameters in ((("_count", "0"), *beside), (*beside, ("_count", "0"))):
+        query = parsed("Patient", *parameters)
+        assert (query.summary, query.total, query.count) == ("count", True, 0)
+    assert parsed("Patient", *beside).total is False
+
+
+def test_the_last_count_is_the_one_that_counts() -> None:
+    query = parsed("Patient", ("_count", "0"), ("_count", "7"))
+    assert (query.summary, query.total, query.count) == (None, False, 7)
 
 
 @pytest.mark.parametrize(
