@@ -70,5 +70,5 @@ def issuer(tag: str, system: object) -> DicomJson:
 
 def text(vr: str, value: object) -> Resource:
     written = str(value).translate(DELIMITERS).strip() if value else ""
-    limit = {"LO": LONGEST, "CS": 16, "DA": 8}.get(vr)
+    limit = {"LO": LONGEST, "CS": 16, "DA": 8, "SH": 16}.get(vr)
     return {"vr": vr, "Value": [written[:limit]]} if written else {"vr": vr}

@@ -12,6 +12,7 @@ from imaging_fhir.images.dicom_identity import coerced_json
 from imaging_fhir.images.minted_uids import MintedUids
 from imaging_fhir.model.codec import decode, encode
 from imaging_fhir.model.study import DicomJson
+from imaging_fhir.services.own_orders import withheld_of
 from imaging_fhir.storage import minted_uids
 from imaging_fhir.storage.database import AnyRow, Connection
 from imaging_fhir.storage.people import encounters_of, resolve_patient
@@ -47,7 +48,11 @@ def identity_of(connection: Connection, study: AnyRow) -> Identity | None:
         return None
     patient = resolve_patient(connection, study.patient or "") or {}
     visits = encounters_of(connection, ids=(study.encounter,)) if study.encounter else []
-    elements = dicom_identity(patient, visits[0] if visits else {})
+    orders = withheld_of(connection, [study.study_instance_uid])
+    elements = {
+        **dicom_identity(patient, visits[0] if visits else {}),
+        **orders.get(study.study_instance_uid, {}),
+    }
     return Identity(
         elements=elements, minted=minted, digest=sha256(encode(elements)).hexdigest()[:16]
     )

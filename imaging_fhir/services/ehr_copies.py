@@ -32,8 +32,8 @@ CHOSEN_ID = "With an EHR as master, an id of this type that a client chooses mig
 ID_TAKEN = "id-taken"
 TAKEN_REASON = (
     "The EHR has something else under this id. What the EHR says of it is not used here, and its "
-    "images go to provisional Patients, until one of the two has another id: imaging-fhir adopt-ehr "
-    "merges what is the same."
+    "images go to provisional Patients, until one of the two has another id: imaging-fhir "
+    "adopt-ehr merges what is the same."
 )
 logger = logging.getLogger(__name__)
 

@@ -29,6 +29,7 @@ from imaging_fhir.services.held import open_task
 from imaging_fhir.services.indexing import entries_of_series, entries_of_study
 from imaging_fhir.services.linking import Linking, awaiting
 from imaging_fhir.services.moments import zone_of
+from imaging_fhir.services.own_orders import own_numbers
 from imaging_fhir.services.provisional import make_provisional, retire_provisional
 from imaging_fhir.services.registering import Registering
 from imaging_fhir.services.report_ties import StudyKeys, follow_study
@@ -406,10 +407,11 @@ class StudyFiling:
     ) -> Resource:
         """The ImagingStudy's head: what the images say, under what users wrote."""
         merged = merged or decode_as(Merged, study.attributes)
+        said = merged.as_type(StudyAttributes)
         link = decode_as(Link, study.link)
         patient = resolve_patient(transaction.connection, study.patient or "") or {}
         return imaging_study_head(
-            merged.as_type(StudyAttributes),
+            own_numbers(transaction.connection, self.linking, study, said),
             subject=subject_reference(patient.get("id", study.patient), patient),
             encounter=encounter_reference(link),
             based_on=[{"reference": order} for order in link.based_on],

@@ -1,7 +1,7 @@
 """The rows of studies, series and instances that the ImagingStudy and DICOMweb are made from."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -65,6 +65,9 @@ FILED_STUDY = Prepared(
     select(study, resource.c.deleted)
     .join(resource, resource.c.rid == study.c.rid)
     .where(study.c.study_instance_uid == bindparam("study_instance_uid"), study.c.state == "filed")
+)
+FILED_STUDIES = select(study).where(
+    study.c.study_instance_uid.in_(bindparam("uids", expanding=True)), study.c.state == "filed"
 )
 SERIES = Prepared(
     select(series).where(
@@ -251,6 +254,11 @@ def study_by_pk(connection: Connection, pk: int) -> AnyRow:
 def filed_study(connection: Connection, study_instance_uid: str) -> AnyRow | None:
     """The study row behind the ImagingStudy, deleted or not."""
     return FILED_STUDY.first(connection, study_instance_uid=study_instance_uid)
+
+
+def filed_studies(connection: Connection, uids: Collection[str]) -> Sequence[AnyRow]:
+    """The study rows behind several ImagingStudies."""
+    return connection.execute(FILED_STUDIES, {"uids": list(uids)}).all() if uids else ()
 
 
 def find_series(connection: Connection, study_pk: int, series_instance_uid: str) -> AnyRow | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from werkzeug.test import TestResponse
 
 from tests.dicom_samples import INSTANCE, SERIES, STUDY, ct_instance
@@ -234,6 +234,32 @@ def test_a_merge_is_seen_in_what_dicomweb_serves(patients: FlaskClient) -> None:
     merged = call(patients, "Patient/$merge", given)
     assert dcmread(BytesIO(served(patients))).PatientID == "john"
     call(patients, f"{value(merged, 'provenance')}/$undo", {})
+    assert served(patients) == stored
+
+
+def test_a_moved_study_is_served_without_the_orders_of_whom_it_was_not(
+    patients: FlaskClient,
+) -> None:
+    request = Dataset()
+    request.AccessionNumber, request.RequestedProcedureID = "A1", "P1"
+    stored = send(
+        patients,
+        AccessionNumber="A1",
+        StudyID="A1",
+        PlacerOrderNumberImagingServiceRequest="O1",
+        RequestAttributesSequence=[request],
+    )
+    moved = call(patients, f"ImagingStudy/{STUDY}/$link", {"patient": "Patient/john"})
+    header = dcmread(BytesIO(served(patients)))
+    assert header.PatientID == "john"
+    assert (header.AccessionNumber, header.StudyID) == ("", "")
+    assert not header.RequestAttributesSequence
+    assert not header.PlacerOrderNumberImagingServiceRequest
+    [metadata] = json_of(patients.get(f"/dicomweb/studies/{STUDY}/metadata"))
+    assert metadata["00080050"] == {"vr": "SH"}
+    assert "A1" not in str(metadata)
+    assert served(patients, "?original=true") == stored
+    call(patients, f"{value(moved, 'provenance')}/$undo", {})
     assert served(patients) == stored
 
 
