@@ -128,12 +128,14 @@ def plain_bulk_form(ranges: Iterable[MediaRange]) -> BulkForm:
 
 
 def compressed_bulk_form(ranges: Iterable[MediaRange], transfer_syntax: str) -> BulkForm:
-    """Of compressed frames: always in parts, one a frame, as they are stored."""
+    """Of compressed frames as they are stored: in parts, one a frame; a video alone too."""
     own_type = FRAME_TYPES.get(transfer_syntax, OCTET_STREAM)
     for one in ranges:
         if takes_compressed(one, own_type, transfer_syntax):
-            named = one.media_type == OCTET_STREAM
-            return BulkForm(is_multipart=True, media_type=OCTET_STREAM if named else own_type)
+            media_type = OCTET_STREAM if one.media_type == OCTET_STREAM else own_type
+            is_alone = media_type.startswith("video/") and one.media_type != "*/*"
+            is_multipart = one.is_multipart or not is_alone
+            return BulkForm(is_multipart=is_multipart, media_type=media_type)
     raise NotAcceptable(
         f'These frames are sent as {RELATED}; type="{own_type}"; '
         f"transfer-syntax={transfer_syntax}.",

@@ -50,6 +50,7 @@ PLACES = {
     "series": UID,
     "instance": UID,
     "path": {"type": "string", "pattern": r"^[0-9A-F]{8}$"},
+    "frames": {"type": "string", "pattern": r"^[1-9][0-9]{0,5}(,[1-9][0-9]{0,5})*$"},
 }
 
 

@@ -141,6 +141,8 @@ def dicomweb_calls() -> Iterator[Call]:
         yield retrieve_call(f"retrieve{name}", path, "DICOM, as stored", (RELATED, DICOM))
         metadata = f"{path}/metadata"
         yield retrieve_call(f"metadataOf{name}", metadata, "DICOM JSON", (DICOM_JSON,))
+    frames = f"{instance}/frames/{{frames}}"
+    yield retrieve_call("retrieveFrames", frames, "Frames", (RELATED, "*/*"))
     bulk = f"{instance}/bulkdata/{{path}}"
     yield retrieve_call("retrieveBulkData", bulk, "A large value", (RELATED, "*/*"))
 

@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
-from pydicom.encaps import generate_frames
-
-from imaging_fhir.errors import ResourceNotFound, UnreadableImage
+from imaging_fhir.errors import ResourceNotFound
 from imaging_fhir.images.dicom_elements import UNDEFINED, DataSet, Element, ElementReader
 from imaging_fhir.images.dicom_stream import (
     FileStart,
@@ -15,8 +13,9 @@ from imaging_fhir.images.dicom_stream import (
     start_of_file,
 )
 from imaging_fhir.images.dicom_warnings import ReadWarnings
+from imaging_fhir.images.frames import compressed_pieces, frame_bounds, swapped
+from imaging_fhir.images.pieces import CHUNK, Piece
 
-CHUNK = 256 * 1024
 WORD_BYTES = {
     **dict.fromkeys(("OW", "US", "SS"), 2),
     **dict.fromkeys(("OF", "OL", "UL", "SL", "FL"), 4),
@@ -51,15 +50,10 @@ class BulkValue:
             left -= len(chunk)
             yield swapped(chunk, word)
 
-    def frames(self, number_of_frames: int) -> Iterator[bytes]:
-        """The frames of an encapsulated value, each as it is stored (PS3.5 A.4)."""
-        self.stream.seek(self.offset)
-        try:
-            yield from generate_frames(
-                cast(BinaryIO, self.stream), number_of_frames=number_of_frames
-            )
-        except (ValueError, EOFError) as error:
-            raise UnreadableImage("The frames of the file are damaged.") from error
+    def fragments(self, size: int) -> tuple[Piece, ...]:
+        """Of an encapsulated value in a file of that size, all as those of one image."""
+        stream = cast(BinaryIO, self.stream)
+        return compressed_pieces(stream, size, *frame_bounds(stream, self.offset, 1))
 
 
 class BulkDataFinder(ElementReader):
@@ -100,13 +94,3 @@ def bulk_value(stream: BinaryIO, path: str) -> BulkValue:
     if finder.found is None or finder.found.vr == "SQ":
         raise ResourceNotFound("The instance has no such bulk data.")
     return finder.found
-
-
-def swapped(chunk: bytes, word: int) -> bytes:
-    """The bytes of each whole word in reverse order."""
-    if word == 1 or len(chunk) % word:
-        return chunk
-    turned = bytearray(len(chunk))
-    for position in range(word):
-        turned[position::word] = chunk[word - 1 - position :: word]
-    return bytes(turned)

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import msgspec
 from PIL import Image
 
-from imaging_fhir.images import render  # noqa: F401 - so that each child has the decoders loaded
+from imaging_fhir.images import render, transcode  # noqa: F401 - each child has the decoders loaded
 from imaging_fhir.images.decode import (
     ANSWER,
     DEATH,

@@ -9,8 +9,9 @@ from imaging_fhir.dicomweb.part10 import file_head, preamble
 from imaging_fhir.errors import ResourceNotFound
 from imaging_fhir.images.bulk_data import BulkValue, bulk_value
 from imaging_fhir.images.dicom import has_preamble
-from imaging_fhir.images.dicom_identity import Piece, coerced, is_of_identity
+from imaging_fhir.images.dicom_identity import coerced, is_of_identity
 from imaging_fhir.images.dicom_stream import start_of_file
+from imaging_fhir.images.pieces import Piece, chunks_of, size_of
 from imaging_fhir.model.blob import Blob
 from imaging_fhir.model.study import DicomJson
 from imaging_fhir.services.coercion import Identity, identity_of
@@ -18,7 +19,6 @@ from imaging_fhir.storage.database import Database
 from imaging_fhir.storage.dicom_retrieval import dicom_json_of, visible_instances
 from imaging_fhir.storage.ports import BlobStore
 
-CHUNK = 256 * 1024
 INSTANCES_AT_ONCE = 100  # whose DICOM JSON is in memory together
 
 
@@ -35,6 +35,7 @@ class StoredInstance:
     number_of_frames: int | None
     has_warnings: bool  # of its reading: a file without a head of its own has one
     blob: Blob
+    blob_pk: int
     identity: Identity | None = None  # of a corrected study: its bytes name somebody else
 
 
@@ -47,23 +48,12 @@ class DicomFile:
 
     @property
     def size(self) -> int:
-        return sum(
-            len(piece) if isinstance(piece, bytes) else piece[1] - piece[0] for piece in self.pieces
-        )
+        return size_of(self.pieces)
 
     def chunks(self) -> Iterator[bytes]:
         """All of it; the stream is closed at the end, however it comes."""
         with self.stream:
-            for piece in self.pieces:
-                if isinstance(piece, bytes):
-                    if piece:
-                        yield piece
-                    continue
-                self.stream.seek(piece[0])
-                left = piece[1] - piece[0]
-                while left and (chunk := self.stream.read(min(CHUNK, left))):
-                    left -= len(chunk)
-                    yield chunk
+            yield from chunks_of(self.stream, self.pieces)
 
 
 class Retrieve:
@@ -99,6 +89,7 @@ class Retrieve:
                 number_of_frames=row.number_of_frames,
                 has_warnings=bool(row.has_warnings),
                 blob=Blob(sha256=row.sha256, size=row.size, generation=row.generation),
+                blob_pk=row.blob_pk,
                 identity=identity,
             )
             for row in rows

@@ -21,6 +21,7 @@ VISIBLE = (
         instance.c.transfer_syntax_uid,
         instance.c.number_of_frames,
         instance.c.warnings.is_not(None).label("has_warnings"),
+        blob.c.pk.label("blob_pk"),
         blob.c.sha256,
         blob.c.size,
         blob.c.generation,

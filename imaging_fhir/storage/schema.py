@@ -250,6 +250,14 @@ rendition = Table(
     Column("created", BigInteger, nullable=False),
 )
 
+# Where each frame of a multi-frame instance lies in its blob (images.frames.FrameTable).
+frame_table = Table(
+    "frame_table",
+    metadata,
+    Column("blob", ForeignKey("blob.pk"), primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+
 # The unit of linking: a StudyInstanceUID of one person. A filed one is an ImagingStudy, a held
 # one a Task. JSON columns hold values of the model (msgspec), fragments hold FHIR JSON.
 study = Table(

@@ -4,8 +4,6 @@ import re
 from collections.abc import Iterator
 
 from flask import Blueprint, Response, request
-from werkzeug.datastructures import Range
-from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from werkzeug.http import parse_options_header
 
 from imaging_fhir.errors import InvalidRequest, ResourceNotFound, UnsupportedMediaType
@@ -23,6 +21,7 @@ from imaging_fhir.web.fhir import (
     written_response,
 )
 from imaging_fhir.web.negotiation import FHIR_JSON, chosen_format, is_json_format, prefers_fhir
+from imaging_fhir.web.ranges import wanted_part
 from imaging_fhir.web.responses import CONTENT_TYPE, Answer, no_content, version_headers
 
 bp = Blueprint("binary", __name__, url_prefix="/fhir/Binary")
@@ -129,8 +128,9 @@ def fhir_form(stored: StoredResource, content: BinaryContent) -> Response:
 
 def octets(stored: StoredResource, content: BinaryContent) -> Response:
     size = content.blob.size
-    start, stop = wanted_part(stored, size)
-    headers = version_headers(stored) | HARMLESS | {"Content-Length": str(stop - start)}
+    versions = version_headers(stored)
+    start, stop = wanted_part(size, (versions["ETag"], versions["Last-Modified"]))
+    headers = versions | HARMLESS | {"Content-Length": str(stop - start)}
     name, _ = parse_options_header(content.content_type)
     if name.lower() in ACTIVE_TYPES:
         headers["Content-Disposition"] = "attachment"
@@ -145,30 +145,3 @@ def octets(stored: StoredResource, content: BinaryContent) -> Response:
 
 def part(content: BinaryContent, start: int, stop: int) -> Iterator[bytes]:
     return streams.limited(services().binaries.open(content, start=start), stop - start)
-
-
-def wanted_part(stored: StoredResource, size: int) -> tuple[int, int]:
-    """The range asked for, if it is one that stands alone (RFC 9110, 14.2); else all."""
-    asked = request.range
-    if asked is None or not is_single(asked) or not is_current(stored):
-        return 0, size
-    chosen = asked.range_for_length(size)
-    if chosen is None:
-        raise RequestedRangeNotSatisfiable(size)
-    return chosen
-
-
-def is_single(asked: Range) -> bool:
-    return asked.units == "bytes" and len(asked.ranges) == 1
-
-
-def is_current(stored: StoredResource) -> bool:
-    """If-Range: a part of another version must not be mixed with this one."""
-    condition = request.headers.get("If-Range")
-    if condition is None:
-        return True
-    headers = version_headers(stored)
-    return condition.removeprefix("W/") in (
-        headers["ETag"].removeprefix("W/"),
-        headers["Last-Modified"],
-    )

@@ -1,4 +1,4 @@
-"""WADO-RS (PS3.18 10.4): studies, series and instances as stored, metadata and bulk data."""
+"""WADO-RS (PS3.18 10.4): studies, series and instances as stored, and metadata."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -10,14 +10,11 @@ from imaging_fhir.dicomweb.media_type import (
     DICOM,
     DICOM_JSON,
     DicomForm,
-    compressed_bulk_form,
     dicom_form,
-    plain_bulk_form,
     require_dicom_json,
 )
 from imaging_fhir.dicomweb.metadata import json_array, with_bulk_data_base
-from imaging_fhir.errors import InvalidRequest, NotAcceptable, ResourceNotFound
-from imaging_fhir.images.bulk_data import BulkValue
+from imaging_fhir.errors import InvalidRequest, NotAcceptable
 from imaging_fhir.services.retrieve import DicomFile, Retrieve, StoredInstance
 from imaging_fhir.web.context import caller, services
 from imaging_fhir.web.dicomweb_answers import (
@@ -25,7 +22,6 @@ from imaging_fhir.web.dicomweb_answers import (
     answer,
     answer_errors,
     base,
-    closing,
     related_answer,
 )
 
@@ -33,8 +29,6 @@ bp = Blueprint("dicomweb", __name__, url_prefix="/dicomweb")
 answer_errors(bp)
 
 UID = re.compile(r"[0-9.]{1,64}")
-BULK_DATA_PATH = re.compile(r"([0-9A-F]{8}/[0-9]{1,6}/){0,64}[0-9A-F]{8}")
-PIXEL_DATA = "7FE00010"
 STUDY = "/studies/<study>"
 SERIES = f"{STUDY}/series/<series>"
 INSTANCE = f"{SERIES}/instances/<instance>"
@@ -142,49 +136,6 @@ def metadata(instances: Sequence[StoredInstance]) -> Iterator[bytes]:
     return (
         with_bulk_data_base(json, address(root, instance))
         for instance, json in retrieve().metadata(instances)
-    )
-
-
-@bp.get(f"{INSTANCE}/bulkdata/<path:path>")
-def retrieve_bulk_data(study: str, series: str, instance: str, path: str) -> Response:
-    """10.4.1.1.5: the value that a BulkDataURI of the metadata stands for."""
-    [stored] = visible_instances(study, series, instance)
-    if not BULK_DATA_PATH.fullmatch(path.upper()):
-        raise ResourceNotFound("This is no address of bulk data.")
-    stream, value = retrieve().bulk_data(stored, path.upper())
-    try:
-        response = bulk_answer(stored, value, path.upper())
-    except BaseException:
-        stream.close()
-        raise
-    response.response = closing(stream, response.iter_encoded())
-    response.call_on_close(stream.close)
-    return response
-
-
-def bulk_answer(instance: StoredInstance, value: BulkValue, path: str) -> Response:
-    if value.length is None:
-        return frames_answer(instance, value, path)
-    form = plain_bulk_form(accepted())
-    size = value.size()
-    if form.is_multipart:
-        headers = {"Content-Type": form.media_type}
-        return related_answer(form.media_type, [(headers, value.chunks())], [(headers, size)])
-    response = answer(value.chunks(), content_type=form.media_type)
-    response.content_length = size
-    return response
-
-
-def frames_answer(instance: StoredInstance, value: BulkValue, path: str) -> Response:
-    form = compressed_bulk_form(accepted(), instance.transfer_syntax_uid)
-    number_of_frames = instance.number_of_frames or 1 if path == PIXEL_DATA else 1
-    lengths = [len(frame) for frame in value.frames(number_of_frames)]
-    syntax = instance.transfer_syntax_uid
-    headers = {"Content-Type": f"{form.media_type}; transfer-syntax={syntax}"}
-    return related_answer(
-        form.media_type,
-        ((headers, [frame]) for frame in value.frames(number_of_frames)),
-        ((headers, length) for length in lengths),
     )
 
 

@@ -1,7 +1,7 @@
 """What all DICOMweb answers have in common: what is accepted, whose address, and errors in JSON."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 from flask import Blueprint, Response, request
@@ -15,9 +15,11 @@ from imaging_fhir.dicomweb.multipart import (
     related_length,
 )
 from imaging_fhir.errors import ImagingError, StorageUnavailable
+from imaging_fhir.images.pieces import Piece, chunks_of, part_of, size_of
 from imaging_fhir.model.codec import encode
 from imaging_fhir.web.context import services
 from imaging_fhir.web.errors import RETRY_SECONDS
+from imaging_fhir.web.ranges import wanted_part
 from imaging_fhir.web.responses import Answer
 
 logger = logging.getLogger(__name__)
@@ -46,13 +48,39 @@ def answer(body: Body, status: int = 200, *, content_type: str) -> Response:
 def related_answer(
     media_type: str,
     contents: Iterable[tuple[Headers, Iterable[bytes]]],
-    lengths: Iterable[tuple[Headers, int]],
+    lengths: Iterable[tuple[Headers, int]] | None,
 ) -> Response:
-    """Streamed, with its length said before: so nobody takes one that fails half-way for whole."""
+    """Streamed, with its length said before: so nobody takes one that fails half-way for whole.
+
+    Where the length is not known, one that fails lacks the end that HTTP's chunks have.
+    """
     boundary = new_boundary()
     content_type = f'multipart/related; type="{media_type}"; boundary={boundary}'
     response = answer(related_body(boundary, contents), content_type=content_type)
-    response.content_length = related_length(boundary, lengths)
+    if lengths is not None:
+        response.content_length = related_length(boundary, lengths)
+    return response
+
+
+def ranged_answer(
+    stream: BinaryIO, pieces: Sequence[Piece], *, content_type: str, etag: str
+) -> Response:
+    """All of it, or the part that the Range header asks for; the stream is closed at its end."""
+    size = size_of(pieces)
+    start, stop = wanted_part(size, (etag,))
+    is_part = (start, stop) != (0, size)
+    wanted = part_of(pieces, start, stop) if is_part else pieces
+    response = answer(
+        closing(stream, chunks_of(stream, wanted)),
+        206 if is_part else 200,
+        content_type=content_type,
+    )
+    response.content_length = stop - start
+    response.headers["Accept-Ranges"] = "bytes"
+    response.headers["ETag"] = etag
+    if is_part:
+        response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    response.call_on_close(stream.close)
     return response
 
 

@@ -4,20 +4,18 @@ from typing import Any
 
 import pydicom
 import pytest
-from pydicom.encaps import encapsulate
 from pydicom.uid import (
-    CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
-    JPEGBaseline8Bit,
 )
 
-from imaging_fhir.errors import ResourceNotFound, UnreadableImage
-from imaging_fhir.images.bulk_data import bulk_value, swapped
+from imaging_fhir.errors import ResourceNotFound
+from imaging_fhir.images.bulk_data import bulk_value
 from imaging_fhir.images.dicom import DicomReader
-from tests.dicom_samples import ct_instance, data_set, dicom_file, pdf_instance
+from imaging_fhir.images.frames import swapped
+from tests.dicom_samples import ct_instance, dicom_file, pdf_instance
 
 
 def value(file: bytes, path: str) -> bytes:
@@ -69,31 +67,6 @@ def test_a_long_value_comes_in_pieces() -> None:
     pieces = list(found.chunks())
     assert len(pieces) > 1
     assert b"".join(pieces) == pixels
-
-
-def encapsulated(frames: list[bytes], **attributes: Any) -> bytes:
-    instance = data_set({"SOPClassUID": CTImageStorage, **attributes})
-    instance.add_new("PixelData", "OB", encapsulate(frames))
-    instance.file_meta = pydicom.dataset.FileMetaDataset()
-    instance.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
-    buffer = BytesIO()
-    pydicom.dcmwrite(buffer, instance, enforce_file_format=True)
-    return buffer.getvalue()
-
-
-def test_frames_of_encapsulated_pixels_come_one_by_one() -> None:
-    frames = [b"\xff\xd8" + bytes([number]) * 20 + b"\xff\xd9" for number in range(3)]
-    found = bulk_value(BytesIO(encapsulated(frames, NumberOfFrames=3)), "7FE00010")
-    assert found.length is None
-    assert list(found.frames(3)) == frames
-
-
-def test_damaged_frames_are_an_error_of_the_file() -> None:
-    file = encapsulated([b"\xff\xd8" + bytes(200) + b"\xff\xd9"])
-    second_item = file.rindex(b"\xfe\xff\x00\xe0")
-    found = bulk_value(BytesIO(file[:second_item] + b"\xaa" + file[second_item + 1 :]), "7FE00010")
-    with pytest.raises(UnreadableImage):
-        list(found.frames(1))
 
 
 def test_pixels_cut_off_are_given_as_far_as_they_go() -> None:

@@ -208,6 +208,11 @@ def create_blobs() -> None:
         Column("error", Text),
         Column("created", BigInteger, nullable=False),
     )
+    op.create_table(
+        "frame_table",
+        Column("blob", Key, ForeignKey("blob.pk"), primary_key=True),
+        Column("body", LargeBinary, nullable=False),
+    )
 
 
 def create_studies() -> None:
