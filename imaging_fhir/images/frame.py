@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -23,19 +22,11 @@ from imaging_fhir.images.presentation_state import PresentationState
 from imaging_fhir.images.shutter import shuttered
 from imaging_fhir.images.stored_frame import StoredFrames
 from imaging_fhir.images.voi import Voi, voi_of
-from imaging_fhir.model.rendering import Rendering, Window
+from imaging_fhir.model.rendering import NO_CAPTIONS, Captions, Rendering, Window
 
 Array = npt.NDArray[Any]
 
 PALETTE = "PALETTE COLOR"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Captions:
-    """What is written into the picture where annotations are asked for."""
-
-    patient: tuple[str, ...] = ()
-    technique: tuple[str, ...] = ()
 
 
 def dicom_picture(stream: BinaryIO, frame: int | None, max_size: int, pixels: int) -> Image.Image:
@@ -147,7 +138,7 @@ class RenderedFrames:
             turns=() if state is None else state.turns(),
         )
         picture = where.of(picture)
-        if state is not None or self.captions != Captions():
+        if state is not None or self.captions != NO_CAPTIONS:
             drawing = Drawing(picture, where)
             if state is not None:
                 items = state.items("GraphicAnnotationSequence", self.instance, index)

@@ -37,9 +37,13 @@ def grey_picture(
     """
     voi = window or voi_of(attributes) or automatic_window(stored, attributes)
     picture = levels(stored, attributes, voi)
-    if is_forgiving and picture.size and picture.min() == picture.max():
+    if is_forgiving and is_even(picture) and not is_even(stored):
         return levels(stored, attributes, automatic_window(stored, attributes))
     return picture
+
+
+def is_even(values: Array) -> bool:
+    return not values.size or bool(values.min() == values.max())
 
 
 def levels(stored: Array, attributes: Dataset, voi: Voi) -> Array:

@@ -42,7 +42,8 @@ def channel_table(attributes: Dataset, channel: str) -> LookupTable:
     if segmented is not None and f"{name}Data" not in attributes:
         plain = Dataset()
         plain[f"{name}Descriptor"] = attributes[f"{name}Descriptor"]
-        setattr(plain, f"{name}Data", expanded(segmented, is_big_endian=big))
+        bits = int(attributes[f"{name}Descriptor"].value[2])
+        setattr(plain, f"{name}Data", expanded(segmented, bits, is_big_endian=big))
         attributes, big = plain, False
     table = lookup_table(attributes, name, is_signed=is_signed, is_big_endian=big)
     if table is None:
@@ -50,41 +51,47 @@ def channel_table(attributes: Dataset, channel: str) -> LookupTable:
     return table
 
 
-def expanded(data: bytes, *, is_big_endian: bool) -> bytes:
-    """The entries that segments of 16-bit words stand for; raise UnreadableImage."""
-    words = np.frombuffer(data, ">u2" if is_big_endian else "<u2").astype(np.int64)
-    entries: list[int] = []
-    expand(words, 0, len(words), entries)
-    return np.asarray(entries[:WORD], "<u2").tobytes()
+def expanded(data: bytes, bits: int, *, is_big_endian: bool) -> bytes:
+    """The entries that segments stand for, which are bytes or words; raise UnreadableImage."""
+    kind = "u1" if bits == 8 else ">u2" if is_big_endian else "<u2"
+    segments = Segments(np.frombuffer(data[: len(data) // 2 * 2], kind).astype(np.int64), bits)
+    position = 0
+    while position + 1 < len(segments.cells) and len(segments.entries) <= WORD:
+        position = segments.segment(position)
+    return np.asarray(segments.entries[:WORD], "<u2").tobytes()
 
 
-def expand(words: Array, position: int, end: int, entries: list[int]) -> int:
-    """Append what the segments from `position` to `end` stand for; where the last one ended."""
-    while position + 1 < end and len(entries) <= WORD:
-        kind, length = int(words[position]), int(words[position + 1])
-        position = segment(words, position + 2, kind, length, entries)
-    return position
+class Segments:
+    """The cells of a segmented table, and the entries that they were found to stand for."""
 
+    def __init__(self, cells: Array, bits: int) -> None:
+        self.cells = cells
+        self.bits = 8 if bits == 8 else 16
+        self.entries: list[int] = []
 
-def segment(words: Array, position: int, kind: int, length: int, entries: list[int]) -> int:
-    if kind == DISCRETE:
-        entries += words[position : position + length].tolist()
-        return position + length
-    if kind == LINEAR and entries and position < len(words):
-        line = np.linspace(entries[-1], words[position], length + 1)[1:]
-        entries += np.rint(line).astype(int).tolist()
-        return position + 1
-    if kind == INDIRECT and position + 1 < len(words):
-        repeat(words, int(words[position] + WORD * words[position + 1]), length, entries)
-        return position + 2
-    raise UnreadableImage("A segmented palette is damaged.")
+    def segment(self, position: int, *, is_repeated: bool = False) -> int:
+        """Append what the one at `position` stands for; where the next one is."""
+        kind, length = self.cells[position : position + 2].tolist()
+        position += 2
+        if kind == DISCRETE:
+            self.entries += self.cells[position : position + length].tolist()
+            return int(position + length)
+        if kind == LINEAR and self.entries and position < len(self.cells):
+            line = np.linspace(self.entries[-1], self.cells[position], length + 1)[1:]
+            self.entries += np.rint(line).astype(int).tolist()
+            return position + 1
+        if kind == INDIRECT and not is_repeated:
+            return self.indirect(position, length)
+        raise UnreadableImage("A segmented palette is damaged.")
 
-
-def repeat(words: Array, offset: int, segments: int, entries: list[int]) -> None:
-    """Segments met before, by their byte offset: none of them indirect (C.7.9.2.2.3)."""
-    position = offset // 2
-    for _ in range(segments):
-        if position + 1 >= len(words) or words[position] == INDIRECT or len(entries) > WORD:
-            raise UnreadableImage("A segmented palette is damaged.")
-        kind, length = int(words[position]), int(words[position + 1])
-        position = segment(words, position + 2, kind, length, entries)
+    def indirect(self, position: int, segments: int) -> int:
+        """Segments met before, by the offset of their bytes: none of them indirect itself."""
+        width = 32 // self.bits  # cells of the offset
+        cells = self.cells[position : position + width].tolist()
+        offset = sum(cell << self.bits * place for place, cell in enumerate(cells))
+        at = offset * 8 // self.bits
+        for _ in range(segments):
+            if at + 1 >= len(self.cells) or len(self.entries) > WORD:
+                raise UnreadableImage("A segmented palette is damaged.")
+            at = self.segment(at, is_repeated=True)
+        return position + width

@@ -12,9 +12,9 @@ from PIL import Image, ImageCms
 from imaging_fhir.errors import UnreadableImage, UnsupportedImage
 from imaging_fhir.images.decode import DecodeLimits, Source, run_limited
 from imaging_fhir.images.dicom_numbers import first_number, numbers
-from imaging_fhir.images.frame import Captions, RenderedFrames
+from imaging_fhir.images.frame import RenderedFrames
 from imaging_fhir.images.render import on_white, srgb
-from imaging_fhir.model.rendering import Rendering, Rendition
+from imaging_fhir.model.rendering import NO_CAPTIONS, Captions, Rendering, Rendition
 
 RENDER_LIMITS = DecodeLimits()
 CINE_LIMITS = DecodeLimits(cpu_seconds=60, seconds=90)
@@ -38,7 +38,7 @@ def rendered(
     rendering: Rendering,
     *,
     frames: tuple[int, ...] | None = None,
-    captions: Captions = Captions(),  # noqa: B008 - frozen
+    captions: Captions = NO_CAPTIONS,
     presentation: bytes | None = None,
 ) -> list[Rendition]:
     """Each of the frames (from 1), else the middle one, by itself.
@@ -65,7 +65,7 @@ def rendered_cine(
     rendering: Rendering,
     *,
     frames: tuple[int, ...] | None = None,
-    captions: Captions = Captions(),  # noqa: B008 - frozen
+    captions: Captions = NO_CAPTIONS,
     presentation: bytes | None = None,
 ) -> Rendition:
     """The frames, without a list all of them, as an animated GIF or as MP4; raises the same."""

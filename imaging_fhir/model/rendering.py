@@ -56,6 +56,17 @@ class Rendering:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Captions:
+    """What is written into the picture where annotations are asked for."""
+
+    patient: tuple[str, ...] = ()
+    technique: tuple[str, ...] = ()
+
+
+NO_CAPTIONS = Captions()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rendition:
     """A picture that every browser shows; without any of the original's metadata."""
 

@@ -10,6 +10,7 @@ from imaging_fhir.images.decode import DecodingEnded
 from imaging_fhir.images.render import rendition
 from imaging_fhir.model.codec import decode_as
 from imaging_fhir.model.document import Document
+from imaging_fhir.services import representative
 from imaging_fhir.storage import blobs, dicom_index, documents, jobs, renditions
 from imaging_fhir.storage.blobs import BlobIsDead
 from imaging_fhir.storage.database import Database, Transaction
@@ -81,11 +82,12 @@ class Pictures:
                 self.database.write(partial(replace, blob=blob, frame=frame, made=made))
 
     def of_series(self, series: int) -> None:
-        """Choose the series' picture, from its middle, and make its thumbnail."""
+        """Choose the image that stands for the series, and make its thumbnail."""
         with self.database.read() as connection:
-            blob = dicom_index.middle_blob(connection, series)
-        if blob is None:
+            chosen = representative.choose(connection, series)
+        if chosen is None:
             return
+        blob = int(chosen.blob)
         self.database.write(
             lambda transaction: dicom_index.change_series(transaction, series, picture=blob)
         )

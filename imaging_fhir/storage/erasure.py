@@ -37,6 +37,7 @@ REWRITTEN = (
     "token_index",
     "text_index",
     "rendition",
+    "rendered",
     "frame_table",
 )
 ABOUT_OTHERS = ("Task", "Provenance", "AuditEvent")  # without their subject they say nothing

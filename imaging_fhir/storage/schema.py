@@ -250,6 +250,17 @@ rendition = Table(
     Column("created", BigInteger, nullable=False),
 )
 
+# Rendered pictures, until there are too many of them: then the oldest go.
+rendered = Table(
+    "rendered",
+    metadata,
+    Column("blob", ForeignKey("blob.pk"), primary_key=True),
+    Column("key", Text, primary_key=True),  # a digest of all that was asked
+    Column("created", BigInteger, nullable=False, index=True),
+    Column("media_type", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
 # Where each frame of a multi-frame instance lies in its blob (images.frames.FrameTable).
 frame_table = Table(
     "frame_table",

@@ -113,7 +113,7 @@ def test_every_column_that_points_to_a_blob_keeps_it_or_goes_with_it() -> None:
     keeps = {f"{column.table.name}.{column.name}" for column in blobs.REFERENCES}
     goes = {f"{column.table.name}.{column.name}" for column in blobs.BELONGINGS}
     assert {"instance.blob", "document.blob", "binary.blob", "conflict.blob"} <= keeps
-    assert goes == {"rendition.blob", "frame_table.blob"}
+    assert goes == {"rendition.blob", "rendered.blob", "frame_table.blob"}
 
 
 def test_bytes_that_a_crash_left_in_their_place_are_swept(

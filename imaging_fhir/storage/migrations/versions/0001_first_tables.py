@@ -209,6 +209,14 @@ def create_blobs() -> None:
         Column("created", BigInteger, nullable=False),
     )
     op.create_table(
+        "rendered",
+        Column("blob", Key, ForeignKey("blob.pk"), primary_key=True),
+        Column("key", Text, primary_key=True),
+        Column("created", BigInteger, nullable=False, index=True),
+        Column("media_type", Text, nullable=False),
+        Column("body", LargeBinary, nullable=False),
+    )
+    op.create_table(
         "frame_table",
         Column("blob", Key, ForeignKey("blob.pk"), primary_key=True),
         Column("body", LargeBinary, nullable=False),
