@@ -1,7 +1,8 @@
 """python -m benchmarks [--smoke | --long] [--json] [PART ...]
 
-Parts: ingest, growth, folder, reads, search, fhir, ehr, sustained; all but the last by default. It
-takes 20,000 instances (10 GB of disk for each server, removed afterwards) and comes with --long.
+Parts: ingest, dimse, growth, folder, reads, search, fhir, ehr, sustained; all but the last by
+default. It takes 20,000 instances (10 GB of disk for each server, removed afterwards) and comes
+with --long.
 """
 
 import argparse
@@ -10,12 +11,13 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from benchmarks import ehr, fhir_scale, ingest, reads, search_growth
+from benchmarks import dimse, ehr, fhir_scale, ingest, reads, search_growth
 from benchmarks.report import Measured, as_json, as_line, as_table
 
 Part = Callable[[Path], Iterable[Measured]]
 PARTS: dict[str, Part] = {
     "ingest": lambda root: ingest.compared(root, count=2_000, burst=600, rounds=3),
+    "dimse": lambda root: dimse.compared(root, count=400, rounds=3),
     "growth": lambda root: ingest.growth(root, sizes=(100, 1_000, 10_000), rounds=10),
     "folder": lambda root: ingest.from_folder(root, count=600),
     "reads": lambda root: reads.reads(root, instances=1_000, seconds=5, rounds=3),
@@ -28,6 +30,7 @@ PARTS: dict[str, Part] = {
 LONG: dict[str, Part] = {"sustained": lambda root: ingest.sustained(root, count=20_000)}
 SMOKE: dict[str, Part] = {
     "ingest": lambda root: ingest.compared(root, count=8, burst=4, rounds=1),
+    "dimse": lambda root: dimse.compared(root, count=8, rounds=1),
     "growth": lambda root: ingest.growth(root, sizes=(8, 16), rounds=1),
     "folder": lambda root: ingest.from_folder(root, count=4),
     "reads": lambda root: reads.reads(root, instances=4, seconds=0.2, rounds=1),

@@ -91,8 +91,8 @@ def has_orthanc() -> bool:
 
 
 @contextmanager
-def orthanc(root: Path) -> Iterator[Server]:
-    """With its defaults: synced writes, SQLite index; no other door, no authentication."""
+def orthanc(root: Path, *, dicom_port: int = 0) -> Iterator[Server]:
+    """With its defaults: synced writes, SQLite index; no authentication, and DIMSE if asked."""
     folder, port = root / "orthanc", free_port()
     folder.mkdir()
     configuration = {
@@ -105,7 +105,10 @@ def orthanc(root: Path) -> Iterator[Server]:
         "HttpPort": port,
         "RemoteAccessAllowed": False,
         "AuthenticationEnabled": False,
-        "DicomServerEnabled": False,
+        "DicomServerEnabled": bool(dicom_port),
+        "DicomPort": dicom_port or 4242,
+        "DicomCheckCalledAet": False,
+        "DicomAlwaysAllowStore": True,
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
     }
     file = root / "orthanc.json"

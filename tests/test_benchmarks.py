@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.dimse import has_storescu
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -22,6 +24,7 @@ def test_every_benchmark_runs() -> None:
     names = " ".join(one["name"] for one in results)
     for part in ("STOW-RS", "$import-image", "in a study of", "imaging-fhir ingest"):
         assert f"{part}" in names
+    assert ("C-STORE, associations: 4" in names) == has_storescu()
     for part in ("read of a Patient", "search by identifier", "away / up", "sustained"):
         assert f"{part}" in names
     for part in ("patient= and _include", "Patient/$everything", "transaction of 10"):

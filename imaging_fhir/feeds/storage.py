@@ -20,10 +20,11 @@ from imaging_fhir.feeds.command_set import (
 )
 from imaging_fhir.feeds.negotiation import is_storage
 from imaging_fhir.images.dicom_values import is_uid
-from imaging_fhir.images.sop_identity import sop_identity
+from imaging_fhir.images.sop_identity import SopIdentity, sop_identity
 from imaging_fhir.services.ingest import Ingest, Outcome
 from imaging_fhir.settings import Source
 
+DEFLATED = "1.2.840.10008.1.2.1.99"
 DOES_NOT_MATCH_SOP_CLASS = 0xA900
 CANNOT_UNDERSTAND = 0xC000
 DOES_NOT_MATCH_WARNING = 0xB007
@@ -63,26 +64,30 @@ class Storage:
         )
         return result_of(
             command,
-            self.ingest.ingest(checked(head, data_set, command), source=sender.source),
+            self.ingest.ingest(
+                checked(head, data_set, command, is_deflated=transfer_syntax == DEFLATED),
+                source=sender.source,
+            ),
         )
 
 
-def checked(head: bytes, data_set: Iterator[bytes], command: Command) -> Iterator[bytes]:
+def checked(
+    head: bytes, data_set: Iterator[bytes], command: Command, *, is_deflated: bool
+) -> Iterator[bytes]:
     """The file; raise OtherInstance where it begins as another instance than the command says."""
     beginning = b""
     for fragment in data_set:
         beginning += fragment
         if len(beginning) >= ENOUGH_TO_IDENTIFY:
             break
-    require_same(command, head + beginning)
+    require_same(command, sop_identity(beginning, is_deflated=is_deflated))
     yield head
     yield beginning
     for fragment in data_set:  # no `yield from`: what is left when this ends early is still read
         yield fragment
 
 
-def require_same(command: Command, beginning: bytes) -> None:
-    found = sop_identity(beginning)
+def require_same(command: Command, found: SopIdentity) -> None:
     if found.sop_class_uid not in (None, command.sop_class_uid):
         raise OtherInstance("The data set is of another SOP class than the command says.")
     if found.sop_instance_uid not in (None, command.sop_instance_uid):

@@ -15,7 +15,6 @@ P_DATA, RELEASE_RQ, RELEASE_RP, ABORT = 0x04, 0x05, 0x06, 0x07
 KNOWN_TYPES = range(ASSOCIATE_RQ, ABORT + 1)
 MAX_ASSOCIATE_BYTES = 1024**2  # 128 presentation contexts with all transfer syntaxes are 300 kB
 CONTROL_BYTES = 4  # of A-RELEASE and A-ABORT
-READ_AHEAD = 128 * 1024
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 1024**2
 
@@ -38,7 +37,7 @@ class ProtocolError(Exception):
 @dataclass(frozen=True, slots=True)
 class Pdu:
     type: int
-    body: bytes
+    body: bytes | bytearray
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,6 @@ class Connection:
         self.peer = peer
         self.max_pdu = max_pdu
         self.seconds = seconds
-        self.pending = bytearray()
 
     def receive(self) -> Pdu:
         """The next PDU; raise Disconnected, ProtocolError."""
@@ -76,23 +74,24 @@ class Connection:
             return self.max_pdu
         return MAX_ASSOCIATE_BYTES if type_ == ASSOCIATE_RQ else CONTROL_BYTES
 
-    def exactly(self, count: int) -> bytes:
+    def exactly(self, count: int) -> bytearray:
         latest = time.monotonic() + self.seconds
-        while len(self.pending) < count:
-            self.pending += self.some(latest)
-        taken = bytes(memoryview(self.pending)[:count])
-        del self.pending[:count]
-        return taken
+        received = bytearray(count)
+        rest = memoryview(received)
+        while rest:
+            rest = rest[self.fill(rest, latest) :]
+        return received
 
-    def some(self, latest: float) -> bytes:
+    def fill(self, buffer: memoryview, latest: float) -> int:
+        """Wait for some bytes; how many there are."""
         try:
             self.peer.settimeout(max(latest - time.monotonic(), 0.001))
-            received = self.peer.recv(READ_AHEAD)
+            count = self.peer.recv_into(buffer)
         except OSError as error:
             raise Disconnected(error.strerror or "no word in time") from error
-        if not received:
+        if not count:
             raise Disconnected("closed by the peer")
-        return received
+        return count
 
     def send(self, type_: int, body: bytes) -> None:
         self.send_encoded(struct.pack(">BxL", type_, len(body)) + body)
@@ -111,14 +110,15 @@ class Connection:
     def linger(self) -> None:
         """Wait until the peer has read the last PDU and closes (9.2: Sta13), but not for long."""
         latest, left = time.monotonic() + LINGER_SECONDS, LINGER_BYTES
+        thrown_away = memoryview(bytearray(4096))
         try:
             while left > 0:
-                left -= len(self.some(latest))
+                left -= self.fill(thrown_away, latest)
         except Disconnected:
             return
 
 
-def fragments(body: bytes) -> Iterator[Fragment]:
+def fragments(body: bytes | bytearray) -> Iterator[Fragment]:
     """The presentation data values of a P-DATA-TF PDU; raise ProtocolError."""
     position = 0
     while position < len(body):
@@ -128,5 +128,6 @@ def fragments(body: bytes) -> Iterator[Fragment]:
         end = position + 4 + length
         if length < 2 or end > len(body):
             raise ProtocolError(INVALID_PARAMETER, "a presentation data value of a wrong length")
-        yield Fragment(context_id, bool(control & 1), bool(control & 2), body[position + 6 : end])
+        data = bytes(memoryview(body)[position + 6 : end])
+        yield Fragment(context_id, bool(control & 1), bool(control & 2), data)
         position = end

@@ -96,7 +96,7 @@ def start_of_file(stream: BinaryIO) -> FileStart:
 def _file_start(
     stream: SeekableBytes, meta: dict[int, str], declared: str | None, offset: int
 ) -> FileStart:
-    implicit, little = _encoding_found(stream)
+    implicit, little = encoding_found(stream)
     return FileStart(
         stream=stream,
         implicit_vr=implicit,
@@ -108,7 +108,7 @@ def _file_start(
     )
 
 
-def _encoding_found(stream: SeekableBytes) -> tuple[bool, bool]:
+def encoding_found(stream: SeekableBytes) -> tuple[bool, bool]:
     """Whether the first element is implicit VR, and whether it is little endian.
 
     The bytes are believed rather than the transfer syntax: files that switched it exist. A big
