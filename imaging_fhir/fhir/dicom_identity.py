@@ -16,20 +16,29 @@ OLD = "old"
 
 def dicom_identity(patient: Resource, encounter: Resource) -> DicomJson:
     """The identifying attributes in DICOM JSON; what is not known is empty, as type 2 asks."""
+    return {**patient_elements(patient), **visit_elements(encounter)}
+
+
+def patient_elements(patient: Resource) -> DicomJson:
     number = first_current(patient.get("identifier", ()))
-    visit = first_current(encounter.get("identifier", ()))
     birth_date = str(patient.get("birthDate", "")).replace("-", "")
-    elements: DicomJson = {
+    return {
         "00100010": person_name(first_current(patient.get("name", ()))),
         "00100020": text("LO", number.get("value")),
         **issuer("00100024", number.get("system")),
         "00100030": text("DA", birth_date if len(birth_date) == len("20010203") else None),
         "00100040": text("CS", SEX.get(patient.get("gender", ""))),
     }
-    if "value" in visit:
-        elements["00380010"] = text("LO", visit["value"])
-        elements.update(issuer("00380014", visit.get("system")))
-    return elements
+
+
+def visit_elements(encounter: Resource) -> DicomJson:
+    visit = first_current(encounter.get("identifier", ()))
+    if "value" not in visit:
+        return {}
+    return {"00380010": text("LO", visit["value"]), **issuer("00380014", visit.get("system"))}
+
+
+OWN_ELEMENTS = {"Patient": patient_elements, "Encounter": visit_elements}
 
 
 def first_current(items: Sequence[Resource]) -> Resource:

@@ -68,6 +68,14 @@ COMMON_PARAMETERS = {
     "_since": query("_since", "Versions from this instant on."),
     "_at": query("_at", "Versions that were current at some time in this."),
     "accept": query("accept", "Media types wanted; beats Accept."),
+    "PatientID": query("PatientID", "As any attribute of DICOM: by keyword or tag, * and ?."),
+    "StudyDate": query("StudyDate", "A day, or a range: 20260101-20260131."),
+    "includefield": query("includefield", "Attributes wanted besides, with commas, or all."),
+    "fuzzymatching": query(
+        "fuzzymatching", "Names by how their words begin.", enum=["true", "false"]
+    ),
+    "limit": query("limit", "Results wanted at most.", type="integer", minimum=0),
+    "offset": query("offset", "Results to leave out first.", type="integer", minimum=0),
     "If-None-Match": header("If-None-Match", "Versions that the client has."),
     "If-Modified-Since": header("If-Modified-Since", "When the client read it last."),
     "If-Match": header("If-Match", "The version that may be changed."),
@@ -81,6 +89,7 @@ FORMAT = ("_format", "_pretty")
 PARTS = (*FORMAT, "_summary", "_elements")
 CONDITIONS = ("If-None-Match", "If-Modified-Since")
 SEARCH = (*PARTS, "_count", "_sort", "_include", "_revinclude", "_total", "Prefer")
+QUERY = ("accept", "PatientID", "StudyDate", "includefield", "fuzzymatching", "limit", "offset")
 HISTORY = (*FORMAT, "_count", "_since", "_at")
 
 IMAGE_FIELDS = ("patient", "encounter", "type", "bodySite", "laterality", "description", "date")

@@ -13,6 +13,7 @@ from imaging_fhir.fhir.openapi_call import (
     FORMAT,
     HISTORY,
     IMAGE_FIELDS,
+    QUERY,
     RELATED,
     SEARCH,
     URL_ENCODED,
@@ -79,6 +80,7 @@ def image_calls() -> Iterator[Call]:
     yield from import_calls()
     yield from rendering_calls()
     yield from dicomweb_calls()
+    yield from query_calls()
 
 
 def import_calls() -> Iterator[Call]:
@@ -174,3 +176,25 @@ def retrieve_call(call_id: str, path: str, what: str, answers: tuple[str, ...]) 
         parameters=("accept", "If-None-Match"),
         answers=answers,
     )
+
+
+def query_calls() -> Iterator[Call]:
+    study = "/dicomweb/studies/{study}"
+    for name, path in (
+        ("Studies", "/dicomweb/studies"),
+        ("Series", "/dicomweb/series"),
+        ("SeriesOfStudy", f"{study}/series"),
+        ("Instances", "/dicomweb/instances"),
+        ("InstancesOfStudy", f"{study}/instances"),
+        ("InstancesOfSeries", f"{study}/series/{{series}}/instances"),
+    ):
+        yield Call(
+            id=f"searchFor{name}",
+            method="get",
+            path=path,
+            tag="DICOMweb",
+            summary="Search by DICOM attributes (QIDO-RS)",
+            well=(200, 204),
+            parameters=QUERY,
+            answers=(DICOM_JSON,),
+        )

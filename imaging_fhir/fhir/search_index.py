@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any
 
 from imaging_fhir.fhir import canonical
+from imaging_fhir.fhir.dicom_identity import OWN_ELEMENTS
 from imaging_fhir.fhir.literal_reference import Target, target_of, type_in
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.fhir.search_dates import interval_of
@@ -15,6 +16,7 @@ from imaging_fhir.fhir.search_text import text_entries
 from imaging_fhir.fhir.soundex import soundex
 from imaging_fhir.fhir.ucum import scale
 from imaging_fhir.model.codec import Resource
+from imaging_fhir.model.dicom_attribute import match_rows
 from imaging_fhir.model.search import (
     DICOM_PARAMETERS,
     CompositeEntry,
@@ -60,7 +62,16 @@ def index_entries(
         if values or parameter.exists:
             for entry in entries_of(parameter, values, zone or UTC):
                 found[entry] = None
-    return list(found)
+    return [*found, *identity_entries(resource_type, resource)]
+
+
+def identity_entries(resource_type: str, resource: Resource) -> list[StringEntry]:
+    """By what corrected studies are found in DICOM's own queries: their Patient's and visit's."""
+    elements = OWN_ELEMENTS[resource_type](resource) if resource_type in OWN_ELEMENTS else {}
+    return [
+        StringEntry(parameter=row.path, value=str(row.item), folded=row.value)
+        for row in match_rows(elements)
+    ]
 
 
 def leads(resource: Resource, first: str) -> bool:

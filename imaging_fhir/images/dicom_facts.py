@@ -9,6 +9,7 @@ from imaging_fhir.images.dicom_values import (
     fhir_time,
     local_date_time,
 )
+from imaging_fhir.model.dicom_attribute import SERIES_TAGS, STUDY_TAGS, elements_of
 from imaging_fhir.model.person import IssuedId, Issuer, Person, Visit
 from imaging_fhir.model.study import (
     CodedConcept,
@@ -59,6 +60,7 @@ def study_attributes(attributes: Attributes, study_instance_uid: str) -> StudyAt
         reason=next(filter(None, (level.text("00401002") for level in levels)), None),
         institution_name=attributes.text("00080080"),
         institutional_department_name=attributes.text("00081040"),
+        elements=elements_of(attributes.data_set, STUDY_TAGS),
     )
 
 
@@ -120,6 +122,7 @@ def series_attributes(
         operators=people(attributes, "00081070", "00081072"),
         equipment=equipment(attributes),
         specimens=tuple(specimen(item) for item in attributes.items("00400560")),
+        elements=elements_of(attributes.data_set, SERIES_TAGS),
     )
 
 

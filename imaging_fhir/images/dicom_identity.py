@@ -26,13 +26,10 @@ from imaging_fhir.errors import UnreadableImage
 from imaging_fhir.images.dicom_elements import PIXEL_DATA
 from imaging_fhir.images.dicom_stream import FileStart, start_of_file
 from imaging_fhir.images.minted_uids import ORIGINAL_ATTRIBUTES, MintedUids, elements_between
+from imaging_fhir.model.dicom_attribute import is_of_identity
 from imaging_fhir.model.study import DicomJson
 
 CHARSET, UTF_8 = 0x00080005, "ISO_IR 192"
-OF_PATIENT, OF_VISIT = 0x0010, 0x0038
-# Size, weight and species are of the body in the image, whatever its name.
-OF_BODY = frozenset({0x00101020, 0x00101030, 0x00102201, 0x00102202, 0x00102292, 0x00102293})
-VISIT = frozenset({0x00380010, 0x00380011, 0x00380014, 0x00380060, 0x00380061, 0x00380064})
 DAMAGED = (  # what pydicom raises where the bytes of a header are no elements
     ArithmeticError,
     AttributeError,
@@ -60,11 +57,6 @@ class Coerced:
     stream: BinaryIO
     offset: int  # of the data set in the stored file
     pieces: tuple[Piece, ...]
-
-
-def is_of_identity(tag: int) -> bool:
-    """Does the element say whose image it is, or at which visit?"""
-    return (tag >> 16 == OF_PATIENT and tag not in OF_BODY) or tag in VISIT
 
 
 def coerced_json(elements: DicomJson, identity: DicomJson) -> DicomJson:

@@ -27,7 +27,10 @@ def rank(series_number: int | None, instance_number: int | None, sop_instance_ui
 
 @dataclass(slots=True, kw_only=True)
 class Merged:
-    """Attribute name -> (rank, value as JSON); `modalities` are those of a study's series."""
+    """Attribute name, or tag of an element -> (rank, value as JSON).
+
+    `modalities` are those of a study's series.
+    """
 
     values: dict[str, tuple[Rank, Any]] = field(default_factory=dict)
     modalities: dict[str, int] = field(default_factory=dict)  # -> lowest series number
@@ -35,12 +38,14 @@ class Merged:
     def add(self, attributes: object, position: Rank) -> "Change":
         """Take in what one more instance says."""
         change = Change()
-        for name, value in decode(encode(attributes)).items():  # as what is stored: lists
+        said = decode(encode(attributes))  # as what is stored: lists
+        elements = said.pop("elements", {})
+        for name, value in {**said, **elements}.items():
             if value is None or value in ((), []):
                 continue
             known = self.values.get(name)
             differs = known is not None and known[1] != value
-            if differs:
+            if differs and name not in elements:
                 change.disagreeing.append(name)
             if known is None or position < tuple(known[0]):
                 self.values[name] = (position, value)
@@ -68,6 +73,10 @@ class Merged:
 
     def ordered_modalities(self) -> tuple[str, ...]:
         return tuple(sorted(self.modalities, key=lambda name: (self.modalities[name], name)))
+
+    def elements(self) -> dict[str, Any]:
+        """In DICOM JSON, by tag."""
+        return {name: value for name, (_, value) in self.values.items() if name[:1].isdigit()}
 
     def as_type(self, type_: type[T]) -> T:
         return msgspec.convert({name: value for name, (_, value) in self.values.items()}, type_)

@@ -4,9 +4,11 @@ Each level's attributes are a value of their own, so that two instances which ag
 study and series can be told so by comparing them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from imaging_fhir.model.person import IssuedId, Person, PersonName, Visit
+
+DicomJson = dict[str, dict[str, object]]  # tag as 8 hex digits -> {"vr": ..., "Value": [...]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,7 @@ class StudyAttributes:
     reason: str | None = None
     institution_name: str | None = None
     institutional_department_name: str | None = None
+    elements: DicomJson = field(default_factory=dict, compare=False)  # as they are written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +100,7 @@ class SeriesAttributes:
     operators: tuple[PersonReference, ...] = ()
     equipment: Equipment | None = None
     specimens: tuple[Specimen, ...] = ()
+    elements: DicomJson = field(default_factory=dict, compare=False)  # as they are written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +139,3 @@ class DicomInstance:
     timezone_offset: str | None = None  # TimezoneOffsetFromUTC as +HH:MM
     warnings: tuple[ReadWarning, ...] = ()
     dicom_json: bytes = b""  # the DICOM JSON Model of the data set (PS3.18 F), UTF-8
-
-
-DicomJson = dict[str, dict[str, object]]  # tag as 8 hex digits -> {"vr": ..., "Value": [...]}

@@ -45,8 +45,13 @@ def index_beginning(text: str) -> str:
 
 def name_words(text: str) -> frozenset[str]:
     """The words of a family name that tell people apart, each in all its usual spellings."""
+    telling = spelled_words(text)
+    return telling - NOT_A_NAME or telling
+
+
+def spelled_words(text: str) -> frozenset[str]:
+    """All words of a text, folded, each in all its usual spellings."""
     words = set(re.split(r"[\W_]+", text.casefold())) | set(
         re.split(r"[\W_]+", text.casefold().translate(SPELLED_OUT))
     )
-    telling = {folded(word) for word in words} - {""}
-    return frozenset(telling - NOT_A_NAME or telling)
+    return frozenset({folded(word) for word in words} - {""})

@@ -3,6 +3,7 @@
 Patient reconciliation, as the field calls it. Stored bytes stay as they came.
 """
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -10,12 +11,12 @@ from hashlib import sha256
 from imaging_fhir.fhir.dicom_identity import dicom_identity
 from imaging_fhir.images.dicom_identity import coerced_json
 from imaging_fhir.images.minted_uids import MintedUids
-from imaging_fhir.model.codec import decode, encode
+from imaging_fhir.model.codec import Resource, decode, encode
 from imaging_fhir.model.study import DicomJson
 from imaging_fhir.services.own_orders import withheld_of
 from imaging_fhir.storage import minted_uids
 from imaging_fhir.storage.database import AnyRow, Connection
-from imaging_fhir.storage.people import encounters_of, resolve_patient
+from imaging_fhir.storage.people import contents, resolve_patients
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,23 +44,39 @@ class Identity:
 
 def identity_of(connection: Connection, study: AnyRow) -> Identity | None:
     """None for a study that was never corrected: it is served as it came."""
-    minted = minted_of(connection, study)
-    if not study.corrected and minted is None:
-        return None
-    patient = resolve_patient(connection, study.patient or "") or {}
-    visits = encounters_of(connection, ids=(study.encounter,)) if study.encounter else []
-    orders = withheld_of(connection, [study.study_instance_uid])
-    elements = {
-        **dicom_identity(patient, visits[0] if visits else {}),
-        **orders.get(study.study_instance_uid, {}),
+    return identities_of(connection, [study]).get(study.study_instance_uid)
+
+
+def identities_of(connection: Connection, studies: Collection[AnyRow]) -> dict[str, Identity]:
+    """Of those that were corrected, by StudyInstanceUID, in a number of statements that does not
+    grow with the studies."""
+    minted = minted_uids.of_studies(connection, [one.study_instance_uid for one in studies])
+    corrected = [one for one in studies if one.corrected or one.study_instance_uid in minted]
+    patients = resolve_patients(connection, {one.patient for one in corrected} - {None})
+    encounters = {one.encounter for one in corrected} - {None}
+    visits = contents(connection, "Encounter", encounters) if encounters else {}
+    orders = withheld_of(connection, [one.study_instance_uid for one in corrected])
+    return {
+        one.study_instance_uid: identity(
+            patients.get(one.patient, {}),
+            visits.get(one.encounter, {}),
+            minted_of(one, minted.get(one.study_instance_uid, ())),
+            orders.get(one.study_instance_uid, {}),
+        )
+        for one in corrected
     }
+
+
+def identity(
+    patient: Resource, visit: Resource, minted: MintedUids | None, orders: DicomJson
+) -> Identity:
+    elements = {**dicom_identity(patient, visit), **orders}
     return Identity(
         elements=elements, minted=minted, digest=sha256(encode(elements)).hexdigest()[:16]
     )
 
 
-def minted_of(connection: Connection, study: AnyRow) -> MintedUids | None:
-    rows = minted_uids.of_study(connection, study.study_instance_uid)
+def minted_of(study: AnyRow, rows: Sequence[AnyRow]) -> MintedUids | None:
     if not rows:
         return None
     at = datetime.fromtimestamp(study.created / 1000, UTC)

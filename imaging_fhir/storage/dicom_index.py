@@ -16,6 +16,7 @@ from sqlalchemy import (
     update,
 )
 
+from imaging_fhir.storage import dicom_values
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.prepared import Prepared
 from imaging_fhir.storage.schema import (
@@ -279,7 +280,8 @@ def same_instances(connection: Connection, sop_instance_uid: str) -> Sequence[An
 
 
 def add_study(transaction: Transaction, **values: Any) -> int:
-    return int(
+    rows = dicom_values.rows_of(values["attributes"])
+    pk = int(
         transaction.execute(
             insert(study).returning(study.c.pk),
             {
@@ -288,13 +290,21 @@ def add_study(transaction: Transaction, **values: Any) -> int:
                 "corrected": False,
                 "created": transaction.now,
                 "updated": transaction.now,
+                "moment": dicom_values.moment_of(rows),
                 **values,
             },
         ).scalar_one()
     )
+    dicom_values.add(transaction, "study", pk, rows)
+    return pk
 
 
 def change_study(transaction: Transaction, pk: int, **values: Any) -> None:
+    """What it is found by follows its attributes."""
+    if "attributes" in values:
+        rows = dicom_values.rows_of(values["attributes"])
+        values["moment"] = dicom_values.moment_of(rows)
+        dicom_values.replace(transaction, "study", pk, rows)
     transaction.execute(update(study).where(study.c.pk == pk).values(**values))
 
 
@@ -315,14 +325,20 @@ def name_identity(
 
 
 def add_series(transaction: Transaction, **values: Any) -> int:
-    return int(
+    pk = int(
         transaction.execute(
             insert(series).returning(series.c.pk), {"number_of_instances": 0, **values}
         ).scalar_one()
     )
+    dicom_values.add(transaction, "series", pk, dicom_values.rows_of(values["attributes"]))
+    return pk
 
 
 def change_series(transaction: Transaction, pk: int, **values: Any) -> None:
+    """What it is found by follows its attributes."""
+    if "attributes" in values:
+        rows = dicom_values.rows_of(values["attributes"])
+        dicom_values.replace(transaction, "series", pk, rows)
     transaction.execute(update(series).where(series.c.pk == pk).values(**values))
 
 

@@ -39,6 +39,7 @@ REWRITTEN = (
     "rendition",
     "rendered",
     "frame_table",
+    "dicom_value",
 )
 ABOUT_OTHERS = ("Task", "Provenance", "AuditEvent")  # without their subject they say nothing
 

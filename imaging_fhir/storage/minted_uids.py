@@ -1,6 +1,6 @@
 """The UIDs that a study which was split off has in place of those of its bytes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,6 +31,13 @@ OF_STUDY = (
     .order_by(minted_uid.c.pk)
 )
 
+OF_STUDIES = (
+    select(minted_uid, study.c.study_instance_uid)
+    .join(study, study.c.pk == minted_uid.c.study)
+    .where(study.c.study_instance_uid.in_(bindparam("study_instance_uids", expanding=True)))
+    .order_by(minted_uid.c.pk)
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Minted:
@@ -51,6 +58,16 @@ def found(connection: Connection, origin: str, series: str, instance: str) -> Se
 def of_study(connection: Connection, study_instance_uid: str) -> Sequence[AnyRow]:
     """All that were minted for the study; none for one that was not split off."""
     return connection.execute(OF_STUDY, {"study_instance_uid": study_instance_uid}).all()
+
+
+def of_studies(
+    connection: Connection, study_instance_uids: Collection[str]
+) -> dict[str, list[AnyRow]]:
+    """The same of many; those that were not split off are not there."""
+    found: dict[str, list[AnyRow]] = {}
+    for row in connection.execute(OF_STUDIES, {"study_instance_uids": study_instance_uids}):
+        found.setdefault(row.study_instance_uid, []).append(row)
+    return found
 
 
 def by_original(rows: Iterable[AnyRow]) -> dict[str, str]:

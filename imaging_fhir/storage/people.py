@@ -1,6 +1,7 @@
 """Patients, visits and orders as linking looks them up: by identifier, by id, by patient."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 
 from sqlalchemy import Connection, bindparam, select
 
@@ -83,15 +84,46 @@ def resolve_patient(connection: Connection, patient_id: str) -> Resource | None:
 
     One whose successor is not here stands for themself; of a loop, the first by id for all.
     """
+    return today(partial(find_content, connection, "Patient"), patient_id)
+
+
+def today(find: Callable[[str], Resource | None], patient_id: str) -> Resource | None:
     chain: dict[str, Resource] = {}
-    patient = find_content(connection, "Patient", patient_id)
+    patient = find(patient_id)
     while patient is not None and patient["id"] not in chain:
         chain[patient["id"]] = patient
-        patient = find_content(connection, "Patient", successor_of(patient))
+        patient = find(successor_of(patient))
     if patient is None:
         return next(reversed(chain.values()), None)
     ids = list(chain)
     return chain[min(ids[ids.index(patient["id"]) :])]
+
+
+def resolve_patients(connection: Connection, ids: Iterable[str]) -> dict[str, Resource]:
+    """The same of many by one statement, and one more for each merge in a row."""
+    found: dict[str, Resource] = {}
+    asked: set[str] = set()
+    sought = fresh = set(ids)
+    while fresh:
+        patients = contents(connection, "Patient", fresh)
+        found |= patients
+        asked |= fresh
+        fresh = {successor_of(patient) for patient in patients.values()} - {""} - asked
+    resolved = {id_: today(found.get, id_) for id_ in sought}
+    return {id_: patient for id_, patient in resolved.items() if patient is not None}
+
+
+def contents(
+    connection: Connection, resource_type: str, ids: Collection[str]
+) -> dict[str, Resource]:
+    """Of the resources that are here, by id."""
+    wanted = select(resource.c.id, resource.c.body).where(
+        resource.c.type == resource_type,
+        resource.c.id.in_(ids),
+        resource.c.deleted.is_(False),
+        resource.c.body.is_not(None),
+    )
+    return {row.id: decode(row.body) for row in connection.execute(wanted)}
 
 
 def successor_of(patient: Resource) -> str:

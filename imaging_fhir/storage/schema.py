@@ -295,10 +295,18 @@ study = Table(
     Column("number_of_instances", Integer, nullable=False),
     Column("created", BigInteger, nullable=False),
     Column("updated", BigInteger, nullable=False),
+    Column("moment", Compared, nullable=False),  # StudyDate with StudyTime, or empty
     Index(
         "uq_study_filed",
         "study_instance_uid",
         unique=True,
+        sqlite_where=text("state = 'filed'"),
+        postgresql_where=text("state = 'filed'"),
+    ),
+    Index(  # the order of QIDO-RS
+        "ix_study_moment",
+        "moment",
+        "pk",
         sqlite_where=text("state = 'filed'"),
         postgresql_where=text("state = 'filed'"),
     ),
@@ -340,7 +348,7 @@ series = Table(
     Column("study", ForeignKey("study.pk"), nullable=False),
     Column("series_instance_uid", Text, nullable=False, index=True),
     Column("series_number", Integer),
-    Column("modality", Text, nullable=False),
+    Column("modality", Compared, nullable=False, index=True),
     Column("attributes", LargeBinary, nullable=False),  # model.merge.Merged
     Column("head", LargeBinary, nullable=False),  # fragment without instances
     Column("number_of_instances", Integer, nullable=False),
@@ -365,6 +373,22 @@ instance = Table(
     Column("fragment", LargeBinary, nullable=False),
     Column("warnings", LargeBinary),
     UniqueConstraint("series", "sop_instance_uid"),
+)
+
+# What QIDO-RS finds a study or a series by: of each value of an attribute that is a key one row, as
+# model.dicom_attribute.match_rows has it.
+dicom_value = Table(
+    "dicom_value",
+    metadata,
+    key(),
+    Column("study", ForeignKey("study.pk", ondelete="CASCADE")),
+    Column("series", ForeignKey("series.pk", ondelete="CASCADE")),
+    Column("path", Text, nullable=False),
+    Column("item", Integer, nullable=False),
+    Column("value", Compared, nullable=False),
+    Index("ix_dicom_value_value", "path", "value", "study", "series"),
+    Index("ix_dicom_value_study", "study", "path"),
+    Index("ix_dicom_value_series", "series", "path"),
 )
 
 # Beside `instance`, so that assembling a study does not read past it; zlib-compressed.

@@ -247,10 +247,18 @@ def create_studies() -> None:
         Column("number_of_instances", Integer, nullable=False),
         Column("created", BigInteger, nullable=False),
         Column("updated", BigInteger, nullable=False),
+        Column("moment", Compared, nullable=False),
         Index(
             "uq_study_filed",
             "study_instance_uid",
             unique=True,
+            sqlite_where=text("state = 'filed'"),
+            postgresql_where=text("state = 'filed'"),
+        ),
+        Index(
+            "ix_study_moment",
+            "moment",
+            "pk",
             sqlite_where=text("state = 'filed'"),
             postgresql_where=text("state = 'filed'"),
         ),
@@ -294,7 +302,7 @@ def create_instances() -> None:
         Column("study", Key, ForeignKey("study.pk"), nullable=False),
         Column("series_instance_uid", Text, nullable=False, index=True),
         Column("series_number", Integer),
-        Column("modality", Text, nullable=False),
+        Column("modality", Compared, nullable=False, index=True),
         Column("attributes", LargeBinary, nullable=False),
         Column("head", LargeBinary, nullable=False),
         Column("number_of_instances", Integer, nullable=False),
@@ -317,6 +325,18 @@ def create_instances() -> None:
         Column("fragment", LargeBinary, nullable=False),
         Column("warnings", LargeBinary),
         UniqueConstraint("series", "sop_instance_uid"),
+    )
+    op.create_table(
+        "dicom_value",
+        Column("pk", Key, primary_key=True, autoincrement=True),
+        Column("study", Key, ForeignKey("study.pk", ondelete="CASCADE")),
+        Column("series", Key, ForeignKey("series.pk", ondelete="CASCADE")),
+        Column("path", Text, nullable=False),
+        Column("item", Integer, nullable=False),
+        Column("value", Compared, nullable=False),
+        Index("ix_dicom_value_value", "path", "value", "study", "series"),
+        Index("ix_dicom_value_study", "study", "path"),
+        Index("ix_dicom_value_series", "series", "path"),
     )
     op.create_table(
         "dicom_json",

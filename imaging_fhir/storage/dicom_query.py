@@ -1,0 +1,407 @@
+"""Runs searches of QIDO-RS: which studies, series or instances match, in their order, page by page.
+
+The newest study comes first, by StudyDate and StudyTime, and of equals the one that came last; in
+a study series and instances come by their numbers. A key that finds few drives the search: its
+rows are looked up by their value. Where every key finds many, the studies are walked in their
+order instead, and each is looked at, until the page is full.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+    union_all,
+)
+from sqlalchemy.sql.expression import FromClause
+
+from imaging_fhir.model.dicom_attribute import is_of_identity
+from imaging_fhir.model.dicom_query import (
+    Criterion,
+    DicomQuery,
+    Key,
+    Level,
+    Like,
+    Match,
+    OneOf,
+)
+from imaging_fhir.model.search import Restrictions
+from imaging_fhir.model.text import index_beginning
+from imaging_fhir.storage.database import AnyRow
+from imaging_fhir.storage.schema import (
+    dicom_json,
+    dicom_value,
+    instance,
+    minted_uid,
+    resource,
+    series,
+    string_index,
+    study,
+)
+from imaging_fhir.storage.search_conditions import Conditions
+from imaging_fhir.storage.search_values import LAST_CHARACTER, checked_only, starts_with
+
+Condition = ColumnElement[bool]
+Column = ColumnElement[Any]
+FILED = study.c.state == literal_column("'filed'")  # as the partial indexes have it
+MANY = 2_000  # rows of a key that is not worth looking up
+MOST_COUNTED = 10_000  # of what a page leaves
+ID_COLUMNS = {"study": study.c.pk, "series": series.c.pk, "instance": instance.c.pk}
+COLUMNS: dict[str, Column] = {  # of the row itself, whatever it is for
+    "0020000D": study.c.study_instance_uid,
+    "00080020": study.c.moment,
+    "00201206": study.c.number_of_series,
+    "00201208": study.c.number_of_instances,
+    "0020000E": series.c.series_instance_uid,
+    "00080060": series.c.modality,
+    "00201209": series.c.number_of_instances,
+    "00080018": instance.c.sop_instance_uid,
+    "00080016": instance.c.sop_class_uid,
+    "00083002": instance.c.transfer_syntax_uid,
+    "00200013": instance.c.instance_number,
+    "00280008": instance.c.number_of_frames,
+}
+UNIQUE = frozenset({"0020000D", "0020000E", "00080018"})
+MODALITIES_IN_STUDY, SOP_CLASSES_IN_STUDY = "00080061", "00080062"
+OWN_SERIES, OWN_INSTANCE = series.alias(), instance.alias()
+SUBJECTS = {  # whose identity a corrected study has, by group
+    "0010": ("Patient", study.c.patient),
+    "0038": ("Encounter", study.c.encounter),
+}
+NUMBERS = frozenset({"00100020", "00080050", "00380010", "00101000", "00200010"})
+OF_MANY = frozenset(  # found for half of all, or for none: to be tried last
+    {"00100040", "00080030", "00080201", "00080060", "00080061", "00080062", "00080080", "00080070"}
+)
+ORDER: dict[Level, tuple[Column, ...]] = {
+    "study": (study.c.moment.desc(), study.c.pk.desc()),
+    "series": (
+        series.c.series_number.is_(None),
+        series.c.series_number,
+        series.c.series_instance_uid,
+    ),
+    "instance": (
+        instance.c.instance_number.is_(None),
+        instance.c.instance_number,
+        instance.c.sop_instance_uid,
+    ),
+}
+STUDY_COLUMNS = (
+    study.c.pk.label("study_pk"),
+    study.c.study_instance_uid,
+    study.c.attributes,
+    study.c.corrected,
+    study.c.patient,
+    study.c.encounter,
+    study.c.created,
+    study.c.number_of_series,
+    study.c.number_of_instances,
+)
+SERIES_COLUMNS = (
+    series.c.series_instance_uid,
+    series.c.modality,
+    series.c.attributes.label("series_attributes"),
+    series.c.number_of_instances.label("instances_of_series"),
+)
+INSTANCE_COLUMNS = (instance.c.sop_instance_uid, instance.c.transfer_syntax_uid, dicom_json.c.body)
+
+
+def page(
+    connection: Connection, query: DicomQuery, restrictions: Restrictions
+) -> tuple[list[AnyRow], bool]:
+    """The rows of one page in order, and whether there are more."""
+    search = Search(connection.dialect.name, restrictions)
+    driver = search.driver(connection, query)
+    wanted = search.matching(query, driver).order_by(*search.order(query, driver))
+    wanted = wanted.offset(query.offset).limit(query.limit + 1)
+    keys = list(connection.execute(wanted).scalars())
+    return rows_of(connection, query.level, keys[: query.limit]), len(keys) > query.limit
+
+
+def remaining(connection: Connection, query: DicomQuery, restrictions: Restrictions) -> int | None:
+    """How many come after this page; None where they are too many to be counted."""
+    search = Search(connection.dialect.name, restrictions)
+    left = search.matching(query, search.driver(connection, query))
+    left = left.offset(query.offset + query.limit).limit(MOST_COUNTED + 1)
+    count = connection.execute(select(func.count()).select_from(left.subquery())).scalar_one()
+    return None if count > MOST_COUNTED else int(count)
+
+
+def rows_of(connection: Connection, level: Level, keys: Sequence[int]) -> list[AnyRow]:
+    """With all that the answer is made of, in the order of the keys."""
+    key = ID_COLUMNS[level]
+    columns = {
+        "study": STUDY_COLUMNS,
+        "series": (*STUDY_COLUMNS, *SERIES_COLUMNS),
+        "instance": (*STUDY_COLUMNS, *SERIES_COLUMNS, *INSTANCE_COLUMNS),
+    }[level]
+    wanted = select(key.label("key"), *columns).select_from(source(level)).where(key.in_(keys))
+    if level == "instance":
+        wanted = wanted.join(dicom_json, dicom_json.c.instance == instance.c.pk)
+    found = {row.key: row for row in connection.execute(wanted)}
+    return [found[one] for one in keys if one in found]
+
+
+def modalities_of(connection: Connection, studies: Sequence[int]) -> dict[int, list[str]]:
+    """Those of each study, each once and in the order of the alphabet."""
+    return distinct(
+        connection,
+        select(series.c.study, series.c.modality).where(series.c.study.in_(studies)),
+    )
+
+
+def sop_classes_of(connection: Connection, studies: Sequence[int]) -> dict[int, list[str]]:
+    return distinct(
+        connection,
+        select(series.c.study, instance.c.sop_class_uid)
+        .join(instance, instance.c.series == series.c.pk)
+        .where(series.c.study.in_(studies)),
+    )
+
+
+def distinct(connection: Connection, wanted: Select[Any]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for key, value in sorted(tuple(row) for row in connection.execute(wanted.distinct())):
+        found.setdefault(key, []).append(value)
+    return found
+
+
+def source(level: Level) -> FromClause:
+    of_study: FromClause = study.join(resource, resource.c.rid == study.c.rid)
+    if level == "study":
+        return of_study
+    of_series = of_study.join(series, series.c.study == study.c.pk)
+    if level == "series":
+        return of_series
+    return of_series.join(instance, instance.c.series == series.c.pk)
+
+
+class Search:
+    """A query in SQL, for one engine and one caller."""
+
+    def __init__(self, dialect: str, restrictions: Restrictions) -> None:
+        self.dialect = dialect
+        self.visible = Conditions(dialect, restrictions).of(
+            resource, "ImagingStudy", (), driven=False
+        )
+
+    def matching(self, query: DicomQuery, driver: Condition | None) -> Select[Any]:
+        """The keys of all that match."""
+        wanted = select(ID_COLUMNS[query.level]).select_from(source(query.level))
+        wanted = wanted.where(FILED, self.visible, *map(self.condition, query.criteria))
+        if query.study is not None:
+            wanted = wanted.where(study.c.study_instance_uid == query.study)
+        if query.series is not None:
+            wanted = wanted.where(series.c.series_instance_uid == query.series)
+        return wanted if driver is None else wanted.where(driver)
+
+    def order(self, query: DicomQuery, driver: Condition | None) -> list[Column]:
+        """Where something else drives, SQLite is not to walk all studies for their order."""
+        order = ORDER[query.level]
+        if query.level != "study" and query.study is None:
+            of_series = () if query.level == "series" else ORDER["series"]
+            order = (*ORDER["study"], *of_series, *order)
+        elif query.level == "instance" and query.series is None:
+            order = (*ORDER["series"], *order)
+        if driver is None:
+            return list(order)
+        unwalked = {study.c.moment: checked_only(study.c.moment, self.dialect).desc()}
+        return [unwalked.get(getattr(column, "element", None), column) for column in order]
+
+    def driver(self, connection: Connection, query: DicomQuery) -> Condition | None:
+        """The one key by whose value rows are looked up; None where all find too many."""
+        if query.study is not None or any(map(is_unique, query.criteria)):
+            return true()
+        for criterion in sorted(query.criteria, key=selectivity):
+            looked_up = self.looked_up(criterion)
+            if looked_up is None:
+                continue
+            column, found = looked_up
+            if connection.execute(found.offset(MANY).limit(1)).first() is None:
+                return column.in_(found)
+        return None
+
+    def condition(self, criterion: Criterion) -> Condition:
+        """As it is looked at for each row."""
+        return or_(*(self.each(criterion.level, keys) for keys in criterion.alternatives))
+
+    def each(self, level: Level, keys: Sequence[Key]) -> Condition:
+        key = keys[0]
+        if key.path == MODALITIES_IN_STUDY:
+            value = checked_only(OWN_SERIES.c.modality, self.dialect)
+            return exists().where(OWN_SERIES.c.study == study.c.pk, self.any_of(value, key))
+        if key.path == SOP_CLASSES_IN_STUDY:
+            value = checked_only(OWN_INSTANCE.c.sop_class_uid, self.dialect)
+            return exists().where(
+                OWN_INSTANCE.c.series == OWN_SERIES.c.pk,
+                OWN_SERIES.c.study == study.c.pk,
+                self.any_of(value, key),
+            )
+        if key.path in COLUMNS:
+            return self.any_of(COLUMNS[key.path], key)
+        own = self.has_value(level, ID_COLUMNS[level], keys)
+        if level != "study" or not is_of_identity(int(key.path[:8], 16)):
+            return own
+        return or_(and_(~is_corrected(), own), and_(is_corrected(), self.subject_has(keys)))
+
+    def has_value(self, owner: str, of: Column, keys: Sequence[Key]) -> Condition:
+        value = dicom_value.alias()
+        key, *others = keys
+        return exists().where(
+            value.c[owner] == of,
+            value.c.path == key.path,
+            self.any_of(value.c.value, key, is_checked=True),
+            *self.same_item(value, owner, others),
+        )
+
+    def same_item(self, value: FromClause, owner: str, keys: Iterable[Key]) -> Iterator[Condition]:
+        for key in keys:
+            other = dicom_value.alias()
+            yield exists().where(
+                other.c[owner] == value.c[owner],
+                other.c.path == key.path,
+                other.c.item == value.c.item,
+                self.any_of(other.c.value, key, is_checked=True),
+            )
+
+    def subject_has(self, keys: Sequence[Key]) -> Condition:
+        """The Patient, or the Encounter, whose identity the study has."""
+        resource_type, reference = SUBJECTS[keys[0].path[:4]]
+        subject, entry = resource.alias(), string_index.alias()
+        key, *others = keys
+        return exists().where(
+            subject.c.type == resource_type,
+            subject.c.id == reference,
+            entry.c.rid == subject.c.rid,
+            entry.c.parameter == f"{resource_type}.{key.path}",
+            self.any_of(entry.c.folded, key, is_checked=True),
+            *self.same_value(entry, resource_type, others),
+        )
+
+    def same_value(
+        self, entry: FromClause, resource_type: str, keys: Iterable[Key]
+    ) -> Iterator[Condition]:
+        """What `same_item` is for a study's own; an entry's value is its item."""
+        for key in keys:
+            other = string_index.alias()
+            yield exists().where(
+                other.c.rid == entry.c.rid,
+                other.c.parameter == f"{resource_type}.{key.path}",
+                other.c.value == entry.c.value,
+                self.any_of(other.c.folded, key, is_checked=True),
+            )
+
+    def looked_up(self, criterion: Criterion) -> tuple[Column, Any] | None:
+        """The column of a key, and those that the criterion finds by its value."""
+        parts = [
+            part for keys in criterion.alternatives for part in self.found(criterion.level, keys)
+        ]
+        if not parts:
+            return None
+        column = study.c.pk if criterion.level == "study" else ID_COLUMNS[criterion.level]
+        found = parts[0] if len(parts) == 1 else union_all(*parts)
+        return column, found
+
+    def found(self, level: Level, keys: Sequence[Key]) -> Iterator[Select[Any]]:
+        key = keys[0]
+        if key.path == MODALITIES_IN_STUDY:
+            yield select(OWN_SERIES.c.study).where(self.any_of(OWN_SERIES.c.modality, key))
+        elif key.path == SOP_CLASSES_IN_STUDY:
+            yield (
+                select(OWN_SERIES.c.study)
+                .join(OWN_INSTANCE, OWN_INSTANCE.c.series == OWN_SERIES.c.pk)
+                .where(self.any_of(OWN_INSTANCE.c.sop_class_uid, key))
+            )
+        elif key.path == "00080060":
+            yield select(OWN_SERIES.c.pk).where(self.any_of(OWN_SERIES.c.modality, key))
+        elif key.path not in COLUMNS:
+            yield from self.found_by_value(level, keys)
+
+    def found_by_value(self, owner: str, keys: Sequence[Key]) -> Iterator[Select[Any]]:
+        value = dicom_value.alias()
+        key, *others = keys
+        yield select(value.c[owner]).where(
+            value.c.path == key.path,
+            self.any_of(value.c.value, key),
+            value.c[owner].is_not(None),
+            *self.same_item(value, owner, others),
+        )
+        if owner == "study" and is_of_identity(int(key.path[:8], 16)):
+            yield self.found_by_subject(keys)
+
+    def found_by_subject(self, keys: Sequence[Key]) -> Select[Any]:
+        resource_type, _ = SUBJECTS[keys[0].path[:4]]
+        reference = resource_type.lower()
+        theirs, subject, entry = study.alias(), resource.alias(), string_index.alias()
+        key, *others = keys
+        return (
+            select(theirs.c.pk)
+            .join(subject, subject.c.id == theirs.c[reference])
+            .join(entry, entry.c.rid == subject.c.rid)
+            .where(
+                subject.c.type == resource_type,
+                entry.c.parameter == f"{resource_type}.{key.path}",
+                self.any_of(entry.c.folded, key),
+                is_corrected(theirs),
+                *self.same_value(entry, resource_type, others),
+            )
+        )
+
+    def any_of(self, column: Column, key: Key, *, is_checked: bool = False) -> Condition:
+        return or_(*(self.match(column, match, is_checked=is_checked) for match in key.matches))
+
+    def match(self, column: Column, match: Match, *, is_checked: bool) -> Condition:
+        """`is_checked`: of a row that is found by something else; only a whole value may be used
+        to find it as well."""
+        if isinstance(match, OneOf):
+            if column.type.python_type is int:
+                return column.in_([int(value) for value in match.values])
+            return column.in_([index_beginning(value) for value in match.values])
+        if is_checked:
+            column = checked_only(column, self.dialect)
+        if isinstance(match, Like):
+            return self.like(column, match.pattern)
+        demands = [column >= match.low if match.low is not None else column > ""]
+        if match.high is not None:
+            demands.append(column < match.high + LAST_CHARACTER)
+        return and_(*demands)
+
+    def like(self, column: Column, pattern: str) -> Condition:
+        beginning = pattern.partition("*")[0].partition("?")[0]
+        begins = [starts_with(column, beginning, self.dialect)] if beginning else []
+        if self.dialect == "sqlite":
+            return and_(*begins, column.op("GLOB")(pattern.replace("[", "[[]")))
+        escaped = pattern.translate(str.maketrans({"/": "//", "%": "/%", "_": "/_"}))
+        in_sql = escaped.replace("*", "%").replace("?", "_")
+        return and_(*begins, column.like(in_sql, escape="/"))
+
+
+def is_corrected(of: FromClause = study) -> Condition:
+    """Is it served with another identity than its files have? As services.coercion has it."""
+    is_split = exists().where(minted_uid.c.uid == of.c.study_instance_uid)
+    return or_(of.c.corrected, is_split)
+
+
+def is_unique(criterion: Criterion) -> bool:
+    """Is it a UID of its own, by which the row is found at once?"""
+    return all(
+        key.path in UNIQUE and all(isinstance(match, OneOf) for match in key.matches)
+        for keys in criterion.alternatives
+        for key in keys
+    )
+
+
+def selectivity(criterion: Criterion) -> int:
+    """Of the keys the one that most likely finds few is tried first."""
+    path = criterion.alternatives[0][0].path
+    if path in NUMBERS:
+        return 0
+    return 2 if path in OF_MANY else 1

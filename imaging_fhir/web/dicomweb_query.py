@@ -1,0 +1,80 @@
+"""QIDO-RS (PS3.18 10.6): studies, series and instances are searched, at their level or over all."""
+
+from flask import Blueprint, Response, request
+
+from imaging_fhir.dicomweb.media_type import DICOM_JSON, require_dicom_json
+from imaging_fhir.dicomweb.metadata import json_array, with_bulk_data_base
+from imaging_fhir.dicomweb.query import Address, parse_query
+from imaging_fhir.errors import InvalidRequest
+from imaging_fhir.model.codec import encode
+from imaging_fhir.model.dicom_query import Level
+from imaging_fhir.services.query_dicom import Found, QueryDicom
+from imaging_fhir.web.context import caller, services
+from imaging_fhir.web.dicomweb import UID
+from imaging_fhir.web.dicomweb_answers import accepted, answer, answer_errors, base
+
+bp = Blueprint("dicomweb_query", __name__, url_prefix="/dicomweb")
+answer_errors(bp)
+
+STUDY = "/studies/<study>"
+
+
+@bp.get("/studies")
+def search_for_studies() -> Response:
+    return search("study")
+
+
+@bp.get("/series")
+@bp.get(f"{STUDY}/series")
+def search_for_series(study: str | None = None) -> Response:
+    return search("series", study)
+
+
+@bp.get("/instances")
+@bp.get(f"{STUDY}/instances")
+@bp.get(f"{STUDY}/series/<series>/instances")
+def search_for_instances(study: str | None = None, series: str | None = None) -> Response:
+    return search("instance", study, series)
+
+
+def search(level: Level, study: str | None = None, series: str | None = None) -> Response:
+    """10.6.1; 204 where nothing matches, or no more does (8.3.4.4.1)."""
+    require_dicom_json(accepted())
+    for uid in (study, series):
+        if uid is not None and not UID.fullmatch(uid):
+            raise InvalidRequest("The address has something else than a UID in the place of one.")
+    settings = services().settings
+    query = parse_query(
+        Address(level=level, study=study, series=series),
+        list(request.args.items(multi=True)),
+        max_results=settings.max_page_size,
+    )
+    found = QueryDicom(services().database, services().access, settings).find(
+        query, caller(), base()
+    )
+    response = matches_answer(found)
+    for text in (*query.warnings, *more(found)):
+        response.headers.add("Warning", f"299 {base()}: {text}")
+    return response
+
+
+def matches_answer(found: Found) -> Response:
+    if not found.count:
+        response = answer(b"", 204, content_type=DICOM_JSON)
+        del response.headers["Content-Type"]
+        return response
+    items = (with_address(encode(one), one) for one in found.matches)
+    return answer(json_array(items), content_type=DICOM_JSON)
+
+
+def with_address(json: bytes, match: dict[str, dict[str, object]]) -> bytes:
+    """Bulk data is below what is retrieved."""
+    [address] = match["00081190"]["Value"]  # type: ignore[misc]  # as dicomweb.query_answer has it
+    return with_bulk_data_base(json, str(address))
+
+
+def more(found: Found) -> list[str]:
+    if not found.has_more:
+        return []
+    number = "" if found.remaining is None else f"{found.remaining} "
+    return [f"There are {number}additional results that can be requested"]
