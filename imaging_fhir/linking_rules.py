@@ -39,6 +39,13 @@ PATIENT_RULES = (
         words="A person decided so",
     ),
     Rule(
+        name="authoritative-source",
+        needs="the study is filed, and a source that the site calls authoritative sent an image of "
+        "it again, naming this Patient",
+        proves="moved there",
+        words="Corrected by a source that is authoritative here",
+    ),
+    Rule(
         name="decided-no-longer-holds",
         needs="that Patient is not there any more",
         proves="held",

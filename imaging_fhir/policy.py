@@ -45,6 +45,7 @@ class Policy:
     off: frozenset[str] = frozenset()
     trusted_issuers: frozenset[str] | None = None  # systems of patient numbers; None: all
     trusted_sources: frozenset[str] | None = None  # ids of sources; None: all
+    authoritative_sources: frozenset[str] = frozenset()  # ids of those that correct what is filed
     placeholder_ids: frozenset[str] = frozenset()  # besides PLACEHOLDER_IDS
     emergency_names: frozenset[str] = frozenset()  # besides EMERGENCY_NAMES
     tolerance: Tolerance = NO_TOLERANCE
@@ -58,6 +59,7 @@ class Policy:
             off=switches(described),
             trusted_issuers=trusted(described, "trusted_issuers"),
             trusted_sources=trusted(described, "trusted_sources"),
+            authoritative_sources=frozenset(words(described, "authoritative_sources")),
             placeholder_ids=frozenset(map(plain_id, words(described, "placeholder_ids"))),
             emergency_names=frozenset(map(plain_name, words(described, "emergency_names"))),
             tolerance=tolerance("linking.tolerance", described.get("tolerance", {})),
@@ -77,6 +79,9 @@ class Policy:
 
     def trusts_source(self, source_id: str) -> bool:
         return self.trusted_sources is None or source_id in self.trusted_sources
+
+    def is_authoritative(self, source_id: str) -> bool:
+        return source_id in self.authoritative_sources and self.trusts_source(source_id)
 
     def is_placeholder(self, value: str) -> bool:
         """Whether a PatientID names nobody, by the tables here and of the site."""

@@ -328,8 +328,10 @@ class Site:
                 _ = [ip_network(address, strict=False) for address in source.addresses]
             policy = Policy.from_description(described.get("linking", {}))
             site = cls(issuers=described.get("issuers", {}), sources=sources, policy=policy)
-            for trusted in sorted(policy.trusted_sources or ()):
-                site.source(trusted)
+            for named in sorted((policy.trusted_sources or set()) | policy.authoritative_sources):
+                site.source(named)
+            if DEFAULT_SOURCE.id in policy.authoritative_sources:
+                raise InvalidSetting("linking.authoritative_sources: anybody may be the default.")
         except (InvalidSetting, OSError, TypeError, ValueError) as error:
             raise InvalidSetting(f"{PREFIX}SITE_FILE {path}: {error}") from error
         return site

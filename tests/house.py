@@ -13,10 +13,12 @@ from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.model.link import Given
 from imaging_fhir.policy import Policy
 from imaging_fhir.services.composition import ARCHIVE_ENDPOINT, new_id
+from imaging_fhir.services.correction import Corrections
 from imaging_fhir.services.document_filing import DocumentFiling
 from imaging_fhir.services.ingest import Ingest, Outcome
 from imaging_fhir.services.linking import Linking
 from imaging_fhir.services.relinking import Relinking
+from imaging_fhir.services.source_correction import SourceCorrections
 from imaging_fhir.services.studies import Studies
 from imaging_fhir.services.study_filing import StudyFiling
 from imaging_fhir.settings import DEFAULT_SOURCE, Site, Source
@@ -202,11 +204,21 @@ def open_house(
         registers=registers,
     )
     documents = DocumentFiling(linking=linking, new_id=new_id)
+    relinking = Relinking(assembler=Studies(), studies=studies, documents=documents)
+    corrections = Corrections(database, relinking, new_id=new_id)
     return House(
         database,
         store,
-        Ingest(database, store, studies, documents, max_bytes=max_bytes, time_zone=time_zone),
-        Relinking(assembler=Studies(), studies=studies, documents=documents),
+        Ingest(
+            database,
+            store,
+            studies,
+            documents,
+            max_bytes=max_bytes,
+            time_zone=time_zone,
+            authority=SourceCorrections(corrections=corrections),
+        ),
+        relinking,
     )
 
 

@@ -1,6 +1,7 @@
 """Whether two DICOM files are the same data set, or the same image in another transfer syntax."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
@@ -11,6 +12,7 @@ from pydicom.uid import UID, AllTransferSyntaxes
 
 from imaging_fhir.errors import ImagingError
 from imaging_fhir.images.decode import Source, run_limited
+from imaging_fhir.images.dicom_identity import is_of_identity
 
 PREAMBLE_LENGTH = 128
 CHUNK = 1024**2
@@ -47,9 +49,13 @@ ABOUT_ENCODING = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Digest:
-    """`pixels` is of the decoded frames; `lossy` of how they are or were compressed."""
+    """`pixels` is of the decoded frames; `lossy` of how they are or were compressed.
+
+    `image` is of the attributes without those that say whose it is.
+    """
 
     attributes: str
+    image: str
     pixels: str
     lossy: bool
 
@@ -68,18 +74,20 @@ def data_set_sha256(stream: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def compared(one: Source, other: Source) -> Literal["lossless", "lossy", "other"]:
+def compared(one: Source, other: Source) -> Literal["lossless", "renamed", "lossy", "other"]:
     """How two files with one SOP Instance UID but different data sets differ.
 
     `lossless`: the same attributes and decoded pixels. `lossy`: the same attributes, and one of
-    the two was compressed with loss. What cannot be decoded is `other`.
+    the two was compressed with loss. `renamed`: they differ in whose they are alone.
+    What cannot be decoded is `other`.
     """
     try:
         first, second = run_limited(digest, one), run_limited(digest, other)
     except ImagingError:
         return "other"
     if first.attributes != second.attributes:
-        return "other"
+        is_same_image = (first.image, first.pixels) == (second.image, second.pixels)
+        return "renamed" if is_same_image else "other"
     if first.pixels == second.pixels:
         return "lossless"
     return "lossy" if first.lossy or second.lossy else "other"
@@ -91,6 +99,7 @@ def digest(stream: BinaryIO) -> Digest:
     syntax = UID(data_set.file_meta.get("TransferSyntaxUID", pydicom.uid.ImplicitVRLittleEndian))
     return Digest(
         attributes=attributes_digest(data_set),
+        image=attributes_digest(data_set, passing_over=is_of_identity),
         pixels=pixels_digest(data_set),
         lossy=is_lossy(data_set, syntax),
     )
@@ -104,10 +113,13 @@ def is_lossy(data_set: pydicom.Dataset, syntax: UID) -> bool:
     )
 
 
-def attributes_digest(data_set: pydicom.Dataset) -> str:
+def attributes_digest(
+    data_set: pydicom.Dataset, *, passing_over: Callable[[int], bool] = lambda tag: False
+) -> str:
     found = hashlib.sha256()
     for element in data_set:
-        if element.keyword not in ABOUT_ENCODING and element.tag.element != 0:
+        is_told = element.keyword not in ABOUT_ENCODING and element.tag.element != 0
+        if is_told and not passing_over(element.tag):
             found.update(f"{element.tag}{element.value!r}".encode("utf-8", "replace"))
     return found.hexdigest()
 

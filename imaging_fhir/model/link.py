@@ -23,11 +23,13 @@ class Given:
 class Decision:
     """What a person decided of whose image it is: no rule and no news changes it.
 
-    Of no patient, it is in nobody's chart. Of no encounter, the rules look for the visit.
+    Of no patient, it is in nobody's chart. Of no encounter, the rules look for the visit. With a
+    `source`, that decided it: a person's decision takes its place, never the other way round.
     """
 
     patient: str | None  # Patient/<id>
     encounter: str | None = None  # Encounter/<id>
+    source: str = ""  # id of an authoritative one; empty: a person
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from imaging_fhir.model.person import Person
 from imaging_fhir.model.study import DicomInstance, ReadWarning
 from imaging_fhir.settings import Source
 
-Verdict = Literal["same", "lossless", "lossy", "other"]
+Verdict = Literal["same", "lossless", "renamed", "lossy", "other"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,6 +51,7 @@ from imaging_fhir.services.registering import require_unregistered
 from imaging_fhir.services.relinking import Relinking
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.services.search import Search
+from imaging_fhir.services.source_correction import SourceCorrections
 from imaging_fhir.services.splitting import Splitting
 from imaging_fhir.services.studies import Studies
 from imaging_fhir.services.study_edit import StudyEdit
@@ -218,6 +219,7 @@ def build_services(settings: Settings) -> Services:
         last_attempt=settings.subscription_attempts,
     )
     chart = Chart(database, search, zone=zone(settings.time_zone))
+    corrections = Corrections(database, relinking, new_id=new_id)
     ingest = Ingest(
         database,
         blobs,
@@ -226,12 +228,12 @@ def build_services(settings: Settings) -> Services:
         max_bytes=settings.max_upload_bytes,
         time_zone=settings.time_zone,
         look_up=ehr.look_up if ehr else None,
+        authority=SourceCorrections(corrections=corrections),
         counted=count,
     )
     imports = Imports(database=database, store=blobs, ingest=ingest, site=site, new_id=new_id)
     merging = Merging(database, relinking, new_id=new_id)
     matching = Matching(search)
-    corrections = Corrections(database, relinking, new_id=new_id)
     candidates = Candidates(chart=chart, matching=matching, relinking=relinking)
     return Services(
         settings=settings,

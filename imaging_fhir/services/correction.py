@@ -79,6 +79,7 @@ class Corrections:
         caller: Caller,
         if_match: str | None,
     ) -> Corrected:
+        """A decision with a source is told as that one's."""
         found = self.find(transaction, reference, if_match)
         require_together(transaction.connection, decision)
         if found.kind == "study":
@@ -87,7 +88,8 @@ class Corrections:
             found = replace(found, row=row)
         before = self.decide(transaction, found, decision)
         result = self.settled(transaction, found, before, decision)
-        return self.tell(transaction, "link", found, before, result, reason, caller)
+        activity = "correct-by-source" if decision.source else "link"
+        return self.tell(transaction, activity, found, before, result, reason, caller)
 
     def reject(
         self, task_id: str, *, reason: str | None, caller: Caller, if_match: str | None = None
@@ -237,6 +239,7 @@ class Corrections:
             reason=reason,
             caller=caller,
             patient=before.decided.patient if before.decided else None,
+            agent=f"Source {before.decided.source}" if before.decided.source else None,
         )
         corrections.add(transaction, told.rid, Correction(relinked=before))
         return Corrected(text=DONE[activity], result=result, provenance=told.reference)
@@ -307,6 +310,7 @@ class Corrections:
         new_id = self.relinking.studies.new_id
         review.of_study(transaction, new_id, row.pk, decided=decided, old=link)
         self.relinking.part(transaction, row.pk)
+        parting.name_those_in(transaction, row.pk)
 
     def put_back_document(self, transaction: Transaction, found: Found, before: Relinked) -> None:
         arrival, decided = self.relinking.document_link(transaction.connection, found.row.pk)
@@ -441,6 +445,7 @@ def undoable(connection: Connection, provenance_id: str) -> tuple[int, Correctio
 
 DONE = {
     "link": "The image is filed as you said.",
+    "correct-by-source": "The study is moved as its source says.",
     "reject": "The image stays held, and is in no chart.",
     "split": "These images are a study of their own now, of whom you said.",
     "undo": "The correction was undone.",

@@ -22,10 +22,14 @@ def record(
     reason: str | None,
     caller: Caller,
     patient: str | None = None,
+    agent: str | None = None,
 ) -> StoredResource:
-    """The Provenance; the AuditEvent has the same id. `patient` is whose the targets are now."""
+    """The Provenance; the AuditEvent has the same id. `patient` is whose the targets are now.
+
+    `agent` is who did it, where that is not the caller.
+    """
     recorded = datetime.fromtimestamp(transaction.now / 1000, UTC)
-    agent = f"Caller at {caller.address}"
+    agent = agent or f"Caller at {caller.address}"
     event = correction_event(
         activity,
         what=tuple(dict.fromkeys((*targets, patient) if patient else targets)),

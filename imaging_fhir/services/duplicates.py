@@ -16,6 +16,12 @@ from imaging_fhir.storage.ports import BlobStore
 
 ALREADY_KEPT = "The same data set is kept already."
 LOSSLESS = "The same image is kept already in another transfer syntax without loss."
+RENAMED = "The same image is kept already, and is served with the identity of its Patient."
+KNOWN: Mapping[Verdict, str] = {
+    "same": ALREADY_KEPT,
+    "lossless": LOSSLESS,
+    "renamed": RENAMED,
+}
 CONFLICT = "Other bytes are kept under this SOP Instance UID: these are kept beside, and held."
 LOSSY = "The image is kept already; this lossy copy is kept beside it, and held."
 
@@ -36,8 +42,18 @@ def taken(
         verdict = arrival.comparisons.get(known.pk)
         if verdict is None:
             raise ComparisonNeeded(known.pk, known.sha256, known.size, known.generation)
-        return verdict if known.study == study.pk or verdict == "lossy" else "other"
+        if known.study != study.pk:
+            return verdict if verdict == "lossy" else "other"
+        return settled(verdict, is_corrected=study.corrected)
     return None
+
+
+def settled(verdict: Verdict, *, is_corrected: bool) -> Verdict:
+    """An image of which another copy says whose it is, in a study of theirs.
+
+    In a corrected one the copy says nothing new: it is served with its Patient's identity anyway.
+    """
+    return "other" if verdict == "renamed" and not is_corrected else verdict
 
 
 def kept(
@@ -49,9 +65,8 @@ def kept(
     new_id: Callable[[], str],
 ) -> Filed:
     """The answer to an instance whose UID is taken; other bytes are kept, and held."""
-    if verdict in ("same", "lossless"):
-        text = ALREADY_KEPT if verdict == "same" else LOSSLESS
-        return answer(study, 200, text, arrival.image.warnings)
+    if verdict in KNOWN:
+        return answer(study, 200, KNOWN[verdict], arrival.image.warnings)
     return conflict(transaction, study, arrival, blob, new_id, lossy=verdict == "lossy")
 
 

@@ -20,7 +20,12 @@ from imaging_fhir.services.evidence import Evidence
 from imaging_fhir.services.held import hold_on
 from imaging_fhir.services.provisional import make_provisional
 from imaging_fhir.services.relinking import Relinking
-from imaging_fhir.services.study_evidence import decision_on, evidence_of_study, held_link
+from imaging_fhir.services.study_evidence import (
+    ANOTHER_PERSONS,
+    decision_on,
+    evidence_of_study,
+    held_link,
+)
 from imaging_fhir.services.study_filing import ANOTHER_PATIENT
 from imaging_fhir.storage import dicom_index, documents, ehr, resources
 from imaging_fhir.storage.database import AnyRow, Database, Transaction
@@ -174,7 +179,7 @@ class EhrReturn:
             ehr.follow(transaction, None, after=0, document=pk)
 
 
-OTHERS_STUDY = ("study-of-another-patient", ANOTHER_PATIENT)
+OTHERS_STUDY = (ANOTHER_PERSONS, ANOTHER_PATIENT)
 
 
 def pause(attempts: int, shortest: int, longest: int) -> int:

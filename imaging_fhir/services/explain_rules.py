@@ -8,7 +8,7 @@ from imaging_fhir.fhir.patient import is_gone, is_provisional
 from imaging_fhir.linking_rules import PATIENT_RULES, VISIT_RULES, Rule
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.explanation import Considered, List, RuleState, TriedRule
-from imaging_fhir.model.link import Link, id_of
+from imaging_fhir.model.link import Decision, Link, id_of
 from imaging_fhir.model.person import IssuedId
 from imaging_fhir.services import demographics, patient_rules, visit_rules
 from imaging_fhir.services.evidence import EncounterMatch, Evidence, PatientMatch
@@ -178,7 +178,7 @@ def evidence_in_words(walk: Walk) -> dict[str, str]:
             ]
         ),
         TIME: said_of_time(evidence),
-        DECISION: "none" if evidence.decision is None else "a person decided",
+        DECISION: said_of_decision(evidence.decision),
         EHR: ehr[None if evidence.ehr is None else evidence.ehr.answered],
     }
 
@@ -215,6 +215,12 @@ def said_of_person(walk: Walk) -> str:
     if walk.linking.is_unidentified(person):
         said.append("the name is one of the unidentified")
     return ", ".join(said) or "none"
+
+
+def said_of_decision(decision: Decision | None) -> str:
+    if decision is None:
+        return "none"
+    return f"the source {decision.source} decided" if decision.source else "a person decided"
 
 
 def said_of_time(evidence: Evidence) -> str:

@@ -8,6 +8,7 @@ KIND, DECISION, EHR, STUDY, PATIENT = "kind", "decision", "ehr", "study", "patie
 
 USES: Mapping[str, tuple[str, ...]] = {  # kinds of evidence, by rule
     "decided": (DECISION,),
+    "authoritative-source": (DECISION,),
     "decided-no-longer-holds": (DECISION,),
     "rejected": (DECISION,),
     "ehr-unavailable": (EHR,),
@@ -49,6 +50,7 @@ USES: Mapping[str, tuple[str, ...]] = {  # kinds of evidence, by rule
 
 CHANGES: Mapping[str, str] = {
     "decided": "Another decision of a person ($link), or taking this one back ($undo).",
+    "authoritative-source": "A decision of a person ($link), or taking this one back ($undo).",
     "decided-no-longer-holds": "A decision of a person on a Patient who is there ($link).",
     "rejected": "Taking the rejection back ($undo).",
     "ehr-unavailable": "An answer of the EHR.",

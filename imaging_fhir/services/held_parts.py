@@ -40,6 +40,7 @@ class Part:
 
     fate: Fate
     filed: int | None
+    is_corrected: bool  # that one
     clashes: Mapping[int, Clash]  # by key of `instance`
     instances: Mapping[int, tuple[int, Blob]]  # key of `instance` -> key of `series`, bytes
     uids: Uids  # in place of those of the bytes, where the study was split off
@@ -109,6 +110,7 @@ class HeldParts:
         return Part(
             fate=fate,
             filed=None if filed is None else filed.pk,
+            is_corrected=filed is not None and bool(filed.corrected),
             clashes=clashes,
             instances=rows.instances(connection, study_pk),
             uids=by_original(minted_uids.of_study(connection, row.study_instance_uid)),
@@ -126,7 +128,9 @@ class HeldParts:
     def verdict(self, clash: Clash, part: Part) -> Verdict:
         """As of an upload: in another study no image is the same one."""
         verdict = self.comparisons[contents(clash)].verdict
-        return verdict if clash.known_study == part.filed or verdict == "lossy" else "other"
+        if clash.known_study != part.filed:
+            return verdict if verdict == "lossy" else "other"
+        return duplicates.settled(verdict, is_corrected=part.is_corrected)
 
     def read_again(self, part: Part) -> Said:
         """What a conflict said counts no more."""

@@ -32,6 +32,7 @@ from imaging_fhir.services.document_filing import evidence_of as evidence_of_doc
 from imaging_fhir.services.duplicates import compare
 from imaging_fhir.services.ehr_look_up import LookUp
 from imaging_fhir.services.evidence import Evidence
+from imaging_fhir.services.source_correction import SourceCorrections
 from imaging_fhir.services.study_evidence import evidence_of
 from imaging_fhir.services.study_filing import StudyFiling
 from imaging_fhir.settings import Source
@@ -87,6 +88,7 @@ class Ingest:
         max_bytes: int,
         time_zone: str,
         look_up: LookUp | None = None,
+        authority: SourceCorrections | None = None,
         counted: Callable[[Outcome], object] = lambda outcome: None,
     ) -> None:
         self.database = database
@@ -96,6 +98,7 @@ class Ingest:
         self.max_bytes = max_bytes
         self.time_zone = time_zone
         self.look_up = look_up
+        self.authority = authority
         self.counted = counted
 
     def ingest(
@@ -228,7 +231,10 @@ class Ingest:
             require_not_erased(transaction, staged.sha256, arrival)
             if isinstance(arrival, DocumentArrival):
                 return self.documents.file(transaction, arrival, blob)
-            return moved_parts.file(self.studies, transaction, arrival, blob, staged.sha256)
+            filed = moved_parts.file(self.studies, transaction, arrival, blob, staged.sha256)
+            if self.authority is None:
+                return filed
+            return self.authority.follow(transaction, arrival, filed)
 
         return file
 

@@ -139,8 +139,8 @@ class Linking:
         return Link(
             state="filed",
             patient=f"Patient/{patient['id']}",
-            patient_rule=DECIDED,
-            patient_reason=IS_DECIDED,
+            patient_rule=BY_SOURCE if decision.source else DECIDED,
+            patient_reason=SOURCE_SAID if decision.source else IS_DECIDED,
             encounter=None if visit.encounter is None else f"Encounter/{visit.encounter['id']}",
             encounter_rule=visit.rule,
             encounter_reason=visit.reason,
@@ -329,7 +329,10 @@ class Linking:
 
 GIVEN_NO_LONGER = "The patient or visit that the sender named does not hold any more."
 DECIDED, DECIDED_GONE, REJECTED = "decided", "decided-no-longer-holds", "rejected"
+BY_SOURCE = "authoritative-source"
+BY_DECISION = frozenset({DECIDED, BY_SOURCE})
 IS_DECIDED = "A person decided so."
+SOURCE_SAID = "A source that is authoritative here sent the study again, naming this Patient."
 GONE = "The Patient whom a person decided on is not there any more."
 IS_REJECTED = "A person decided that it belongs in no chart here."
 

@@ -19,7 +19,13 @@ from imaging_fhir.services import decisions
 from imaging_fhir.services.arrival import identity_of
 from imaging_fhir.services.held import open_task
 from imaging_fhir.services.linking import Linking
-from imaging_fhir.services.study_evidence import decision_on, evidence_of_study, facts, held_link
+from imaging_fhir.services.study_evidence import (
+    ANOTHER_PERSONS,
+    decision_on,
+    evidence_of_study,
+    facts,
+    held_link,
+)
 from imaging_fhir.services.study_filing import ANOTHER_PATIENT, StudyFiling
 from imaging_fhir.storage import dicom_index, jobs, parting, study_parts
 from imaging_fhir.storage.database import AnyRow, Connection, Transaction
@@ -148,7 +154,7 @@ def hold_apart(
     )
     link = held_link(
         filing.linking.link_kept(transaction.connection, evidence),
-        "study-of-another-patient",
+        ANOTHER_PERSONS,
         ANOTHER_PATIENT,
     )
     about = facts(
@@ -194,6 +200,13 @@ def name_again(transaction: Transaction, row: AnyRow, stay: Sequence[Spoken]) ->
     for person in {*decisions.of_all(row), *(says.person for _, says in stay)}:
         for identity in {identity_of(person, Given()), identity_of(person, given)}:
             dicom_index.name_identity(transaction, row.study_instance_uid, identity, row.pk)
+
+
+def name_those_in(transaction: Transaction, study_pk: int) -> None:
+    """Whom none of the images of a filed study names does not belong to it any more."""
+    row = dicom_index.find_study(transaction.connection, study_pk)
+    if row is not None and parting.names_several(transaction.connection, study_pk):
+        name_again(transaction, row, spoken_in(transaction.connection, row))
 
 
 def say_again(

@@ -76,7 +76,7 @@ def given_patient_and_identifier(facts: PatientFacts) -> PatientMatch | None:
     if not facts.is_trusted or facts.given is None or not facts.known:
         return None
     return PatientMatch(
-        rule="given-patient-and-identifier",
+        rule=BY_NUMBER_AND_SENDER,
         reason="The sender named this Patient, and so does the file's own identifier.",
         patient=facts.known[0],
     )
@@ -159,12 +159,13 @@ def refused(rule: Rule) -> PatientMatch:
 
 
 BY_NUMBER = "patient-identifier"
+BY_NUMBER_AND_SENDER = "given-patient-and-identifier"
 JUDGES: Mapping[str, Callable[[PatientFacts], PatientMatch | None]] = {
     "identifiers-conflict": identifiers_conflict,
     "patient-gone": patient_gone,
     "demographics-disagree": demographics_disagree,
     "given-patient-disagrees": given_patient_disagrees,
-    "given-patient-and-identifier": given_patient_and_identifier,
+    BY_NUMBER_AND_SENDER: given_patient_and_identifier,
     BY_NUMBER: patient_identifier,
     NOT_TRUSTED: sender_not_trusted,
     "given-patient": given_patient,

@@ -16,7 +16,7 @@ from imaging_fhir.services.document_filing import DocumentFiling, evidence_of
 from imaging_fhir.services.ehr_word import word_of
 from imaging_fhir.services.evidence import Evidence
 from imaging_fhir.services.held import complete_task, open_task
-from imaging_fhir.services.linking import DECIDED, Linking, awaiting
+from imaging_fhir.services.linking import BY_DECISION, Linking, awaiting
 from imaging_fhir.services.news import concerning
 from imaging_fhir.services.parting import part_strangers
 from imaging_fhir.services.patient_rules import BY_NUMBER
@@ -213,7 +213,7 @@ class Relinking:
         review.of_study(transaction, self.studies.new_id, row.pk, decided=decided, old=old)
         if old.patient != link.patient and not is_provisional(current or {}):
             self.part(transaction, row.pk)
-        if old.patient != link.patient and link.patient_rule != DECIDED:
+        if old.patient != link.patient and link.patient_rule not in BY_DECISION:
             self.retire(transaction, row.patient, link.patient)
 
     def is_groundless(
@@ -451,7 +451,7 @@ def may_move(current: Resource | None, link: Link, old: Link, given: Given) -> b
     """
     if current is None or link.state == "held" or link.patient is None:
         return False
-    if link.patient_rule == DECIDED or is_provisional(current):
+    if link.patient_rule in BY_DECISION or is_provisional(current):
         return True
     if current["id"] == id_of(link.patient):
         return True

@@ -12,7 +12,7 @@ from imaging_fhir.model.study import ReadWarning
 from imaging_fhir.services import demographics
 from imaging_fhir.services.arrival import DicomArrival
 from imaging_fhir.services.held import complete_task, open_task
-from imaging_fhir.services.linking import DECIDED, Linking
+from imaging_fhir.services.linking import BY_DECISION, Linking
 from imaging_fhir.services.review_closing import is_confirmed
 from imaging_fhir.services.study_evidence import evidence_of
 from imaging_fhir.services.subject import same_subject
@@ -48,7 +48,7 @@ def concerns(
         return found
     if lost_visit(transaction, patient, now, old):
         found[LOST] = LOST_REASON
-    looked_at = is_provisional(patient) or now.patient_rule == DECIDED
+    looked_at = is_provisional(patient) or now.patient_rule in BY_DECISION
     checked = None if looked_at else person
     if checked and demographics.disagreement(checked, patient) is not None:
         found["demographics-disagree"] = DISAGREES

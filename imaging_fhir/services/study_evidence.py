@@ -18,6 +18,7 @@ from imaging_fhir.services.moments import zone_of
 from imaging_fhir.storage.database import AnyRow, Transaction
 from imaging_fhir.storage.people import resolve_patient
 
+ANOTHER_PERSONS = "study-of-another-patient"
 DELETED = "The study was deleted here: the image is kept, but not shown."
 
 

@@ -35,6 +35,7 @@ from imaging_fhir.services.registering import Registering
 from imaging_fhir.services.report_ties import StudyKeys, follow_study
 from imaging_fhir.services.study_authored import ANOTHER_SUBJECT
 from imaging_fhir.services.study_evidence import (
+    ANOTHER_PERSONS,
     answer,
     disagreements,
     encounter_reference,
@@ -104,7 +105,7 @@ class StudyFiling:
         link = self.linking.link(transaction.connection, evidence_of(arrival))
         existing = dicom_index.filed_study(transaction.connection, study_instance_uid)
         if existing is None and not may_file(transaction.connection, study_instance_uid, link):
-            link = held_link(link, "study-of-another-patient", ANOTHER_SUBJECT)
+            link = held_link(link, ANOTHER_PERSONS, ANOTHER_SUBJECT)
         if existing is None or link.state == "held":
             pk = self.open(transaction, arrival, link)
         else:
@@ -132,7 +133,7 @@ class StudyFiling:
             return self.open(transaction, arrival, link, rid=existing.rid)
         if newcomer is not None:
             self.dispute(transaction, existing)
-        held = held_link(link, "study-of-another-patient", ANOTHER_PATIENT)
+        held = held_link(link, ANOTHER_PERSONS, ANOTHER_PATIENT)
         return self.open(
             transaction, arrival, held, priority="urgent" if newcomer is not None else "routine"
         )
@@ -242,9 +243,7 @@ class StudyFiling:
     def give_way(self, transaction: Transaction, existing: AnyRow) -> None:
         """The images of a provisional Patient leave the study to a known one, and are held."""
         outbox.note_moved(transaction, existing.rid, "ImagingStudy")
-        link = held_link(
-            decode_as(Link, existing.link), "study-of-another-patient", ANOTHER_PATIENT
-        )
+        link = held_link(decode_as(Link, existing.link), ANOTHER_PERSONS, ANOTHER_PATIENT)
         merged = decode_as(Merged, existing.attributes)
         about = facts_of_row(existing, merged)
         dicom_index.change_study(

@@ -34,8 +34,10 @@ FILTERS = ("reason", "source", "modality")
 DAYS = (1, 7, 30)
 DAY = 86_400_000  # milliseconds
 NOT_CERTAIN = "Left as it is: no candidate alone is certain."
+UNDONE_HERE = frozenset({"link", "correct-by-source", "reject", "split"})
 DONE = {
     "link": "Filed by a person",
+    "correct-by-source": "Moved by a source that is authoritative here",
     "reject": "Rejected by a person",
     "merge": "Merged by a person",
 }
@@ -360,7 +362,7 @@ def told_of(
         at=shown_moment(content["recorded"], zone),
         by=content["agent"][0]["who"].get("display", ""),
         is_undone=is_undone,
-        may_be_undone=is_latest and not is_undone and code in ("link", "reject", "split"),
+        may_be_undone=is_latest and not is_undone and code in UNDONE_HERE,
         targets=targets,
         other=next((one for one in targets if one != reference), "") if split else "",
     )

@@ -73,6 +73,14 @@ def is_latest(connection: Connection, pk: int, body: Correction) -> bool:
     return not is_corrected(connection, body.subject, since=pk)
 
 
+def of_subject(connection: Connection, subject: str) -> list[tuple[Correction, bool]]:
+    """All corrections of it, each with whether it was undone."""
+    rows = connection.execute(
+        select(correction.c.body, correction.c.undone).where(correction.c.subject == subject)
+    )
+    return [(decode_as(Correction, row.body), bool(row.undone)) for row in rows]
+
+
 def is_corrected(connection: Connection, subject: str, *, since: int) -> bool:
     """Is there a correction of it, later than that one and not undone?"""
     later = select(correction.c.pk).where(

@@ -11,7 +11,7 @@ from imaging_fhir.services import patient_rules, visit_rules
 from imaging_fhir.settings import Site
 
 ELSEWHERE = {  # rules that are judged with the study or the EHR at hand
-    *("decided", "decided-no-longer-holds", "rejected", "ehr-unavailable"),
+    *("decided", "authoritative-source", "decided-no-longer-holds", "rejected", "ehr-unavailable"),
     *("given-no-longer-holds", "switched-off", "study-of-another-patient"),
     *(
         "series-in-two-studies",
