@@ -2,14 +2,17 @@
 
 import gc
 import os
+from functools import partial
 
 from flask import Flask, Response
 
 from imaging_fhir.images.decode import start_decoding
+from imaging_fhir.jobs.worker import Worker
 from imaging_fhir.logs import configure_logging
 from imaging_fhir.services.composition import Services, build_services
 from imaging_fhir.settings import Settings
 from imaging_fhir.web import (
+    asynchronous,
     binary,
     chart,
     definitions,
@@ -47,7 +50,9 @@ from imaging_fhir.web.responses import Answer, no_content
 from imaging_fhir.web.viewer_site import ViewerFiles, ViewerSite
 
 COLLECTOR_THRESHOLDS = (10_000, 20, 50)  # a request makes thousands of values, and frees them
+ASYNC_THREADS = 2
 BLUEPRINTS = (
+    asynchronous.bp,
     import_image.bp,
     explain_link.bp,
     binary.bp,
@@ -87,11 +92,17 @@ def create_app(settings: Settings | None = None) -> Flask:
     configure_logging(settings.log_format, settings.log_level)
     services = build_services(settings)
     start_decoding()
-    for worker in services.workers():
-        worker.start()
     app = app_of(services)
+    for worker in (*services.workers(), *async_workers(services, app)):
+        worker.start()
     spare_the_collector()
     return app
+
+
+def async_workers(services: Services, app: Flask) -> list[Worker]:
+    """They ask the application itself; a long request does not keep the next one waiting."""
+    work = partial(services.asynchronous.work, asynchronous.performing(app))
+    return [Worker(work) for _ in range(ASYNC_THREADS)]
 
 
 def spare_the_collector() -> None:
@@ -106,6 +117,7 @@ def app_of(services: Services) -> Flask:
     app.response_class = Answer
     app.extensions[EXTENSION] = services
     observe_requests(app)
+    app.before_request(asynchronous.answer_later)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     register_error_handlers(app)

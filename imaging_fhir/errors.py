@@ -17,6 +17,7 @@
     ├── RangeNotSatisfiable   416 invalid
     ├── UnreadableImage       422 structure
     ├── InvalidResource       422 invariant
+    ├── TooManyRequests       429 throttled
     ├── InvalidSetting        500 exception
     ├── EhrUnavailable        503 transient
     ├── DecodingBusy          503 transient
@@ -128,6 +129,10 @@ class InvalidResource(ImagingError):
         super().__init__(message, expression=expression)
         self.issues = issues  # (FHIRPath expression, what is wrong)
         self.codes = codes or (self.issue_code,) * len(issues)  # of the issues
+
+
+class TooManyRequests(ImagingError):
+    status, issue_code = 429, "throttled"
 
 
 class InvalidSetting(ImagingError):

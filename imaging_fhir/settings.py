@@ -77,6 +77,12 @@ class Settings:
     dimse_tls_cert_file: Annotated[str, "Certificate in PEM: DIMSE is served over TLS alone"] = ""
     dimse_tls_key_file: Annotated[str, "Its key, where it is not in the same file"] = ""
     dimse_tls_client_ca_file: Annotated[str, "CA in PEM: clients need a certificate of it"] = ""
+    async_waiting: Annotated[
+        int, "Requests with respond-async that may wait at a time; a further one is answered 429"
+    ] = 100
+    async_seconds: Annotated[
+        int, "After so long, what was asked with respond-async and its answer are forgotten"
+    ] = 86400
     redis_url: Annotated[str, "redis://…: where all processes share cached look-ups"] = ""
     ehr_url: Annotated[str, "FHIR R4 base of the EHR, the master of patients and visits"] = ""
     ehr_references: Annotated[

@@ -15,6 +15,10 @@ BACKPORT = f"{canonical.BACKPORT}/StructureDefinition/backport-subscription"
 TOPIC = f"{canonical.BACKPORT}/StructureDefinition/capabilitystatement-subscriptiontopic-canonical"
 NO_PROFILES: Mapping[str, Sequence[str]] = {}
 DEFINITIONS = ("OperationDefinition", "SearchParameter", "StructureDefinition")
+DOCUMENTATION = (
+    "Every clinical image, linked to its Patient and Encounter. Prefer: respond-async is honoured "
+    "by batch, transaction, search, history and operations (batch-response of one entry)."
+)
 SYSTEM_INTERACTIONS = ("batch", "transaction", "history-system", "search-system")
 
 
@@ -42,7 +46,7 @@ def capability_statement(
     at_base = [operation for operation in operations if operation.type is None]
     rest = {
         "mode": "server",
-        "documentation": "Every clinical image, linked to its Patient and Encounter.",
+        "documentation": DOCUMENTATION,
         "security": security,
         "resource": [
             *(

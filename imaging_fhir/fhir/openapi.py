@@ -15,6 +15,7 @@ from imaging_fhir.fhir.openapi_call import (
     FHIR_XML,
     URL_ENCODED,
     Call,
+    with_preferences,
 )
 from imaging_fhir.fhir.openapi_calls import base_calls, image_calls
 from imaging_fhir.fhir.openapi_operations import (
@@ -76,6 +77,10 @@ def openapi(*, root: str, version: str) -> Json:
 
 
 def calls() -> Iterator[Call]:
+    yield from map(with_preferences, calls_at_once())
+
+
+def calls_at_once() -> Iterator[Call]:
     yield from base_calls()
     yield from image_calls()
     yield from operation_calls()

@@ -1,6 +1,6 @@
 """A call as OpenAPI describes it, with the media types, answers and parameters of many."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 FHIR_JSON = "application/fhir+json"
@@ -33,6 +33,7 @@ ANSWERS = {
     415: "The body is of a type that is not taken.",
     416: "There is no such part.",
     422: "The content breaks a rule.",
+    429: "Too many requests wait to be answered.",
     503: "Not now: try again later.",
     507: "There is no room left.",
 }
@@ -110,4 +111,17 @@ class Call:
     answers: tuple[str, ...] = READABLE
     answer_type: str = ""
     is_search: bool = False
+    is_long: bool = False  # may be answered later
     fields: dict[str, Any] = field(default_factory=dict)
+
+
+def with_preferences(call: Call) -> Call:
+    """With what `Prefer: respond-async` adds to a call that may take long (async.html)."""
+    if not call.is_long:
+        return call
+    return replace(
+        call,
+        well=(*call.well, 202),
+        errors=(*call.errors, 429),
+        parameters=tuple(dict.fromkeys((*call.parameters, "Prefer"))),
+    )

@@ -39,6 +39,7 @@ def base_calls() -> Iterator[Call]:
             tag="Server",
             summary="All versions of everything, the newest first (history)",
             parameters=HISTORY,
+            is_long=True,
             answer_type="Bundle",
         )
     if "search-system" in SYSTEM_INTERACTIONS:
@@ -49,6 +50,7 @@ def base_calls() -> Iterator[Call]:
             tag="Server",
             summary="Search across types (_type)",
             parameters=SEARCH,
+            is_long=True,
             answer_type="Bundle",
         )
         yield Call(
@@ -59,6 +61,7 @@ def base_calls() -> Iterator[Call]:
             summary="Search across types (_type), with a form",
             errors=(*ALWAYS, 413, 415),
             parameters=SEARCH,
+            is_long=True,
             sends=(URL_ENCODED,),
             answer_type="Bundle",
         )
@@ -70,10 +73,23 @@ def base_calls() -> Iterator[Call]:
         summary="Several interactions at once (batch, transaction)",
         errors=WRITING,
         parameters=(*FORMAT, "Prefer"),
+        is_long=True,
         sends=(FHIR_JSON,),
         sent_type="Bundle",
         answer_type="Bundle",
     )
+
+    status = Call(
+        id="asyncStatus",
+        method="get",
+        path="/fhir/_async/{request}",
+        tag="Server",
+        summary="The answer to what was asked with respond-async, or how far it has come",
+        well=(200, 202),
+        answer_type="Bundle",
+    )
+    yield status
+    yield replace(status, id="asyncCancel", method="delete", summary="Give it up", well=(202,))
 
 
 def image_calls() -> Iterator[Call]:
@@ -92,29 +108,12 @@ def import_calls() -> Iterator[Call]:
         path="/fhir/$import-image",
         tag=tag,
         summary="Take in images of any kind",
-        well=(200, 202),
         errors=(*WRITING, 411),
         parameters=("_format", "Prefer"),
+        is_long=True,
         sends=(FORM, "*/*"),
         answer_type="Bundle",
         fields=said | {"file": {"type": "string", "format": "binary"}},
-    )
-    status = Call(
-        id="importStatus",
-        method="get",
-        path="/fhir/$import-image/{request}",
-        tag=tag,
-        summary="What became of images that were sent with respond-async",
-        well=(200, 202),
-        answer_type="Bundle",
-    )
-    yield status
-    yield replace(
-        status,
-        id="cancelImport",
-        method="delete",
-        summary="Take in no more of them",
-        well=(202,),
     )
 
 

@@ -53,6 +53,7 @@ def calls_at(operation: OperationDefinition, level: Level, method: str) -> Itera
             tag=resource_type or "Operations",
             summary=operation.title,
             errors=errors(operation),
+            is_long=True,
             parameters=(*FORMAT, *by_address(operation, method)),
             sends=(FHIR_JSON, *operation.also_sent) if method == "POST" else (),
             sent_type="Parameters",

@@ -78,6 +78,7 @@ def history_instance(name: str) -> Iterator[Call]:
         tag=name,
         summary="All versions, the newest first (history)",
         parameters=HISTORY,
+        is_long=True,
         answer_type="Bundle",
     )
 
@@ -90,6 +91,7 @@ def history_type(name: str) -> Iterator[Call]:
         tag=name,
         summary="All versions of the type, the newest first (history)",
         parameters=HISTORY,
+        is_long=True,
         answer_type="Bundle",
     )
 
@@ -102,6 +104,7 @@ def search_type(name: str) -> Iterator[Call]:
         tag=name,
         summary="Search",
         parameters=SEARCH,
+        is_long=True,
         answer_type="Bundle",
         is_search=True,
     )
@@ -218,6 +221,7 @@ def compartment_search(owner: str) -> Iterator[Call]:
         summary=f"Search in the compartment of one {owner}",
         errors=(*ALWAYS, 405, 410),
         parameters=SEARCH,
+        is_long=True,
         answer_type="Bundle",
     )
     yield by_address

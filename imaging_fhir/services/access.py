@@ -74,6 +74,12 @@ class AccessPolicy:
             return False
         return True
 
+    def require_owner(self, caller: Caller, owner: Caller) -> None:
+        """May the caller see or give up what the owner asked to be answered later?
+
+        Raise AccessDenied. Open: whoever knows the address, which cannot be guessed, may.
+        """
+
     def restrictions(self, caller: Caller) -> Restrictions:
         """What a resource must fulfil to be seen by the caller, in every query. Open: nothing."""
         return {}

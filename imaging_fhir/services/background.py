@@ -8,11 +8,11 @@ from functools import partial
 from imaging_fhir.errors import ImagingError
 from imaging_fhir.jobs.worker import Worker
 from imaging_fhir.services import ehr_sync, ehr_word, study_parts
+from imaging_fhir.services.asynchronous import Asynchronous
 from imaging_fhir.services.cleanup import CleanUp
 from imaging_fhir.services.delivery import Delivery
 from imaging_fhir.services.ehr_composition import WithEhr
 from imaging_fhir.services.held_parts import HeldParts
-from imaging_fhir.services.imports import Imports
 from imaging_fhir.services.merging import MATCH_AGAIN, Merging
 from imaging_fhir.services.order_backlog import REGISTER, OrderBacklog
 from imaging_fhir.services.pictures import PICTURE_AGAIN, Pictures
@@ -25,7 +25,7 @@ LAST_ATTEMPT = 8
 PERIODIC = {"clean-up": 6 * 3_600_000}  # milliseconds
 NEVER_GIVEN_UP = {
     *PERIODIC,
-    *("import", ehr_word.JOB, ehr_sync.JOB, study_parts.JOB, MATCH_AGAIN),
+    *(ehr_word.JOB, ehr_sync.JOB, study_parts.JOB, MATCH_AGAIN),
     *(STUDIES, DOCUMENTS, REGISTER),
 }
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Background:
     pictures: Pictures
     studies: Studies
     cleanup: CleanUp
-    imports: Imports
+    asynchronous: Asynchronous
     delivery: Delivery
     held_parts: HeldParts
     merging: Merging
@@ -87,7 +87,6 @@ class Background:
             MATCH_AGAIN: self.match_again,
             **self.policy_change.jobs(),
             REGISTER: self.order_backlog.register,
-            "import": self.imports.run,
             "clean-up": self.clean_up,
             ehr_word.JOB: partial(self.with_ehr, ehr_word.JOB),
             ehr_sync.JOB: partial(self.with_ehr, ehr_sync.JOB),
@@ -104,7 +103,7 @@ class Background:
         return None if work is None else work()
 
     def clean_up(self, _subject: int) -> int:
-        self.imports.forget_outdated()
+        self.asynchronous.forget_outdated()
         self.delivery.forget_outdated()
         self.cleanup.run()
         return PERIODIC["clean-up"]

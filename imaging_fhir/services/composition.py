@@ -16,6 +16,7 @@ from imaging_fhir.model.codec import ROOT_PLACEHOLDER
 from imaging_fhir.model.correction import Corrected
 from imaging_fhir.services.access import AccessPolicy, Caller
 from imaging_fhir.services.addresses import Addresses
+from imaging_fhir.services.asynchronous import Asynchronous
 from imaging_fhir.services.background import Background
 from imaging_fhir.services.binary import Binaries
 from imaging_fhir.services.candidates import Candidates
@@ -34,7 +35,6 @@ from imaging_fhir.services.explain_link import ExplainLink
 from imaging_fhir.services.held_parts import HeldParts
 from imaging_fhir.services.history import History
 from imaging_fhir.services.image_display import ImageDisplay
-from imaging_fhir.services.imports import Imports
 from imaging_fhir.services.ingest import Ingest, Outcome
 from imaging_fhir.services.integrity import Integrity
 from imaging_fhir.services.linking import Linking
@@ -97,7 +97,7 @@ class Services:
     ehr: WithEhr | None  # as the master of patients and visits
     ingest: Ingest
     explain_link: ExplainLink
-    imports: Imports
+    asynchronous: Asynchronous
     pictures: Pictures
     chart: Chart
     image_pages: ImagePages
@@ -231,7 +231,14 @@ def build_services(settings: Settings) -> Services:
         authority=SourceCorrections(corrections=corrections),
         counted=count,
     )
-    imports = Imports(database=database, store=blobs, ingest=ingest, site=site, new_id=new_id)
+    asynchronous = Asynchronous(
+        database=database,
+        store=blobs,
+        access=access,
+        new_id=new_id,
+        most_waiting=settings.async_waiting,
+        kept_milliseconds=settings.async_seconds * 1000,
+    )
     merging = Merging(database, relinking, new_id=new_id)
     matching = Matching(search)
     candidates = Candidates(chart=chart, matching=matching, relinking=relinking)
@@ -264,7 +271,7 @@ def build_services(settings: Settings) -> Services:
             access=access,
             look_up=ehr.look_up if ehr else None,
         ),
-        imports=imports,
+        asynchronous=asynchronous,
         pictures=pictures,
         chart=chart,
         image_pages=ImagePages(chart=chart, pictures=pictures),
@@ -278,7 +285,7 @@ def build_services(settings: Settings) -> Services:
             pictures=pictures,
             studies=studies,
             cleanup=CleanUp(database=database, store=blobs),
-            imports=imports,
+            asynchronous=asynchronous,
             delivery=delivery,
             held_parts=HeldParts(database=database, store=blobs, relinking=relinking),
             merging=merging,

@@ -17,7 +17,13 @@ from imaging_fhir.model.codec import decode
 from imaging_fhir.storage import blobs, erasure, removal, resources, search_index, tombstones
 from imaging_fhir.storage.database import Connection, Database, Transaction
 from imaging_fhir.storage.erasure import Scope
-from imaging_fhir.storage.erasure_scan import Names, Scan, ScanOutdated, imports_of, journal_of
+from imaging_fhir.storage.erasure_scan import (
+    Names,
+    Scan,
+    ScanOutdated,
+    async_requests_of,
+    journal_of,
+)
 from imaging_fhir.storage.ports import BlobStore
 
 Collect = Callable[[Connection, Scope], None]
@@ -97,9 +103,9 @@ class Erase:
         """What was noted of it while it was being erased."""
         with self.database.read() as connection:
             journal = journal_of(connection, names.are_in)
-            imports = imports_of(connection, names.are_in)
-        if journal or imports:
-            self.database.write(partial(forget_notes, journal=journal, imports=imports))
+            later = async_requests_of(connection, names.are_in)
+        if journal or later:
+            self.database.write(partial(forget_notes, journal=journal, async_requests=later))
 
     def allow_again(self, kind: str, value: str) -> None:
         """Take in again a `study`, `series`, `instance` or `content`, by its UID or hash."""
@@ -143,9 +149,9 @@ def index_words_again(transaction: Transaction, rid: int) -> None:
         search_index.replace_texts(transaction, rid, left.type, entries)
 
 
-def forget_notes(transaction: Transaction, journal: list[str], imports: list[int]) -> None:
+def forget_notes(transaction: Transaction, journal: list[str], async_requests: list[int]) -> None:
     erasure.remove_from_journal(transaction, journal)
-    erasure.remove_import_results(transaction, imports)
+    erasure.remove_async_requests(transaction, async_requests)
 
 
 def erase_rows(
@@ -161,7 +167,7 @@ def erase_rows(
         erasure.redact(transaction, names, rid)
         index_words_again(transaction, rid)
     erasure.remove_from_index(transaction, scope, others)
-    forget_notes(transaction, scan.journal, scan.imports)
+    forget_notes(transaction, scan.journal, scan.async_requests)
     rows = removal.remove_rows(transaction, erasure.RESOURCE_KEY, scope.rids)
     dead = blobs.mark_dead(transaction, sorted(scope.blobs))
     tombstones.put(transaction, [("content", blob.sha256) for blob in dead])

@@ -18,6 +18,7 @@ from imaging_fhir.services.bundle_answer import deleted, failed, shown, written
 from imaging_fhir.services.bundle_entry import READING, WRITING, Entry, entry_at, named
 from imaging_fhir.services.entry_reads import EntryReads
 from imaging_fhir.services.interactions import is_supported, require_supported
+from imaging_fhir.services.once import step
 from imaging_fhir.services.patching import Patching, change_in_bundle
 from imaging_fhir.services.preconditions import require_id, require_type, require_whole
 from imaging_fhir.services.resource_ports import Written
@@ -32,7 +33,7 @@ from imaging_fhir.services.transaction_run import (
     conditional_references,
     require_distinct,
 )
-from imaging_fhir.storage.database import Transaction
+from imaging_fhir.storage.database import Connection, Transaction
 
 MOST_ENTRIES = 5000
 WHOLE = "representation"  # what `Prefer: return=` says
@@ -95,15 +96,25 @@ class Transactions:
         """One interaction with a transaction of its own; what it writes is shown if wanted."""
         if entry.method in READING:
             return self.reads.answer(entry)
+
+        def answer(result: Written | None, within: Connection | None) -> Resource:
+            if result is None:
+                return deleted()
+            return written(result, self.body(result, within) if whole else None)
+
+        done: Resource = step(entry.index, partial(self.change, entry), answer)
+        return done
+
+    def body(self, result: Written, within: Connection | None) -> bytes:
+        with self.resources.database.read(within) as connection:
+            return self.resources.body(connection, result.stored)
+
+    def change(self, entry: Entry) -> Written | None:
+        """What was written; None where it was deleted."""
         if entry.method == "DELETE":
             self.delete(entry)
-            return deleted()
-        result = self.patch(entry) if entry.method == "PATCH" else self.store(entry)
-        return written(result, self.body(result) if whole else None)
-
-    def body(self, result: Written) -> bytes:
-        with self.resources.database.read() as connection:
-            return self.resources.body(connection, result.stored)
+            return None
+        return self.patch(entry) if entry.method == "PATCH" else self.store(entry)
 
     def delete(self, entry: Entry) -> None:
         if entry.resource_id is not None:
@@ -146,6 +157,10 @@ class Transactions:
     # transaction: all of it or nothing
 
     def transaction(self, bundle: Resource, caller: Caller, strict: bool, returned: str) -> Answers:
+        work = partial(self.written, bundle, caller, strict, returned)
+        return dict(enumerate(step(0, work, in_order)))
+
+    def written(self, bundle: Resource, caller: Caller, strict: bool, returned: str) -> Answers:
         """All that needs no database is done before the transaction begins."""
         entries = []
         for index, entry in enumerate(bundle.get("entry", [])):
@@ -229,6 +244,10 @@ class Transactions:
 
     def condition(self, resource_type: str, text: str | None, caller: Caller) -> Condition:
         return self.search.condition(resource_type, text or "", caller)
+
+
+def in_order(answers: Answers, _: Connection | None) -> list[Resource]:
+    return [answers[index] for index in sorted(answers)]
 
 
 def with_targets(bundle: Resource, entries: Sequence[Entry], chosen: Sequence[str]) -> Resource:

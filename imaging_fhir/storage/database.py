@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -55,6 +56,10 @@ class Transaction:
 
     def execute(self, statement: Any, parameters: Any = None) -> Any:
         return self.connection.execute(statement, parameters)
+
+
+ALONG: ContextVar[Callable[[Transaction, Any], object] | None] = ContextVar("along", default=None)
+"""What the units of this context commit along with themselves, told their result."""
 
 
 @dataclass(slots=True)
@@ -107,7 +112,8 @@ class Database:
         Whoever gets the lock first commits for all who wait by then. The log is synced after the
         lock is given up, so that the next transaction need not wait for the disk.
         """
-        waiting = Unit(unit)
+        along = ALONG.get()
+        waiting = Unit(unit if along is None else with_along(unit, along))
         self.units.append(waiting)
         committed: list[Committed] = []
         try:
@@ -224,6 +230,19 @@ class Database:
     def next_stamp(self, connection: Connection) -> AnyRow:
         """The commit's time, later than that of every commit before it."""
         return NEXT_STAMP.one(connection, now=self.clock())
+
+
+def with_along(
+    unit: Callable[[Transaction], T], along: Callable[[Transaction, Any], object]
+) -> Callable[[Transaction], T]:
+    """It may be run by another thread, in another context."""
+
+    def both(transaction: Transaction) -> T:
+        result = unit(transaction)
+        along(transaction, result)
+        return result
+
+    return both
 
 
 @lru_cache(maxsize=16)

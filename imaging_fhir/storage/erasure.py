@@ -13,10 +13,10 @@ from imaging_fhir.storage.chunks import chunks
 from imaging_fhir.storage.database import Transaction
 from imaging_fhir.storage.erasure_scan import REFERENCE, Names, Scan, bodies
 from imaging_fhir.storage.schema import (
+    async_request,
     binary,
     conflict,
     document,
-    import_request,
     instance,
     journal,
     reference_index,
@@ -32,7 +32,8 @@ REWRITTEN = (
     "resource",
     "version",
     "journal",
-    "import_request",
+    "async_request",
+    "async_step",
     "reference_index",
     "token_index",
     "text_index",
@@ -304,10 +305,10 @@ def remove_from_index(transaction: Transaction, scope: Scope, others: Collection
                 transaction.execute(delete(token_index).where(of_it, token_index.c.folded == value))
 
 
-def remove_import_results(transaction: Transaction, pks: Collection[int]) -> None:
-    """What a finished import says of its files; who still polls for it finds nothing."""
+def remove_async_requests(transaction: Transaction, pks: Collection[int]) -> None:
+    """What was asked or answered about it; who still polls for it finds nothing."""
     for some in chunks(pks):
-        transaction.execute(delete(import_request).where(import_request.c.pk.in_(some)))
+        transaction.execute(delete(async_request).where(async_request.c.pk.in_(some)))
 
 
 def remove_from_journal(transaction: Transaction, keys: Collection[str]) -> None:

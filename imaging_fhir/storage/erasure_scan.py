@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, select
 
-from imaging_fhir.storage.schema import commit_clock, import_request, journal, resource, version
+from imaging_fhir.storage.schema import (
+    async_request,
+    async_step,
+    commit_clock,
+    journal,
+    resource,
+    version,
+)
 
 REFERENCE = re.compile(r"\b([A-Z][A-Za-z]+/[A-Za-z0-9.\-]{1,64})")
 UID = re.compile(r"[0-9]+(?:\.[0-9]+){3,}")
@@ -45,7 +52,7 @@ class Scan:
     is_done: bool = False
     resources: list[tuple[Names, frozenset[int]]] = field(default_factory=list)
     journal: list[str] = field(default_factory=list)
-    imports: list[int] = field(default_factory=list)
+    async_requests: list[int] = field(default_factory=list)
 
     @classmethod
     def begin(cls, connection: Connection) -> "Scan":
@@ -70,7 +77,7 @@ class Scan:
     def end(self, connection: Connection, names: Names) -> None:
         """Look through what besides resources says what it was about."""
         self.journal = journal_of(connection, names.are_in)
-        self.imports = imports_of(connection, names.are_in)
+        self.async_requests = async_requests_of(connection, names.are_in)
         self.is_done = True
 
 
@@ -104,11 +111,15 @@ def journal_of(connection: Connection, speaks: Callable[[str], bool]) -> list[st
     return [row.path_sha256 for row in rows if speaks(row.outcome.decode())]
 
 
-def imports_of(connection: Connection, speaks: Callable[[str], bool]) -> list[int]:
-    """Keys of the finished imports whose result speaks of it."""
+def async_requests_of(connection: Connection, speaks: Callable[[str], bool]) -> list[int]:
+    """Keys of the requests whose address, answer or parts of one speak of it."""
     rows = connection.execute(
-        select(import_request.c.pk, import_request.c.result).where(
-            import_request.c.result.is_not(None)
-        )
-    ).yield_per(1000)
-    return [row.pk for row in rows if speaks(row.result.decode())]
+        select(async_request.c.pk, async_request.c.asked, async_request.c.answer)
+    ).yield_per(100)
+    found = {row.pk for row in rows if any(speak(text, speaks) for text in row[1:])}
+    steps = connection.execute(select(async_step.c.request, async_step.c.answer)).yield_per(1000)
+    return sorted(found | {row.request for row in steps if speak(row.answer, speaks)})
+
+
+def speak(text: bytes | None, speaks: Callable[[str], bool]) -> bool:
+    return text is not None and speaks(text.decode())

@@ -541,26 +541,28 @@ journal = Table(
     Column("outcome", LargeBinary, nullable=False),
 )
 
-# An import that was asked for with `Prefer: respond-async`: its files wait as blobs, and what
-# became of them is kept until it has been fetched for a day.
-import_request = Table(
-    "import_request",
+# A request that was asked for with `Prefer: respond-async`: while it waits, as it came; then what
+# it was answered, until that is outdated.
+async_request = Table(
+    "async_request",
     metadata,
     key(),
     Column("id", Text, nullable=False, unique=True),
-    Column("state", Text, nullable=False),  # receiving, waiting, done
-    Column("source", Text, nullable=False),
-    Column("given", LargeBinary),  # model.link.Given, once all of the form is there
-    Column("result", LargeBinary),  # the batch-response
+    Column("caller", LargeBinary, nullable=False),  # services.access.Caller
+    Column("asked", LargeBinary),  # its address and headers, as in WSGI
+    Column("body", ForeignKey("blob.pk"), index=True),
+    Column("attempts", Integer, nullable=False),  # begun, whether or not they came to an end
+    Column("due", BigInteger, index=True),  # null once it is done
+    Column("answer", LargeBinary),  # the Bundle
     Column("created", BigInteger, nullable=False),
 )
-import_file = Table(
-    "import_file",
+# What was committed of it already, and what that is answered.
+async_step = Table(
+    "async_step",
     metadata,
-    key(),
-    Column("request", ForeignKey("import_request.pk"), nullable=False, index=True),
-    Column("name", Text, nullable=False),
-    Column("blob", ForeignKey("blob.pk"), nullable=False, index=True),
+    Column("request", ForeignKey("async_request.pk", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("answer", LargeBinary, nullable=False),
 )
 
 # What was erased for good: a digest only, so that a resend is known without its data.

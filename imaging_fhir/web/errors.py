@@ -16,6 +16,7 @@ from imaging_fhir.errors import (
     ResourceDeleted,
     ResourceNotFound,
     StorageUnavailable,
+    TooManyRequests,
 )
 from imaging_fhir.fhir.operation_outcome import operation_outcome, outcome_of_error
 from imaging_fhir.web.allowed import allowed_methods
@@ -42,7 +43,7 @@ def register_error_handlers(app: Flask) -> None:
 
 def answer_expected(error: ImagingError) -> Response:
     response = fhir_response(outcome_of_error(error), error.status)
-    if error.status == StorageUnavailable.status:
+    if error.status in (StorageUnavailable.status, TooManyRequests.status):
         response.headers["Retry-After"] = RETRY_SECONDS
     if isinstance(error, ResourceDeleted) and error.successor is not None:
         address = f"{services().base}/{error.successor}"

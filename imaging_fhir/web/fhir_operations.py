@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import MethodNotAllowed
@@ -26,7 +27,9 @@ from imaging_fhir.fhir.parameters import (
 )
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.model.codec import Resource
+from imaging_fhir.model.correction import Corrected
 from imaging_fhir.model.link import Decision
+from imaging_fhir.services.once import step
 from imaging_fhir.services.splitting import Part
 from imaging_fhir.web.allowed import RESOURCE_ID
 from imaging_fhir.web.context import caller, services, source_of_caller
@@ -161,13 +164,16 @@ def link(call: Call) -> Resource:
     reference, part = f"{call.type}/{call.id}", part_named(call)
     reason, if_match = text(call.given, "reason"), request.headers.get("If-Match")
     if part is None:
-        by = services().corrections
-        done = by.link(reference, decision, reason=reason, caller=caller(), if_match=if_match)
+        by = partial(services().corrections.link, reference, decision)
     else:
-        done = services().splitting.split(
-            reference, part, decision, reason=reason, caller=caller(), if_match=if_match
-        )
-    return corrected(done)
+        by = partial(services().splitting.split, reference, part, decision)
+    return correct(partial(by, reason=reason, caller=caller(), if_match=if_match))
+
+
+def correct(work: Callable[[], Corrected]) -> Resource:
+    """Done once, however often a request that is answered later is begun."""
+    answer: Resource = step(0, work, lambda done, _: corrected(done))
+    return answer
 
 
 def part_named(call: Call) -> Part | None:
@@ -184,8 +190,9 @@ def part_named(call: Call) -> Part | None:
 
 
 def reject(call: Call) -> Resource:
-    return corrected(
-        services().corrections.reject(
+    return correct(
+        partial(
+            services().corrections.reject,
             call.id,
             reason=text(call.given, "reason"),
             caller=caller(),
@@ -195,12 +202,13 @@ def reject(call: Call) -> Resource:
 
 
 def undo(call: Call) -> Resource:
-    return corrected(services().undo(call.id, text(call.given, "reason"), caller()))
+    return correct(partial(services().undo, call.id, text(call.given, "reason"), caller()))
 
 
 def merge(call: Call) -> Resource:
-    return corrected(
-        services().merging.merge(
+    return correct(
+        partial(
+            services().merging.merge,
             patient_named(call, "source-patient"),
             patient_named(call, "target-patient"),
             reason=text(call.given, "reason"),

@@ -2,7 +2,6 @@
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from flask import Blueprint, Response, request
 
@@ -10,12 +9,12 @@ from imaging_fhir.dicomweb.multipart import Part, parts
 from imaging_fhir.errors import ImagingError, InvalidRequest
 from imaging_fhir.model.link import Given
 from imaging_fhir.services.import_answer import import_answer
-from imaging_fhir.services.ingest import NOTHING_GIVEN, Outcome
+from imaging_fhir.services.ingest import Outcome
 from imaging_fhir.storage.ports import StagedBlob
 from imaging_fhir.web import streams
 from imaging_fhir.web.context import caller, services, source_of_caller
 from imaging_fhir.web.negotiation import require_acceptable
-from imaging_fhir.web.responses import fhir_response, json_response, no_content
+from imaging_fhir.web.responses import fhir_response
 
 bp = Blueprint("import_image", __name__, url_prefix="/fhir")
 
@@ -28,7 +27,6 @@ FIELDS = {
     "description": "description",
     "date": "date",
 }
-POLL_SECONDS = "2"
 NamedFile = tuple[str, StagedBlob | ImagingError]  # its name, and its bytes or why there are none
 LARGEST_BATCH = 200  # files whose bytes wait for the fields that may stand behind them
 
@@ -39,35 +37,9 @@ def import_image() -> Response:
     services().access.require(caller(), "create", "ImagingStudy")
     services().access.require(caller(), "create", "DocumentReference")
     require_acceptable(request)
-    if "respond-async" in request.headers.get("Prefer", ""):
-        return accept(LaterImport(*services().imports.begin(source_of_caller())))
-    here = ImportNow()
+    here = Receiver()
     receive(here)
     return answer(here.outcomes)
-
-
-@bp.get("/$import-image/<request_id>")
-def import_status(request_id: str) -> Response:
-    """async.html: 202 until it is done, then the same answer as without respond-async."""
-    services().access.require(caller(), "create", "ImagingStudy")
-    result = services().imports.result(request_id)
-    if result is None:
-        return no_content(202, {"Retry-After": POLL_SECONDS, "X-Progress": "in progress"})
-    return json_response(result)
-
-
-@bp.delete("/$import-image/<request_id>")
-def cancel_import(request_id: str) -> Response:
-    """async.html: what is not taken in by now is not."""
-    services().access.require(caller(), "create", "ImagingStudy")
-    services().imports.forget(request_id)
-    return no_content(202)
-
-
-class Receiver(Protocol):
-    """Takes the files of a request, a batch at a time, with what the form says of them all."""
-
-    def take(self, files: list[NamedFile], given: Given) -> None: ...
 
 
 def answer(outcomes: list[Outcome]) -> Response:
@@ -79,17 +51,10 @@ def answer(outcomes: list[Outcome]) -> Response:
     return fhir_response(import_answer(outcomes))
 
 
-def accept(later: "LaterImport") -> Response:
-    receive(later)
-    if not later.files:
-        raise InvalidRequest("The request has no file.")
-    services().imports.submit(later.pk, later.given)
-    address = f"{services().base}/$import-image/{later.request_id}"
-    return no_content(202, {"Content-Location": address, "Retry-After": POLL_SECONDS})
-
-
 @dataclass(slots=True)
-class ImportNow:
+class Receiver:
+    """Takes in the files of a request, a batch at a time, with what the form says of them all."""
+
     outcomes: list[Outcome] = field(default_factory=list)
 
     def take(self, files: list[NamedFile], given: Given) -> None:
@@ -100,24 +65,6 @@ class ImportNow:
                 self.outcomes += services().ingest.ingest_staged(
                     staged, source=source_of_caller(), given=given, name=name
                 )
-
-
-@dataclass(slots=True)
-class LaterImport:
-    """Keeps the files; a file that cannot be kept refuses the whole request."""
-
-    request_id: str
-    pk: int
-    files: int = 0
-    given: Given = NOTHING_GIVEN
-
-    def take(self, files: list[NamedFile], given: Given) -> None:
-        self.given = given
-        for name, staged in files:
-            if isinstance(staged, ImagingError):
-                raise staged
-            services().imports.add_file(self.pk, staged, name)
-            self.files += 1
 
 
 def receive(receiver: Receiver) -> None:

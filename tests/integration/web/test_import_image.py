@@ -10,6 +10,7 @@ from werkzeug.test import TestResponse
 
 from imaging_fhir.fhir.validation import require_valid
 from imaging_fhir.services.composition import Services
+from imaging_fhir.web.asynchronous import performing
 from imaging_fhir.web.context import EXTENSION
 from tests.dicom_samples import ct_instance
 from tests.house import HOSPITAL, issued_by
@@ -136,13 +137,20 @@ def later(client: FlaskClient, content: bytes) -> str:
     return response.headers["Content-Location"].removeprefix("https://images.example")
 
 
+def work(app: Flask) -> None:
+    while services_of(app).asynchronous.work(performing(app)):
+        pass
+
+
+def later_statuses(client: FlaskClient, status: str) -> list[str]:
+    (entry,) = json_of(client.get(status))["entry"]
+    return [one["response"]["status"][:3] for one in entry["resource"]["entry"]]
+
+
 def test_an_answer_that_is_asked_for_later_comes_later(app: Flask, client: FlaskClient) -> None:
     status = later(client, archive())
-    waiting = client.get(status)
-    assert (waiting.status_code, waiting.headers["Retry-After"]) == (202, "2")
-    while services_of(app).background.work():
-        pass
-    assert statuses(client.get(status)) == ["201", "201", "415"]
+    work(app)
+    assert later_statuses(client, status) == ["201", "201", "415"]
 
 
 def test_what_a_killed_worker_began_is_done_by_another(app: Flask, client: FlaskClient) -> None:
@@ -151,8 +159,8 @@ def test_what_a_killed_worker_began_is_done_by_another(app: Flask, client: Flask
     services.ingest.ingest(
         [ct_instance(SOPInstanceUID="1.2.3.1")], source=services.site.source("default")
     )
-    services.background.work()
-    assert statuses(client.get(status)) == ["200", "201", "415"]
+    work(app)
+    assert later_statuses(client, status) == ["200", "201", "415"]
 
 
 def test_a_form_may_be_answered_later_too(app: Flask, client: FlaskClient) -> None:
@@ -164,19 +172,17 @@ def test_a_form_may_be_answered_later_too(app: Flask, client: FlaskClient) -> No
         headers={"Prefer": "respond-async"},
     )
     assert response.status_code == 202
-    while services_of(app).background.work():
-        pass
+    work(app)
     status = response.headers["Content-Location"].removeprefix("https://images.example")
-    assert statuses(client.get(status)) == ["201"]
+    assert later_statuses(client, status) == ["201"]
 
 
-def test_an_import_can_be_given_up(app: Flask, client: FlaskClient) -> None:
-    status = later(client, ct_instance())
-    assert client.delete(status).status_code == 202
-    assert client.get(status).status_code == 404
-    while services_of(app).background.work():
-        pass
-    assert json_of(client.get("/fhir/ImagingStudy?_summary=count"))["total"] == 0
+def test_a_single_image_that_is_refused_later_says_why(app: Flask, client: FlaskClient) -> None:
+    status = later(client, b"no image")
+    work(app)
+    (entry,) = json_of(client.get(status))["entry"]
+    assert entry["response"]["status"] == "415 Unsupported Media Type"
+    assert entry["response"]["outcome"]["issue"][0]["code"] == "not-supported"
 
 
 def test_every_issue_about_a_held_image_says_why(client: FlaskClient) -> None:

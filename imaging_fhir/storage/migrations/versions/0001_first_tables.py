@@ -422,21 +422,24 @@ def create_work() -> None:
         Column("outcome", LargeBinary, nullable=False),
     )
     op.create_table(
-        "import_request",
+        "async_request",
         Column("pk", Key, primary_key=True, autoincrement=True),
         Column("id", Text, nullable=False, unique=True),
-        Column("state", Text, nullable=False),
-        Column("source", Text, nullable=False),
-        Column("given", LargeBinary),
-        Column("result", LargeBinary),
+        Column("caller", LargeBinary, nullable=False),
+        Column("asked", LargeBinary),
+        Column("body", Key, ForeignKey("blob.pk"), index=True),
+        Column("attempts", Integer, nullable=False),
+        Column("due", BigInteger, index=True),
+        Column("answer", LargeBinary),
         Column("created", BigInteger, nullable=False),
     )
     op.create_table(
-        "import_file",
-        Column("pk", Key, primary_key=True, autoincrement=True),
-        Column("request", Key, ForeignKey("import_request.pk"), nullable=False, index=True),
-        Column("name", Text, nullable=False),
-        Column("blob", Key, ForeignKey("blob.pk"), nullable=False, index=True),
+        "async_step",
+        Column(
+            "request", Key, ForeignKey("async_request.pk", ondelete="CASCADE"), primary_key=True
+        ),
+        Column("number", Integer, primary_key=True),
+        Column("answer", LargeBinary, nullable=False),
     )
     op.create_table(
         "tombstone",
