@@ -1,7 +1,8 @@
 """What a client accepts (PS3.18 8.7): media ranges, and the form of instances they ask for."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, replace
+from itertools import groupby
 from urllib.request import parse_http_list
 
 from imaging_fhir.dicomweb.multipart import split_media_type
@@ -29,13 +30,28 @@ class MediaRange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DicomForm:
-    """How instances are to be sent, and in which transfer syntaxes they may be."""
+    """How instances are to be sent, and in which transfer syntaxes they may be.
+
+    `wanted` has those of each quality, the best first. Who names none means Explicit VR Little
+    Endian, and takes what cannot be sent so as it is stored (PS3.18 8.7.3.5.2).
+    """
 
     is_multipart: bool
-    transfer_syntaxes: frozenset[str]
+    wanted: tuple[tuple[str, ...], ...]
+    takes_as_stored: bool
 
-    def takes(self, transfer_syntax: str) -> bool:
-        return AS_STORED in self.transfer_syntaxes or transfer_syntax in self.transfer_syntaxes
+    def chosen(self, stored: str, possible: Container[str]) -> str | None:
+        """The transfer syntax to send an instance in; as stored before others of the same quality.
+
+        `possible` are those that it can be brought into; None where none of them is wanted.
+        """
+        for alike in self.wanted:
+            if AS_STORED in alike or stored in alike:
+                return stored
+            for syntax in alike:
+                if syntax in possible:
+                    return syntax
+        return stored if self.takes_as_stored else None
 
 
 def media_ranges(accept: str) -> tuple[MediaRange, ...]:
@@ -78,8 +94,7 @@ def quality(text: str) -> float:
 def dicom_form(ranges: Iterable[MediaRange], *, single: bool) -> DicomForm:
     """The form in which to send one instance (`single`) or many; raise NotAcceptable.
 
-    Without a transfer-syntax parameter Explicit VR Little Endian is meant (PS3.18 8.7.3.5.2);
-    whoever names no media type accepts any, as stored.
+    Whoever names no media type accepts any, as stored.
     """
     offers = [offer for one in ranges if (offer := dicom_offer(one, single)) is not None]
     if not offers:
@@ -88,20 +103,28 @@ def dicom_form(ranges: Iterable[MediaRange], *, single: bool) -> DicomForm:
             f"{f', or one alone as {DICOM}' if single else ''}.",
             expression="http.Accept",
         )
-    is_multipart = offers[0][0]
-    syntaxes = frozenset(syntax for multipart, syntax in offers if multipart == is_multipart)
-    return DicomForm(is_multipart=is_multipart, transfer_syntaxes=syntaxes)
+    is_multipart = offers[0].is_multipart
+    chosen = [offer for offer in offers if offer.is_multipart == is_multipart]
+    return DicomForm(
+        is_multipart=is_multipart,
+        wanted=tuple(
+            tuple(offer.transfer_syntax or EXPLICIT_VR_LITTLE_ENDIAN for offer in alike)
+            for _, alike in groupby(chosen, key=lambda offer: offer.quality)
+        ),
+        takes_as_stored=any(offer.transfer_syntax is None for offer in chosen),
+    )
 
 
-def dicom_offer(accepted: MediaRange, single: bool) -> tuple[bool, str] | None:
-    """Whether in parts, and the transfer syntax; None where the range asks for something else."""
+def dicom_offer(accepted: MediaRange, single: bool) -> MediaRange | None:
+    """The range as one of instances; None where it asks for something else."""
     media_type = accepted.media_type
     if media_type == DICOM and (accepted.is_multipart or single):
-        return accepted.is_multipart, accepted.transfer_syntax or EXPLICIT_VR_LITTLE_ENDIAN
+        return accepted
+    as_stored = replace(accepted, transfer_syntax=accepted.transfer_syntax or AS_STORED)
     if media_type == "*/*" or (media_type == "application/*" and accepted.is_multipart):
-        return True, accepted.transfer_syntax or AS_STORED
+        return replace(as_stored, is_multipart=True)
     if media_type == "application/*" and single:
-        return False, accepted.transfer_syntax or AS_STORED
+        return as_stored
     return None
 
 

@@ -28,7 +28,7 @@ from imaging_fhir.images.dicom_stream import (
     start_of_file,
 )
 from imaging_fhir.images.dicom_warnings import ReadWarnings
-from imaging_fhir.images.pieces import Piece
+from imaging_fhir.images.pieces import CHUNK, Piece
 from imaging_fhir.model.study import DicomJson
 
 SAMPLES, PHOTOMETRIC, FRAMES = "00280002", "00280004", "00280008"
@@ -36,8 +36,9 @@ ROWS, COLUMNS, ALLOCATED = "00280010", "00280011", "00280100"
 DESCRIPTION = frozenset(
     int(tag, 16) for tag in (SAMPLES, PHOTOMETRIC, FRAMES, ROWS, COLUMNS, ALLOCATED)
 )
-EXTENDED_OFFSETS = 0x7FE00001
+PIXELS, EXTENDED_OFFSETS = 0x7FE00010, 0x7FE00001
 BITS_OF_FLOATS = {0x7FE00008: 32, 0x7FE00009: 64}
+VR_OF_FLOATS = {0x7FE00008: "OF", 0x7FE00009: "OD"}
 SHARED_COLOUR = {"YBR_FULL_422": 2, "YBR_PARTIAL_422": 2}  # samples of a pixel as they are stored
 VIDEO = "1.2.840.10008.1.2.4.10"  # 1.2.840.10008.1.2.4.100 to .108: one stream, not frames
 END_OF_IMAGE = b"\xff\xd9"  # of JPEG, JPEG-LS and JPEG 2000
@@ -59,6 +60,8 @@ class NativeFrames(msgspec.Struct, frozen=True, tag="native"):
     offset: int  # of the first, in the data set where that is deflated
     bits: int  # of each
     word: int  # bytes that are stored the other way round; 1: none
+    vr: str  # that the value has in little endian
+    tag: int  # of the value
     deflated_at: int | None = None  # where the data set begins that has to be inflated first
 
     @property
@@ -142,6 +145,8 @@ def native_frames(
         offset=offset,
         bits=bits,
         word=1 if start.little_endian else word_of(vr, allocated),
+        vr=VR_OF_FLOATS.get(tag) or vr_of(allocated),
+        tag=tag,
         deflated_at=start.offset if is_deflated else None,
     )
 
@@ -156,6 +161,11 @@ def bits_of_frame(described: DicomJson, allocated: int) -> int:
 def word_of(vr: str | None, allocated: int) -> int:
     """Bytes of what big endian turns around: of a pixel, and at least two in OW."""
     return max(allocated // 8, 1 if vr == "OB" else 2)
+
+
+def vr_of(allocated: int) -> str:
+    """Of pixel data that is not compressed, in explicit VR (PS3.5 8.1.2)."""
+    return "OW" if allocated > 8 else "OB"
 
 
 def whole_number(described: DicomJson, tag: str, default: int = 0) -> int:
@@ -317,6 +327,15 @@ def inflated_copy(stream: BinaryIO, at: int, table: NativeFrames, target: Binary
     target.writelines(inflated(stream, at))
     target.flush()
     return msgspec.structs.replace(table, deflated_at=None)
+
+
+def whole_value(stream: BinaryIO, table: NativeFrames) -> Iterator[bytes]:
+    """The value of all frames in little endian, without what pads it."""
+    left = -(-table.number * table.bits // 8)
+    stream.seek(table.offset)
+    while left and (chunk := stream.read(min(CHUNK, left + -left % table.word))):
+        yield swapped(chunk, table.word)[:left]
+        left -= min(len(chunk), left)
 
 
 def swapped(chunk: bytes, word: int) -> bytes:

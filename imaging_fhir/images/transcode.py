@@ -1,4 +1,4 @@
-"""Frames in another form: decoded, or compressed anew without loss (PS3.5 8.2, PS3.18 8.7.3).
+"""Frames and headers in another transfer syntax: decoded, or compressed anew without loss.
 
 All of it runs in the limited child process (decode.py). Samples are those of the stored frame: no
 colour is converted but by what a codestream itself says of its colours (PS3.5 8.2.4). What was
@@ -7,30 +7,52 @@ compressed is decoded again and compared before it leaves.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from pydicom import Dataset, dcmread
+from pydicom import Dataset, config, dcmread, dcmwrite
 from pydicom.encaps import encapsulate
 from pydicom.pixels import as_pixel_options, get_decoder, get_encoder
 from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
     UID,
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
     JPEGLSLossless,
+    JPEGLSNearLossless,
     RLELossless,
 )
 
 from imaging_fhir.errors import UnreadableImage, UnsupportedImage
+from imaging_fhir.images.bulk_data import WORD_BYTES
 from imaging_fhir.images.decode import DEFAULT_LIMITS, Source, run_limited
-from imaging_fhir.images.frames import VIDEO, CompressedFrames, FrameTable, frame_pieces
+from imaging_fhir.images.frames import (
+    VIDEO,
+    CompressedFrames,
+    FrameTable,
+    frame_pieces,
+    swapped,
+)
 from imaging_fhir.images.jpeg_extended import add_decoder
 from imaging_fhir.images.pieces import chunks_of
 
 Array = npt.NDArray[Any]
 Frame = tuple[Array, str]  # samples, PhotometricInterpretation
 
+LOSSY = frozenset(
+    map(str, (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K))
+)
+ENCODERS = {  # pydicom's plug-ins; GDCM's aborts on colours
+    RLELossless: "pylibjpeg",
+    JPEGLSLossless: "pyjpegls",
+    JPEG2000Lossless: "pylibjpeg",
+}
+OFFSET_TABLES = (0x7FE00001, 0x7FE00002)  # extended, of the frames as they were
 BATCH_BYTES = 8 * 1024**2  # after which a child gives back what it has so far
 BEYOND_DECODERS = ("not support", "missing dependencies", "bits allocated")  # pydicom's words
 
@@ -43,6 +65,7 @@ class TranscodedFrames:
 
     frames: list[bytes]
     photometric: str
+    allocated: int  # bits of a sample
 
 
 def transcoded(
@@ -66,20 +89,22 @@ def transcode(
     """What `transcoded` does, in the child."""
     if syntax.startswith(VIDEO):
         raise UnsupportedImage("The frames of a video are not decoded here.")
-    header = dcmread(stream, stop_before_pixels=True, force=True)
-    if int(header.Rows) * int(header.Columns) > pixels:
+    described = dcmread(stream, stop_before_pixels=True, force=True)
+    if int(described.Rows) * int(described.Columns) > pixels:
         raise UnsupportedImage("The frame has more pixels than are decoded at once.")
     size = stream.seek(0, 2)
     frames: list[bytes] = []
     photometric, length = "", 0
     for number in numbers:
         stored = b"".join(chunks_of(stream, frame_pieces(stream, size, table, number)))
-        samples, photometric = decoded(stored, header, table, syntax)
-        frames.append(WRITERS[target](samples, photometric, header))
+        samples, photometric = decoded(stored, described, table, syntax)
+        frames.append(WRITERS[target](samples, photometric, described))
         length += len(frames[-1]) + samples.nbytes
         if length > BATCH_BYTES:
             break
-    return TranscodedFrames(frames=frames, photometric=photometric)
+    return TranscodedFrames(
+        frames=frames, photometric=photometric, allocated=int(described.BitsAllocated)
+    )
 
 
 def decoded(stored: bytes, header: Dataset, table: FrameTable, syntax: str) -> Frame:
@@ -115,7 +140,9 @@ def writer(target: str) -> Callable[[Array, str, Dataset], bytes]:
         options = as_pixel_options(header, number_of_frames=1, planar_configuration=0)
         options["photometric_interpretation"] = photometric
         try:
-            content = get_encoder(target).encode(samples, **options)
+            content = get_encoder(target).encode(
+                samples, encoding_plugin=ENCODERS[target], **options
+            )
         except (AttributeError, NotImplementedError, RuntimeError, ValueError) as error:
             raise UnsupportedImage(f"These frames do not go into {target}.") from error
         require_same(content, target, samples, options)
@@ -133,6 +160,58 @@ def require_same(content: bytes, target: str, samples: Array, options: dict[str,
 
 WRITERS = {
     ExplicitVRLittleEndian: as_octets,
-    **{target: writer(target) for target in (RLELossless, JPEGLSLossless, JPEG2000Lossless)},
+    **{target: writer(target) for target in ENCODERS},
 }
 TARGETS = frozenset(map(str, WRITERS))
+
+
+def is_decodable(syntax: str) -> bool:
+    """Is it a transfer syntax that frames are read in here?"""
+    try:
+        return not syntax.startswith(VIDEO) and get_decoder(UID(syntax)).is_available
+    except NotImplementedError:
+        return False
+
+
+def header_in(source: Source, *, syntax: str, target: str, photometric: str | None) -> bytes:
+    """The file up to its pixel data, in the target syntax; all of one that has no pixel data.
+
+    `photometric` is that of the frames where they were decoded. Raise UnreadableImage.
+    """
+    return run_limited(header, source, syntax, target, photometric)
+
+
+def header(stream: BinaryIO, syntax: str, target: str, photometric: str | None) -> bytes:
+    """What `header_in` does, in the child."""
+    config.settings.reading_validation_mode = config.settings.writing_validation_mode = (
+        config.IGNORE
+    )
+    found = dcmread(stream, stop_before_pixels=True, force=True)
+    is_big_endian = not found.original_encoding[1]
+    for tag in OFFSET_TABLES:
+        if tag in found:
+            del found[tag]
+    if photometric is not None:
+        describe(found, syntax, photometric)
+    if is_big_endian:
+        turn_words(found)
+    found.file_meta.TransferSyntaxUID = UID(target)
+    buffer = BytesIO()
+    dcmwrite(buffer, found, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def describe(found: Dataset, syntax: str, photometric: str) -> None:
+    """As the frames are now; what was compressed with loss says so for good (PS3.3 C.7.6.1.1.5)."""
+    found.PhotometricInterpretation = photometric
+    if int(found.get("SamplesPerPixel") or 1) > 1:
+        found.PlanarConfiguration = 0
+    if syntax in LOSSY:
+        found.LossyImageCompression = "01"
+
+
+def turn_words(found: Dataset) -> None:
+    """Values that pydicom keeps as bytes, in the other order of bytes."""
+    for element in found.iterall():
+        if element.VR in WORD_BYTES and isinstance(element.value, bytes):
+            element.value = swapped(element.value, WORD_BYTES[element.VR])

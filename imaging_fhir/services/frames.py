@@ -22,7 +22,7 @@ from imaging_fhir.images.frames import (
     inflated_copy,
 )
 from imaging_fhir.images.pieces import Piece, chunks_of, size_of
-from imaging_fhir.images.transcode import transcoded
+from imaging_fhir.images.transcode import TranscodedFrames, transcoded
 from imaging_fhir.services.retrieve import StoredInstance
 from imaging_fhir.storage import frame_tables
 from imaging_fhir.storage.database import Database
@@ -67,8 +67,10 @@ class OpenFrames:
     def chunks(self, number: int) -> Iterator[bytes]:
         return chunks_of(self.stream, self.pieces(number))
 
-    def converted(self, numbers: Sequence[int], target: str) -> Iterator[bytes]:
-        """The frames in that transfer syntax; raise UnsupportedImage, UnreadableImage."""
+    def converted(self, numbers: Sequence[int], target: str) -> Iterator[TranscodedFrames]:
+        """The frames in that transfer syntax, some at a time; raise UnsupportedImage,
+        UnreadableImage.
+        """
         self.pieces(max(numbers))
         done = 0
         while done < len(numbers):
@@ -80,7 +82,7 @@ class OpenFrames:
                 numbers=tuple(numbers[done : done + FRAMES_AT_ONCE]),
             )
             done += len(made.frames)
-            yield from made.frames
+            yield made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

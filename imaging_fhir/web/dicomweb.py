@@ -1,4 +1,4 @@
-"""WADO-RS (PS3.18 10.4): studies, series and instances as stored, and metadata."""
+"""WADO-RS (PS3.18 10.4): studies, series and instances, and their metadata."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -14,14 +14,23 @@ from imaging_fhir.dicomweb.media_type import (
     require_dicom_json,
 )
 from imaging_fhir.dicomweb.metadata import json_array, with_bulk_data_base
-from imaging_fhir.errors import InvalidRequest, NotAcceptable
+from imaging_fhir.errors import (
+    ImagingError,
+    InvalidRequest,
+    NotAcceptable,
+    UnreadableImage,
+    UnsupportedImage,
+)
+from imaging_fhir.services.frames import Frames
 from imaging_fhir.services.retrieve import DicomFile, Retrieve, StoredInstance
+from imaging_fhir.services.transcoding import Transcoding
 from imaging_fhir.web.context import caller, services
 from imaging_fhir.web.dicomweb_answers import (
     accepted,
     answer,
     answer_errors,
     base,
+    ranged_answer,
     related_answer,
 )
 
@@ -40,15 +49,13 @@ INSTANCE = f"{SERIES}/instances/<instance>"
 def retrieve_instances(
     study: str, series: str | None = None, instance: str | None = None
 ) -> Response:
-    """10.4.1.1.1: as stored, in a multipart body, or one alone as application/dicom."""
+    """10.4.1.1.1: in a multipart body, or one alone as application/dicom."""
     instances = visible_instances(study, series, instance)
     form = dicom_form(accepted(), single=instance is not None)
     if is_known_to_client(instances):
         return not_modified(instances)
-    require_as_stored(instances, form)
-    response = parts_answer(instances) if form.is_multipart else file_answer(instances[0])
-    response.headers["ETag"] = etag(instances)
-    return response
+    require_form(instances, form)
+    return parts_answer(instances, form) if form.is_multipart else file_answer(instances[0], form)
 
 
 def visible_instances(study: str, series: str | None, instance: str | None) -> list[StoredInstance]:
@@ -67,37 +74,86 @@ def retrieve() -> Retrieve:
     return Retrieve(services().database, services().blobs)
 
 
-def require_as_stored(instances: Sequence[StoredInstance], form: DicomForm) -> None:
-    """Raise NotAcceptable where an instance is in a transfer syntax that was not asked for."""
+def transcoding() -> Transcoding:
+    frames = Frames(database=services().database, store=services().blobs)
+    return Transcoding(retrieve=retrieve(), frames=frames)
+
+
+def require_form(instances: Sequence[StoredInstance], form: DicomForm) -> None:
+    """Raise NotAcceptable where an instance goes into none of the transfer syntaxes asked for."""
+    known = transcoding()
     for instance in instances:
-        if not form.takes(instance.transfer_syntax_uid):
+        stored = instance.transfer_syntax_uid
+        if form.chosen(stored, known.possible(instance)) is None:
             raise NotAcceptable(
-                f"Instances are sent as stored, here in {instance.transfer_syntax_uid}: "
+                f"An instance in {stored} goes into none of the transfer syntaxes asked for: "
                 f'ask for type="{DICOM}"; transfer-syntax=*.',
                 expression="http.Accept",
             )
 
 
-def parts_answer(instances: Sequence[StoredInstance]) -> Response:
-    retrieval, root = retrieve(), base()  # while there is a request: the answer outlives it
-    files = map(retrieval.file, instances)
+def file_in(known: Transcoding, instance: StoredInstance, form: DicomForm) -> tuple[DicomFile, str]:
+    """The file in the form asked for, and its transfer syntax.
+
+    What turns out not to go into it is sent as stored if that is taken too.
+    """
+    stored = instance.transfer_syntax_uid
+    target = form.chosen(stored, known.possible(instance)) or stored
+    if target != stored:
+        try:
+            return known.file(instance, target)
+        except (UnsupportedImage, UnreadableImage) as error:
+            if not form.takes_as_stored:
+                raise refused(error) from error
+    return known.retrieve.file(instance), stored
+
+
+def refused(error: ImagingError) -> ImagingError:
+    if isinstance(error, UnsupportedImage):
+        return NotAcceptable(str(error), expression="http.Accept")
+    return error
+
+
+def parts_answer(instances: Sequence[StoredInstance], form: DicomForm) -> Response:
+    known, root = transcoding(), base()  # while there is a request: the answer outlives it
+    files = (file_in(known, instance, form) for instance in instances)
     first = next(files)  # before the status is said: after it, a fault can only cut the answer
     contents = zip(instances, chain([first], files), strict=True)
     response = related_answer(
         DICOM,
-        ((part_headers(root, instance), file.chunks()) for instance, file in contents),
-        ((part_headers(root, instance), retrieval.size(instance)) for instance in instances),
+        (
+            (part_headers(root, instance, syntax), file.chunks())
+            for instance, (file, syntax) in contents
+        ),
+        lengths(known, root, instances) if is_as_stored(known, instances, form) else None,
     )
-    response.call_on_close(first.stream.close)
+    response.headers["ETag"] = etag(instances)
+    response.call_on_close(first[0].stream.close)
     return response
 
 
-def part_headers(root: str, instance: StoredInstance) -> dict[str, str]:
-    return {"Content-Type": content_type(instance), "Content-Location": address(root, instance)}
+def is_as_stored(known: Transcoding, instances: Sequence[StoredInstance], form: DicomForm) -> bool:
+    return all(
+        form.chosen(one.transfer_syntax_uid, known.possible(one)) == one.transfer_syntax_uid
+        for one in instances
+    )
 
 
-def content_type(instance: StoredInstance) -> str:
-    return f"{DICOM}; transfer-syntax={instance.transfer_syntax_uid}"
+def lengths(
+    known: Transcoding, root: str, instances: Sequence[StoredInstance]
+) -> Iterator[tuple[dict[str, str], int]]:
+    return (
+        (part_headers(root, one, one.transfer_syntax_uid), known.retrieve.size(one))
+        for one in instances
+    )
+
+
+def part_headers(root: str, instance: StoredInstance, syntax: str) -> dict[str, str]:
+    return {"Content-Type": content_type(syntax), "Content-Location": address(root, instance)}
+
+
+def content_type(syntax: str) -> str:
+    return f"{DICOM}; transfer-syntax={syntax}"
 
 
 def address(root: str, instance: StoredInstance) -> str:
@@ -107,12 +163,11 @@ def address(root: str, instance: StoredInstance) -> str:
     )
 
 
-def file_answer(instance: StoredInstance) -> Response:
-    file: DicomFile = retrieve().file(instance)
-    response = answer(file.chunks(), content_type=content_type(instance))
-    response.content_length = file.size
-    response.call_on_close(file.stream.close)
-    return response
+def file_answer(instance: StoredInstance, form: DicomForm) -> Response:
+    file, syntax = file_in(transcoding(), instance, form)
+    return ranged_answer(
+        file.stream, file.pieces, content_type=content_type(syntax), etag=etag([instance])
+    )
 
 
 @bp.get(f"{STUDY}/metadata")

@@ -100,7 +100,8 @@ def stored_answer(opened: OpenFrames, numbers: Sequence[int], form: FrameForm) -
 
 def converted_answer(opened: OpenFrames, numbers: Sequence[int], form: FrameForm) -> Response:
     """The first frame is there before the status is said: after it, a fault can only cut."""
-    frames = opened.converted(numbers, form.transfer_syntax)
+    made = opened.converted(numbers, form.transfer_syntax)
+    frames = (frame for some in made for frame in some.frames)
     first = next(frames)
     if not form.is_multipart:
         tag = etag([opened.instance])

@@ -15,6 +15,7 @@ from imaging_fhir.errors import InvalidRequest, NotAcceptable
 
 JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
 RLE = "1.2.840.10008.1.2.5"
+POSSIBLE = (EXPLICIT_VR_LITTLE_ENDIAN, RLE)
 
 
 @pytest.mark.parametrize(
@@ -33,13 +34,13 @@ RLE = "1.2.840.10008.1.2.5"
 def test_instances_as_stored_in_parts(accept: str, single: bool) -> None:
     form = dicom_form(media_ranges(accept), single=single)
     assert form.is_multipart
-    assert form.takes(JPEG_BASELINE)
+    assert form.chosen(JPEG_BASELINE, POSSIBLE) == JPEG_BASELINE
 
 
 def test_no_transfer_syntax_is_explicit_little_endian() -> None:
     form = dicom_form(media_ranges('multipart/related; type="application/dicom"'), single=False)
-    assert form.takes(EXPLICIT_VR_LITTLE_ENDIAN)
-    assert not form.takes(JPEG_BASELINE)
+    assert form.chosen(JPEG_BASELINE, POSSIBLE) == EXPLICIT_VR_LITTLE_ENDIAN
+    assert form.chosen(JPEG_BASELINE, ()) == JPEG_BASELINE  # rather than nothing
 
 
 def test_every_transfer_syntax_that_is_listed_is_taken() -> None:
@@ -48,9 +49,19 @@ def test_every_transfer_syntax_that_is_listed_is_taken() -> None:
         for syntax in (JPEG_BASELINE, RLE)
     )
     form = dicom_form(media_ranges(accept), single=False)
-    assert form.takes(JPEG_BASELINE)
-    assert form.takes(RLE)
-    assert not form.takes(EXPLICIT_VR_LITTLE_ENDIAN)
+    assert form.chosen(JPEG_BASELINE, POSSIBLE) == JPEG_BASELINE
+    assert form.chosen(RLE, POSSIBLE) == RLE
+    assert form.chosen(EXPLICIT_VR_LITTLE_ENDIAN, POSSIBLE) == RLE
+    assert form.chosen(EXPLICIT_VR_LITTLE_ENDIAN, ()) is None
+
+
+def test_as_stored_comes_before_others_that_are_liked_as_well_and_no_more() -> None:
+    part = f"multipart/related; type={DICOM}; transfer-syntax"
+    alike = dicom_form(media_ranges(f"{part}={RLE}, {part}={JPEG_BASELINE}"), single=False)
+    assert alike.chosen(JPEG_BASELINE, POSSIBLE) == JPEG_BASELINE
+    better = dicom_form(media_ranges(f"{part}={JPEG_BASELINE};q=0.5, {part}={RLE}"), single=False)
+    assert better.chosen(JPEG_BASELINE, POSSIBLE) == RLE
+    assert better.chosen(JPEG_BASELINE, ()) == JPEG_BASELINE
 
 
 def test_the_form_with_the_best_quality_is_chosen() -> None:
