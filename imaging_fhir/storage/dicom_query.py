@@ -46,6 +46,7 @@ from imaging_fhir.storage.schema import (
     series,
     string_index,
     study,
+    token_index,
 )
 from imaging_fhir.storage.search_conditions import Conditions
 from imaging_fhir.storage.search_values import LAST_CHARACTER, checked_only, starts_with
@@ -77,6 +78,10 @@ SUBJECTS = {  # whose identity a corrected study has, by group
     "0010": ("Patient", study.c.patient),
     "0038": ("Encounter", study.c.encounter),
 }
+IDENTIFIER = "ImagingStudy.identifier"
+ACCESSION_NUMBER = "00080050"
+NUMBERS_OF_ORDERS = frozenset({ACCESSION_NUMBER, "00200010"})
+ORDERS = ("00080051", "00400275")  # sequences that say of which order it is
 NUMBERS = frozenset({"00100020", "00080050", "00380010", "00101000", "00200010"})
 OF_MANY = frozenset(  # found for half of all, or for none: to be tried last
     {"00100040", "00080030", "00080201", "00080060", "00080061", "00080062", "00080080", "00080070"}
@@ -248,9 +253,25 @@ class Search:
         if key.path in COLUMNS:
             return self.any_of(COLUMNS[key.path], key)
         own = self.has_value(level, ID_COLUMNS[level], keys)
-        if level != "study" or not is_of_identity(int(key.path[:8], 16)):
-            return own
-        return or_(and_(~is_corrected(), own), and_(is_corrected(), self.subject_has(keys)))
+        if level == "study" and is_of_identity(int(key.path[:8], 16)):
+            return or_(and_(~is_corrected(), own), and_(is_corrected(), self.subject_has(keys)))
+        if key.path in NUMBERS_OF_ORDERS:
+            return and_(own, or_(~is_corrected(), self.is_shown(key)))
+        if key.path.startswith(ORDERS):
+            return and_(own, or_(~is_corrected(), tells_its_orders()))
+        return own
+
+    def is_shown(self, key: Key) -> Condition:
+        """Has its ImagingStudy that number? It may be of an order of another patient."""
+        value = dicom_value.alias()
+        return exists().where(
+            value.c.study == study.c.pk,
+            value.c.path == key.path,
+            self.any_of(value.c.value, key, is_checked=True),
+            token_index.c.rid == study.c.rid,
+            token_index.c.parameter == IDENTIFIER,
+            token_index.c.value == value.c.value,
+        )
 
     def has_value(self, owner: str, of: Column, keys: Sequence[Key]) -> Condition:
         value = dicom_value.alias()
@@ -388,6 +409,18 @@ def is_corrected(of: FromClause = study) -> Condition:
     """Is it served with another identity than its files have? As services.coercion has it."""
     is_split = exists().where(minted_uid.c.uid == of.c.study_instance_uid)
     return or_(of.c.corrected, is_split)
+
+
+def tells_its_orders() -> Condition:
+    """Has a corrected study's ImagingStudy the accession number, and so what else is said of it?"""
+    value = dicom_value.alias()
+    return exists().where(
+        value.c.study == study.c.pk,
+        value.c.path == ACCESSION_NUMBER,
+        token_index.c.rid == study.c.rid,
+        token_index.c.parameter == IDENTIFIER,
+        token_index.c.value == value.c.value,
+    )
 
 
 def is_unique(criterion: Criterion) -> bool:
