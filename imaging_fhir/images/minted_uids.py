@@ -50,7 +50,9 @@ class MintedUids:
 
     def origin_of(self, study: str, series: str, instance: str) -> DicomJson:
         """Original Attributes Sequence of the instance that has these UIDs now."""
-        former = {uid: original for original, uid in self.moved.items()}
+        former: dict[str, str] = {}
+        for original, uid in self.moved.items():
+            former.setdefault(uid, original)  # the first is that of the bytes
         before: DicomJson = {
             tag_name(tag): {"vr": "UI", "Value": [former.get(uid, uid)]}
             for tag, uid in ((INSTANCE, instance), (STUDY, study), (SERIES, series))

@@ -16,6 +16,15 @@ class Decided:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesKey:
+    """A series as it was sent."""
+
+    origin: str  # StudyInstanceUID
+    original: str  # SeriesInstanceUID
+    of_person: bool  # only what names one person of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Relinked:
     """A study or document that a person filed, moved or rejected; the rest is how it was."""
 
@@ -30,6 +39,8 @@ class Relinked:
     corrected: bool = False  # the study was one whose files name somebody else
     decisions: tuple[Decided, ...] = ()  # of others whom its images name
     joined: bool = False  # its images are one with those of the study that was filed already
+    origin: str | None = None  # StudyInstanceUID of the study that it was a held part of
+    parted: tuple[SeriesKey, ...] = ()  # of which it had a part, and another study the rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +77,7 @@ class SplitOff:
     moved: int  # so many instances
     total: int  # of so many
     left: tuple[Person, ...] = ()  # whom no other instance of the study names
+    parted: tuple[SeriesKey, ...] = ()  # of which a part stays where all of it had been moved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,10 +91,8 @@ class ImageCheck:
         """Those of a study that was split off are others than its files have."""
         with self.database.read() as connection:
             minted = minted_uids.of_study(connection, row.study_instance_uid)
-        original = {one.uid: one.original for one in minted}
-        served = (row.study_instance_uid, row.series_instance_uid, row.sop_instance_uid)
-        study, series, instance = (original.get(uid, uid) for uid in served)
-        return study, series, instance
+        former = minted_uids.Former.of(minted)
+        return former.uids(row.study_instance_uid, row.series_instance_uid, row.sop_instance_uid)
 
 
 def uids_in(study: Resource) -> Uids:

@@ -15,7 +15,7 @@ from imaging_fhir.model.correction import Corrected, Correction, Relinked
 from imaging_fhir.model.link import Decision, Link, id_of
 from imaging_fhir.model.merge import Merged
 from imaging_fhir.model.reference import local_target
-from imaging_fhir.services import decisions, moved_parts, parting, review
+from imaging_fhir.services import decisions, moved_parts, parting, review, study_parts
 from imaging_fhir.services.access import Caller
 from imaging_fhir.services.correction_record import record
 from imaging_fhir.services.preconditions import require_match
@@ -82,14 +82,20 @@ class Corrections:
         """A decision with a source is told as that one's."""
         found = self.find(transaction, reference, if_match)
         require_together(transaction.connection, decision)
+        origin, parted, filing = None, (), self.relinking.studies
         if found.kind == "study":
-            moved_parts.follow(transaction, self.new_id, found.row, decision)
+            if moved_parts.place(transaction, filing, found.row, decision):
+                origin = found.row.study_instance_uid
+                parted = moved_parts.part_off(transaction, filing, found.row)
             row = dicom_index.study_by_pk(transaction.connection, found.row.pk)
             found = replace(found, row=row)
         before = self.decide(transaction, found, decision)
+        before = replace(before, origin=origin, parted=parted)
         result = self.settled(transaction, found, before, decision)
         activity = "correct-by-source" if decision.source else "link"
-        return self.tell(transaction, activity, found, before, result, reason, caller)
+        done = self.tell(transaction, activity, found, before, result, reason, caller)
+        is_held = result.startswith("Task/")
+        return replace(done, text=COMPARED) if is_held else done
 
     def reject(
         self, task_id: str, *, reason: str | None, caller: Caller, if_match: str | None = None
@@ -215,9 +221,22 @@ class Corrections:
             row = documents.by_pk(connection, found.row.pk)
         filed_to = resolve_patient(connection, row.patient or "")
         meant = resolve_patient(connection, id_of(decision.patient) or "")
-        if row.state != "filed" or filed_to is None or filed_to != meant:
+        is_compared = found.kind == "study" and self.is_compared(connection, row)
+        if not is_compared and (row.state != "filed" or filed_to is None or filed_to != meant):
             raise ResourceConflict(TAKEN)
         return resources.find_by_rid(connection, row.rid).reference
+
+    def is_compared(self, connection: Connection, row: AnyRow) -> bool:
+        """Is the held part filed as soon as its images have been compared with those there?"""
+        if row.state != "held":
+            return False
+        merged = decode_as(Merged, row.attributes)
+        linking = self.relinking.studies.linking
+        link = linking.link_kept(connection, evidence_of_study(row, merged, linking))
+        fate, filed = study_parts.fate(connection, row, link)
+        return fate in ("is-filed", "joins", "takes") and bool(
+            study_parts.clashes(connection, row, fate, filed, limit=1)
+        )
 
     def tell(
         self,
@@ -343,6 +362,10 @@ class Corrections:
             encounter=None,
             link=encode(before.link),
         )
+        if before.origin is not None:
+            filing = self.relinking.studies
+            row = dicom_index.study_by_pk(transaction.connection, found.row.pk)
+            moved_parts.put_back(transaction, filing, row, before.origin, before.parted)
         set_status(transaction, before.task, "requested")
         key = {f"{found.kind}_pk": found.row.pk}
         dicom_index.await_identifiers(transaction, before.link.awaited, **key)
@@ -456,6 +479,7 @@ NO_IMAGE = {
     "Task": "holds no image any more, or one that is kept only beside another.",
 }
 TAKEN = "The image could not be filed there: images of its study are filed to somebody else."
+COMPARED = "It is filed as you said once its images have been compared with those that are there."
 SINCE = "It was corrected again since: undo that first."
 JOINED = "Its images are one with those of the study that was there: they cannot be held again."
 NOT_OURS = "It is no correction of an image."

@@ -6,7 +6,7 @@ the study any more are held: there is one ImagingStudy of a Study Instance UID.
 
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from imaging_fhir.images.dicom_kept import Said, said
@@ -15,7 +15,7 @@ from imaging_fhir.model.link import Decision, Given, id_of
 from imaging_fhir.model.merge import Merged, rank
 from imaging_fhir.model.person import Person
 from imaging_fhir.model.study import StudyAttributes
-from imaging_fhir.services import decisions
+from imaging_fhir.services import decisions, minting
 from imaging_fhir.services.arrival import identity_of
 from imaging_fhir.services.held import open_task
 from imaging_fhir.services.linking import Linking
@@ -29,6 +29,7 @@ from imaging_fhir.services.study_evidence import (
 from imaging_fhir.services.study_filing import ANOTHER_PATIENT, StudyFiling
 from imaging_fhir.storage import dicom_index, jobs, parting, study_parts
 from imaging_fhir.storage.database import AnyRow, Connection, Transaction
+from imaging_fhir.storage.minted_uids import Uids
 from imaging_fhir.storage.people import resolve_patient
 
 SERIES_PICTURE = "series-picture"
@@ -214,21 +215,44 @@ def say_again(
 ) -> None:
     """What those that stay say together, in a next version."""
     parting.drop_empty_series(transaction, row.pk)
-    merged, of_series = merged_of(stay)
     own = decode_as(Person, row.person)
     people = [says.person for _, says in stay]
     if own not in people and people:
         name_first(transaction, row, people[0])
-    dicom_index.change_study(transaction, row.pk, attributes=encode(merged))
-    for series_pk, attributes in of_series.items():
-        values = filing.series_values(row, attributes)
-        dicom_index.change_series(transaction, series_pk, picture=None, **values)
-        jobs.enqueue(transaction, SERIES_PICTURE, str(series_pk))  # it may have shown a stranger's
+    merged, of_series = merged_of(stay)
+    put_said(transaction, filing, row, merged, of_series)
+    for series_pk in of_series:  # it may have shown a stranger's
+        dicom_index.change_series(transaction, series_pk, picture=None)
+        jobs.enqueue(transaction, SERIES_PICTURE, str(series_pk))
     study_parts.count(transaction, row.pk)
     row = dicom_index.study_by_pk(transaction.connection, row.pk)
     filing.write_head(transaction, row, merged)
     filing.bump(transaction, row)
     filing.index(transaction, row)
+
+
+def put_said(
+    transaction: Transaction,
+    filing: StudyFiling,
+    row: AnyRow,
+    merged: Merged,
+    of_series: Mapping[int, Merged],
+) -> None:
+    """What the study and each of its series say, in place of what they said."""
+    dicom_index.change_study(transaction, row.pk, attributes=encode(merged))
+    for series_pk, attributes in of_series.items():
+        values = filing.series_values(row, attributes)
+        dicom_index.change_series(transaction, series_pk, **values)
+
+
+def rename_row(
+    transaction: Transaction, filing: StudyFiling, row: AnyRow, study_instance_uid: str, uids: Uids
+) -> None:
+    """A held row with other UIDs, of the study and of what is in it."""
+    minting.rename(transaction, parting.instances(transaction.connection, row.pk), uids)
+    parting.rename_study(transaction, row.pk, study_instance_uid, uids)
+    row = dicom_index.study_by_pk(transaction.connection, row.pk)
+    put_said(transaction, filing, row, *merged_of(spoken_in(transaction.connection, row)))
 
 
 def name_first(transaction: Transaction, row: AnyRow, person: Person) -> None:

@@ -8,11 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from imaging_fhir.errors import InvalidResource, ResourceConflict
-from imaging_fhir.model.codec import Resource, decode, decode_as, encode
-from imaging_fhir.model.correction import Corrected, Correction, SplitOff, subject_of_study
+from imaging_fhir.model.codec import decode_as, encode
+from imaging_fhir.model.correction import (
+    Corrected,
+    Correction,
+    SeriesKey,
+    SplitOff,
+    subject_of_study,
+)
 from imaging_fhir.model.link import Decision, Given, Link, id_of
 from imaging_fhir.model.person import Person
-from imaging_fhir.services import decisions
+from imaging_fhir.services import decisions, minting
 from imaging_fhir.services.access import Caller
 from imaging_fhir.services.arrival import identity_of
 from imaging_fhir.services.correction import (
@@ -29,28 +35,24 @@ from imaging_fhir.services.parting import (
     SERIES_PICTURE,
     Spoken,
     merged_of,
+    rename_row,
     say_again,
     spoken_in,
 )
 from imaging_fhir.services.study_evidence import decision_on, evidence_of_study
 from imaging_fhir.services.study_resource import resource_of
-from imaging_fhir.services.uids import new_uid
 from imaging_fhir.storage import (
     corrections,
     dicom_index,
     jobs,
-    minted_uids,
     parting,
     resources,
     study_parts,
 )
 from imaging_fhir.storage.database import AnyRow, Connection, Database, Transaction
-from imaging_fhir.storage.minted_uids import Minted
 
-SPLIT_OFF = "It was split off itself: undo that, or move all of it."
 ALL_OF_IT = "These are all its images: leave series and instance out, and the study moves."
 NOT_THERE = "One of the two studies is not as the split left it: it was moved, joined or deleted."
-OWN_IMAGES = "Images that came with the UIDs of the part itself cannot go back."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,14 +110,12 @@ class Splitting:
         self, transaction: Transaction, row: AnyRow, part: Part, decision: Decision
     ) -> SplitOff:
         relinking = self.corrections.relinking
-        if minted_uids.of_study(transaction.connection, row.study_instance_uid):
-            raise ResourceConflict(SPLIT_OFF)
         spoken = spoken_in(transaction.connection, row)
         moves = chosen(spoken, part)
         gone = {one.pk for one, _ in moves}
         stay = [(one, says) for one, says in spoken if one.pk not in gone]
         relinking.keep_version(transaction, row)
-        pk = self.take_out(transaction, row, moves, stay, decision)
+        pk, parted = self.take_out(transaction, row, moves, stay, decision)
         left = {says.person for _, says in moves} - {says.person for _, says in stay}
         for identity in identities(left, row):
             parting.forget_identity(transaction, row.pk, identity)
@@ -128,6 +128,7 @@ class Splitting:
             moved=len(moves),
             total=len(spoken),
             left=tuple(left),
+            parted=parted,
         )
 
     def take_out(
@@ -137,11 +138,11 @@ class Splitting:
         moves: Sequence[Spoken],
         stay: Sequence[Spoken],
         decision: Decision,
-    ) -> int:
-        """The study of their own; its key."""
+    ) -> tuple[int, tuple[SeriesKey, ...]]:
+        """The key of the study of their own, and of which series it has only a part."""
         filing = self.corrections.relinking.studies
-        minted = self.mint(transaction, row.study_instance_uid, moves, stay)
-        uids = {one.original: one.uid for one in minted}
+        images = [one for one, _ in moves]
+        uids = minting.new_uids(self.corrections.new_id, row.study_instance_uid, images)
         renamed = [named_anew(one, uids, row.study_instance_uid) for one in moves]
         merged, of_series = merged_of(renamed)
         person, *others = dict.fromkeys(says.person for _, says in moves)
@@ -156,7 +157,8 @@ class Splitting:
         decided = dict.fromkeys(others, decision)
         new_row = dicom_index.study_by_pk(transaction.connection, pk)
         decisions.put(transaction, new_row, decided)
-        minted_uids.add(transaction, pk, row.study_instance_uid, minted)
+        stays = {one.series_instance_uid for one, _ in stay}
+        parted = minting.lead(transaction, pk, row.study_instance_uid, uids, images, stays=stays)
         parting.copy_identities(
             transaction, row.pk, pk, study_instance_uid=new_row.study_instance_uid
         )
@@ -170,14 +172,14 @@ class Splitting:
             )
             parting.move(transaction, [one.pk for one in of_one], into)
             jobs.enqueue(transaction, SERIES_PICTURE, str(into))
-        rename(transaction, moves, uids)
+        minting.rename(transaction, images, uids)
         study_parts.count(transaction, pk)
         filing.store_link(transaction, new_row, link)
         new_row = dicom_index.study_by_pk(transaction.connection, pk)
         filing.write_head(transaction, new_row, merged)
         filing.index(transaction, new_row)
         filing.watch(transaction, pk)
-        return pk
+        return pk, parted
 
     def open(
         self,
@@ -212,33 +214,6 @@ class Splitting:
             head=b"",
         )
 
-    def mint(
-        self,
-        transaction: Transaction,
-        origin: str,
-        moves: Sequence[Spoken],
-        stay: Sequence[Spoken],
-    ) -> list[Minted]:
-        """New UIDs for the study, its series and instances (PS3.5 B.2)."""
-        stays = {one.series_instance_uid for one, _ in stay}
-        series = dict.fromkeys(one.series_instance_uid for one, _ in moves)
-        minted = [Minted(level="study", original=origin, uid=self.new_uid())]
-        for uid in series:
-            is_whole = uid not in stays
-            if minted_uids.is_split(transaction.connection, origin, uid):
-                minted_uids.part_of_series(transaction, origin, uid)
-                is_whole = False
-            minted.append(
-                Minted(level="series", original=uid, uid=self.new_uid(), is_whole=is_whole)
-            )
-        return minted + [
-            Minted(level="instance", original=one.sop_instance_uid, uid=self.new_uid())
-            for one, _ in moves
-        ]
-
-    def new_uid(self) -> str:
-        return new_uid(self.corrections.new_id)
-
     def undo(
         self, transaction: Transaction, provenance_id: str, reason: str | None, caller: Caller
     ) -> Corrected:
@@ -252,7 +227,7 @@ class Splitting:
             raise ResourceConflict(NOT_OURS)
         part, rest = self.still(transaction.connection, split, pk)
         stored = resources.find_by_rid(transaction.connection, part.rid)
-        self.put_back(transaction, part, rest)
+        self.put_back(transaction, part, rest, split)
         for identity in identities(set(split.left), rest):
             origin = rest.study_instance_uid
             if dicom_index.study_of_identity(transaction.connection, origin, identity) is None:
@@ -287,23 +262,25 @@ class Splitting:
             raise ResourceConflict(SINCE)
         return part, rest
 
-    def put_back(self, transaction: Transaction, part: AnyRow, rest: AnyRow) -> None:
+    def put_back(
+        self, transaction: Transaction, part: AnyRow, rest: AnyRow, split: SplitOff
+    ) -> None:
         connection, relinking = transaction.connection, self.corrections.relinking
-        uids = {
-            row.uid: row.original
-            for row in minted_uids.of_study(connection, part.study_instance_uid)
-        }
         held = parting.held_of(connection, part.study_instance_uid)
-        rows = [part, *(dicom_index.study_by_pk(connection, pk) for pk in held)]
-        spoken = {row.pk: spoken_in(connection, row) for row in rows}
-        if any(one.sop_instance_uid not in uids for all_ in spoken.values() for one, _ in all_):
-            raise ResourceConflict(OWN_IMAGES)
+        images = [one for pk in (part.pk, *held) for one in parting.instances(connection, pk)]
         relinking.keep_version(transaction, rest)
         relinking.withdraw(transaction, part)
-        for row in rows:
-            rename(transaction, spoken[row.pk], uids)
-        for one in held:
-            parting.rename_study(transaction, one, rest.study_instance_uid, uids)
+        uids = minting.lead_back(
+            transaction,
+            part.study_instance_uid,
+            rest.study_instance_uid,
+            images,
+            split.parted,
+        )
+        minting.rename(transaction, parting.instances(connection, part.pk), uids)
+        for pk in held:
+            row = dicom_index.study_by_pk(connection, pk)
+            rename_row(transaction, relinking.studies, row, rest.study_instance_uid, uids)
         for series in dicom_index.series_of_study(connection, part.pk):
             self.series_back(transaction, series, rest, uids[series.series_instance_uid])
         study_parts.forget(transaction, part.pk)
@@ -349,25 +326,6 @@ def named_anew(spoken: Spoken, uids: dict[str, str], origin: str) -> Spoken:
         study=replace(says.study, study_instance_uid=uids[origin]),
         series=replace(says.series, series_instance_uid=uids[one.series_instance_uid]),
     )
-
-
-def rename(transaction: Transaction, spoken: Sequence[Spoken], uids: dict[str, str]) -> None:
-    parting.rename(
-        transaction,
-        [
-            (
-                one.pk,
-                uids[one.sop_instance_uid],
-                encode({**fragment_of(one), "uid": uids[one.sop_instance_uid]}),
-            )
-            for one, _ in spoken
-        ],
-    )
-
-
-def fragment_of(one: AnyRow) -> Resource:
-    found: Resource = decode(one.fragment)
-    return found
 
 
 def identities(people: set[Person], row: AnyRow) -> list[str]:

@@ -83,8 +83,9 @@ def add_study(connection: Connection, scope: Scope, study_instance_uid: str) -> 
     for row in rows:
         add_instances(connection, scope, row.pk)
     for minted in minted_uids.of_study(connection, study_instance_uid):
-        if minted.level != "study" and minted.is_whole:  # refused by what its bytes say, too
-            scope.marks.add((minted.level, minted.original))
+        is_all = minted.is_whole and not minted.of_person  # else others' images are in it
+        if minted.level == "instance" or (minted.level == "series" and is_all):
+            scope.marks.add((minted.level, minted.original))  # refused by what its bytes say, too
 
 
 def add_instances(connection: Connection, scope: Scope, study_pk: int) -> None:

@@ -101,12 +101,27 @@ def copy_identities(
     transaction: Transaction, study_pk: int, into: int, study_instance_uid: str
 ) -> None:
     """Whoever is named so belongs to that other study, too."""
-    known = select(study_identity.c.identity).where(study_identity.c.study == study_pk)
-    for identity in transaction.execute(known).scalars().all():
+    for identity in identities_of(transaction.connection, study_pk):
         transaction.execute(
             insert(study_identity),
             {"study_instance_uid": study_instance_uid, "identity": identity, "study": into},
         )
+
+
+def identities_of(connection: Connection, study_pk: int) -> list[str]:
+    """Whom its images name, as `study_identity` has it."""
+    known = select(study_identity.c.identity).where(study_identity.c.study == study_pk)
+    return sorted(connection.execute(known).scalars())
+
+
+def series_beside(connection: Connection, row: AnyRow) -> set[str]:
+    """UIDs of the series in other rows of the same study."""
+    others = (
+        select(series.c.series_instance_uid)
+        .join(study, study.c.pk == series.c.study)
+        .where(study.c.study_instance_uid == row.study_instance_uid, study.c.pk != row.pk)
+    )
+    return set(connection.execute(others).scalars())
 
 
 def rename_study(
@@ -121,7 +136,7 @@ def rename_study(
         transaction.execute(
             update(series)
             .where(series.c.pk == row.pk)
-            .values(series_instance_uid=uids[row.series_instance_uid])
+            .values(series_instance_uid=uids.get(row.series_instance_uid, row.series_instance_uid))
         )
     taken = study_identity.alias()
     transaction.execute(

@@ -406,11 +406,12 @@ minted_uid = Table(
     metadata,
     key(),
     Column("study", ForeignKey("study.pk"), nullable=False, index=True),  # that was split off
-    Column("origin", Text, nullable=False),  # StudyInstanceUID of the bytes
-    Column("level", Text, nullable=False),  # study, series, instance
-    Column("original", Text, nullable=False),
-    Column("uid", Text, nullable=False, unique=True),
+    Column("origin", Text, nullable=False),  # the StudyInstanceUID before
+    Column("level", Text, nullable=False),  # patient, study, series, instance
+    Column("original", Text, nullable=False),  # the UID before; of a patient, the identity
+    Column("uid", Text, nullable=False),
     Column("is_whole", Boolean, nullable=False),  # of a series: all that there was of it went
+    Column("of_person", Boolean, nullable=False),  # only for what names whom a `patient` row has
     Index("ix_minted_uid_original", "origin", "original"),
 )
 

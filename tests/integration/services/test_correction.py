@@ -239,19 +239,6 @@ def test_what_is_rejected_stays_held(house: House, corrections: Corrections) -> 
     assert house.read(held.location)["status"] == "requested"
 
 
-def test_a_held_part_of_a_study_that_is_somebody_elses_cannot_be_filed_beside_it(
-    house: House, corrections: Corrections
-) -> None:
-    house.send(ct())
-    held = house.send(ct(**OF_JOHN))
-    assert held.status == 202
-    with pytest.raises(ResourceConflict, match="somebody else"):
-        decide(corrections, held.location, "john")
-    done = decide(corrections, held.location, "jane")
-    assert done.result == IMAGING_STUDY
-    assert house.read(IMAGING_STUDY)["numberOfInstances"] == 2
-
-
 def test_a_move_ends_the_dispute_and_takes_what_users_wrote_of_the_former_patient(
     house: House, corrections: Corrections
 ) -> None:

@@ -295,22 +295,121 @@ def test_what_is_not_there_or_is_all_of_it_is_refused(
     assert instances(house, REST) == [*HERS, *HIS]
 
 
-def test_who_was_slower_is_told_and_a_part_is_not_split_again(
-    house: House, splitting: Splitting
-) -> None:
+def test_who_was_slower_is_told(house: House, splitting: Splitting) -> None:
     version = house.read(REST)["meta"]["versionId"]
-    done = split(splitting, instances=(HIS[1],), if_match=f'W/"{version}"')
+    split(splitting, instances=(HIS[1],), if_match=f'W/"{version}"')
     with pytest.raises(VersionConflict):
         split(splitting, "1.2.9.2", if_match=f'W/"{version}"')
-    part = house.read(done.result)
-    with pytest.raises(ResourceConflict, match="split off itself"):
-        splitting.split(
-            done.result,
-            Part(series=(part["series"][0]["uid"],)),
-            Decision(patient="Patient/joan"),
-            reason=None,
-            caller=LOCAL,
-        )
+
+
+def split_again(house: House, splitting: Splitting, first: Corrected, at: int) -> Corrected:
+    """That image of the part to a third Patient."""
+    (series,) = house.read(first.result)["series"]
+    return splitting.split(
+        first.result,
+        Part(instances=(series["instance"][at]["uid"],)),
+        Decision(patient="Patient/joan"),
+        reason=None,
+        caller=LOCAL,
+    )
+
+
+def test_a_part_is_split_again_and_each_image_is_known_under_all_its_uids(
+    house: House, splitting: Splitting
+) -> None:
+    first = split(splitting, "1.2.9.2")
+    (series,) = house.read(first.result)["series"]
+    second = split_again(house, splitting, first, 1)
+    assert house.subject(second.result) == "Patient/joan"
+    assert len(instances(house, first.result)) == len(instances(house, second.result)) == 1
+    assert instances(house, REST) == list(HERS)
+    assert [send(house, uid).location for uid in HIS] == [first.result, second.result]
+    sent_back = house.send(image(HIS[1], **uids_of(first, series, 1)))
+    assert sent_back.filed is not None
+    assert (sent_back.status, sent_back.filed.rule) == (202, "sop-instance-uid-conflict")
+    assert len(instances(house, second.result)) == 1
+    later = send(house, "1.2.9.2.3")
+    assert (later.status, later.filed and later.filed.rule) == (202, "series-in-two-studies")
+
+
+def uids_of(part: Corrected, series: dict[str, Any], at: int) -> dict[str, str]:
+    """As who has kept the image from the part sends it."""
+    return {
+        "StudyInstanceUID": part.result.rpartition("/")[2],
+        "SeriesInstanceUID": series["uid"],
+        "SOPInstanceUID": series["instance"][at]["uid"],
+    }
+
+
+def test_two_splits_are_undone_in_turn(house: House, splitting: Splitting) -> None:
+    first = split(splitting, "1.2.9.2")
+    before = house.read(first.result)["series"]
+    second = split_again(house, splitting, first, 1)
+    with pytest.raises(ResourceConflict, match="corrected again since"):
+        undo(splitting, first)
+    assert undo(splitting, second).result == first.result
+    assert house.read(first.result)["series"] == before
+    assert [send(house, uid).location for uid in HIS] == [first.result] * 2
+    later = send(house, "1.2.9.2.3")
+    assert (later.status, later.location) == (201, first.result)
+    assert undo(splitting, first).result == REST
+    assert instances(house, REST) == [*HERS, *HIS, "1.2.9.2.3"]
+
+
+def test_what_came_for_the_second_part_goes_back_through_both(
+    house: House, splitting: Splitting
+) -> None:
+    send(house, "1.2.9.3.1")
+    first = split(splitting, "1.2.9.2", "1.2.9.3")
+    part = house.read(first.result)
+    second = splitting.split(
+        first.result,
+        Part(series=(part["series"][1]["uid"],)),
+        Decision(patient="Patient/joan"),
+        reason=None,
+        caller=LOCAL,
+    )
+    later = send(house, "1.2.9.3.2")
+    assert (later.status, later.location) == (201, second.result)
+    undo(splitting, second)
+    assert send(house, "1.2.9.3.2").location == first.result
+    assert len(instances(house, first.result)) == 4
+    undo(splitting, first)
+    assert send(house, "1.2.9.3.2").status == 200
+    assert instances(house, REST) == [*HERS, *HIS, "1.2.9.3.1", "1.2.9.3.2"]
+
+
+def test_a_part_of_a_part_stays_where_the_part_is_erased(
+    house: House, splitting: Splitting
+) -> None:
+    first = split(splitting, "1.2.9.2")
+    second = split_again(house, splitting, first, 1)
+    Erase(database=house.database, store=house.store).study(first.result.partition("/")[2])
+    assert send(house, HIS[0]).status == 409
+    again = send(house, HIS[1])
+    assert (again.status, again.location) == (200, second.result)
+
+
+def test_a_moved_image_that_is_sent_in_another_series_is_a_conflict(
+    house: House, splitting: Splitting
+) -> None:
+    done = split(splitting, "1.2.9.2")
+    other = send(house, HIS[0], SeriesInstanceUID="1.2.9.8")
+    assert (other.status, other.filed and other.filed.rule) == (202, "sop-instance-uid-conflict")
+    assert len(instances(house, done.result)) == 2
+
+
+def test_a_held_image_of_a_part_comes_back_under_its_own_uids(
+    house: House, splitting: Splitting, corrections: Corrections
+) -> None:
+    done = split(splitting, "1.2.9.2")
+    held = send(house, "1.2.9.2.3", PatientID="5", PatientBirthDate="", PatientSex="")
+    undo(splitting, done)
+    filed = corrections.link(
+        held.location or "", Decision(patient="Patient/jane"), reason=None, caller=LOCAL
+    )
+    assert filed.result == REST
+    assert instances(house, REST) == [*HERS, *HIS, "1.2.9.2.3"]
 
 
 def test_the_rest_of_a_series_may_go_elsewhere_and_then_nobody_can_tell(

@@ -289,8 +289,9 @@ def create_studies() -> None:
         Column("origin", Text, nullable=False),
         Column("level", Text, nullable=False),
         Column("original", Text, nullable=False),
-        Column("uid", Text, nullable=False, unique=True),
+        Column("uid", Text, nullable=False),
         Column("is_whole", Boolean, nullable=False),
+        Column("of_person", Boolean, nullable=False),
         Index("ix_minted_uid_original", "origin", "original"),
     )
 
