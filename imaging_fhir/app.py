@@ -33,6 +33,7 @@ from imaging_fhir.web import (
     pictures,
     search,
     viewer,
+    viewer_query,
     viewer_site,
     worklist,
 )
@@ -73,6 +74,7 @@ BLUEPRINTS = (
     pictures.bp,
     worklist.bp,
     viewer.bp,
+    viewer_query.bp,
     chart.bp,
 )
 

@@ -53,6 +53,7 @@ class DicomQuery:
     level: Level
     study: str | None = None  # of the address, as `series` is
     series: str | None = None
+    patient: str | None = None  # id of the Patient whose studies alone are searched
     criteria: tuple[Criterion, ...] = ()
     include: frozenset[str] = frozenset()  # tags
     include_all: bool = False

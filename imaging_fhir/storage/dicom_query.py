@@ -202,6 +202,8 @@ class Search:
         """The keys of all that match."""
         wanted = select(ID_COLUMNS[query.level]).select_from(source(query.level))
         wanted = wanted.where(FILED, self.visible, *map(self.condition, query.criteria))
+        if query.patient is not None:
+            wanted = wanted.where(study.c.patient == query.patient)
         if query.study is not None:
             wanted = wanted.where(study.c.study_instance_uid == query.study)
         if query.series is not None:
@@ -223,7 +225,8 @@ class Search:
 
     def driver(self, connection: Connection, query: DicomQuery) -> Condition | None:
         """The one key by whose value rows are looked up; None where all find too many."""
-        if query.study is not None or any(map(is_unique, query.criteria)):
+        is_narrow = query.study is not None or query.patient is not None
+        if is_narrow or any(map(is_unique, query.criteria)):
             return true()
         for criterion in sorted(query.criteria, key=selectivity):
             looked_up = self.looked_up(criterion)

@@ -1,5 +1,8 @@
 """QIDO-RS (PS3.18 10.6): studies, series and instances are searched, at their level or over all."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from flask import Blueprint, Response, request
 
 from imaging_fhir.dicomweb.media_type import DICOM_JSON, require_dicom_json
@@ -38,6 +41,17 @@ def search_for_instances(study: str | None = None, series: str | None = None) ->
 
 
 def search(level: Level, study: str | None = None, series: str | None = None) -> Response:
+    return search_answer(level, study, series, list(request.args.items(multi=True)))
+
+
+def search_answer(
+    level: Level,
+    study: str | None,
+    series: str | None,
+    parameters: Sequence[tuple[str, str]],
+    *,
+    patient: str | None = None,
+) -> Response:
     """10.6.1; 204 where nothing matches, or no more does (8.3.4.4.1)."""
     require_dicom_json(accepted())
     for uid in (study, series):
@@ -46,11 +60,11 @@ def search(level: Level, study: str | None = None, series: str | None = None) ->
     settings = services().settings
     query = parse_query(
         Address(level=level, study=study, series=series),
-        list(request.args.items(multi=True)),
+        parameters,
         max_results=settings.max_page_size,
     )
     found = QueryDicom(services().database, services().access, settings).find(
-        query, caller(), base()
+        replace(query, patient=patient), caller(), base()
     )
     response = matches_answer(found)
     for text in (*query.warnings, *more(found)):

@@ -107,6 +107,7 @@ def test_the_configuration_names_our_addresses_and_shows_no_list_of_all(
     assert config["showStudyList"] is False
     [source] = config["dataSources"]
     assert source["configuration"]["wadoRoot"] == "/dicomweb"
+    assert source["configuration"]["qidoRoot"] == f"/viewer/{STUDY}"
 
 
 def test_the_files_are_served_and_nothing_else(client: FlaskClient) -> None:
@@ -145,6 +146,55 @@ def test_studies_of_one_patient_are(app: Flask, patients: FlaskClient) -> None:
     assert shown(patients, address)[0] == 200
     twice = f"/viewer?StudyInstanceUIDs={STUDY}&StudyInstanceUIDs={prior},{STUDY}"
     assert leads_to(patients, twice) == address
+
+
+def found(client: FlaskClient, path: str) -> set[str]:
+    """The StudyInstanceUIDs of what a search of the viewer finds."""
+    answer = client.get(path)
+    assert answer.status_code in (200, 204), answer.text
+    return {one["0020000D"]["Value"][0] for one in answer.get_json(silent=True) or ()}
+
+
+def test_the_viewer_finds_other_studies_of_its_patient_and_of_nobody_of_the_same_number(
+    app: Flask, patients: FlaskClient
+) -> None:
+    send(app)
+    prior = send(app, StudyInstanceUID="1.2.9", SOPInstanceUID="1.2.9.1")
+    put(patients, "Patient", "jim", identifier=[{"system": "urn:oid:1.2.99", "value": "4711"}])
+    other = ct_instance(
+        PatientID="4711",
+        IssuerOfPatientIDQualifiersSequence=issued_by("urn:oid:1.2.99"),
+        StudyInstanceUID="1.2.8",
+        SOPInstanceUID="1.2.8.1",
+    )
+    services = app.extensions[EXTENSION]
+    assert services.ingest.ingest([other], source=DEFAULT_SOURCE, given=Given()).status == 201
+    assert found(patients, "/dicomweb/studies?PatientID=4711") == {STUDY, prior, "1.2.8"}
+    for number in ("PatientID=4711", "00100020=4711", "00100020=9"):
+        assert found(patients, f"/viewer/{STUDY}/studies?{number}") == {STUDY, prior}
+    assert found(patients, "/viewer/1.2.8/studies?PatientID=4711") == {"1.2.8"}
+    assert found(patients, f"/viewer/{STUDY}/studies?StudyInstanceUID=1.2.8") == set()
+    assert found(patients, f"/viewer/{STUDY}/studies/1.2.8/series") == set()
+    assert found(patients, f"/viewer/{STUDY}/studies/{prior}/series") == {prior}
+    assert patients.get("/viewer/1.2.7/studies").status_code == 404
+
+
+def test_the_viewer_finds_what_was_another_patients_before_a_merge(
+    app: Flask, patients: FlaskClient
+) -> None:
+    send(app)
+    prior = send(app, "9", StudyInstanceUID="1.2.9", SOPInstanceUID="1.2.9.1")
+    assert found(patients, f"/viewer/{STUDY}/studies") == {STUDY}
+    john, jane = ({"reference": f"Patient/{one}"} for one in ("john", "jane"))
+    asked = {
+        "resourceType": "Parameters",
+        "parameter": [
+            {"name": "source-patient", "valueReference": john},
+            {"name": "target-patient", "valueReference": jane},
+        ],
+    }
+    assert patients.post("/fhir/Patient/$merge", json=asked).status_code == 200
+    assert found(patients, f"/viewer/{STUDY}/studies?PatientID=4711") == {STUDY, prior}
 
 
 @pytest.mark.parametrize("query", ["", "?StudyInstanceUIDs=", "?StudyInstanceUIDs=,,"])
