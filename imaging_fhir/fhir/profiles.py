@@ -111,6 +111,26 @@ def is_national(identifier: Resource) -> bool:
     return total % 10 == 0
 
 
+RACE = f"{US_CORE}/StructureDefinition/us-core-race"
+ONCE = frozenset(
+    f"{US_CORE}/StructureDefinition/us-core-{name}"
+    for name in ("race", "ethnicity", "birthsex", "sex")
+)
+
+
+def has_each_once(patient: Resource) -> bool:
+    urls = [found.get("url") for found in patient.get("extension", ())]
+    return all(urls.count(url) <= 1 for url in ONCE)
+
+
+def is_one_answer(extension: Resource) -> bool:
+    """Asked but unknown, or unknown, is no race beside others."""
+    parts = extension.get("extension", ()) if extension.get("url") == RACE else ()
+    races = [one.get("valueCoding", {}) for one in parts if one.get("url") == "ombCategory"]
+    unknown = any(race.get("code") in ("ASKU", "UNK") for race in races)
+    return not unknown or len(races) == 1
+
+
 PROVIDER_NUMBER = Constraint(
     key="us-core-16, us-core-17",
     message="is no National Provider Identifier",
@@ -187,6 +207,17 @@ US_CORE_7 = (
             message="must have a family or given name, or the reason why not",
             holds=is_named,
             path="name",
+        ),
+        Constraint(
+            key="extension",
+            message="must have no more than one race, ethnicity, birthsex and sex",
+            holds=has_each_once,
+        ),
+        Constraint(
+            key="us-core-23",
+            message="must have no other category beside ASKU or UNK",
+            holds=is_one_answer,
+            path="extension",
         ),
     ),
     us_core(
@@ -292,6 +323,7 @@ US_CORE_7 = (
         *supported("identifier", "accessionIdentifier", "subject"),
     ),
 )
+NEW_IN_7 = frozenset({"us-core-23"})
 OF_PATIENTS_ALONE = frozenset(  # in US Core 6.1.0, where 7.0.0 allows other subjects
     {
         "DocumentReference",
@@ -308,7 +340,8 @@ def as_of_6_1(profile: Profile) -> Profile:
     rules = profile.rules
     if profile.type in OF_PATIENTS_ALONE:
         rules = (*rules, ElementRule(path="subject", targets=frozenset({"Patient"})))
-    return replace(profile, version="6.1.0", rules=rules)
+    constraints = tuple(one for one in profile.constraints if one.key not in NEW_IN_7)
+    return replace(profile, version="6.1.0", rules=rules, constraints=constraints)
 
 
 def ipa(name: str, type_: str, *parts: "ElementRule | Constraint") -> Profile:

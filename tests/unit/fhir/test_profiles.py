@@ -198,6 +198,30 @@ def test_us_core_7_allows_other_subjects_than_patients() -> None:
     assert not conforms(document, PROFILES[f"{CORE}documentreference|6.1.0"])
 
 
+def race(*codes: str) -> Resource:
+    parts = [{"url": "ombCategory", "valueCoding": {"code": code}} for code in codes]
+    return {"url": f"{CORE}race", "extension": [*parts, {"url": "text", "valueString": "-"}]}
+
+
+@pytest.mark.parametrize(
+    ("extensions", "conforming"),
+    [
+        ([race("2106-3", "2028-9")], {"6.1.0", "7.0.0"}),
+        ([race("UNK")], {"6.1.0", "7.0.0"}),
+        ([race("UNK", "2106-3")], {"6.1.0"}),
+        ([race("2106-3"), race("2028-9")], set()),
+    ],
+)
+def test_a_race_is_said_once_and_is_not_unknown_beside(
+    extensions: list[Resource], conforming: set[str]
+) -> None:
+    patient = {**CONFORMING[f"{CORE}patient"], "extension": extensions}
+    versions = {
+        one for one in ("6.1.0", "7.0.0") if conforms(patient, PROFILES[f"{CORE}patient|{one}"])
+    }
+    assert versions == conforming
+
+
 @pytest.mark.parametrize(
     "category",
     [
