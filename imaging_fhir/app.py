@@ -2,7 +2,9 @@
 
 import gc
 import os
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from flask import Flask, Response
 
@@ -80,6 +82,10 @@ BLUEPRINTS = (
 
 
 class Application(Flask):
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """No view is a coroutine, which Flask would find out anew at each request."""
+        return func
+
     def make_default_options_response(self) -> Response:
         """OPTIONS, of every address."""
         return no_content(headers={"Allow": ", ".join(allowed_methods())})

@@ -142,7 +142,8 @@ def _file_meta(stream: BinaryIO) -> dict[int, str]:
             break
         tag, length = _meta_header(stream, head)
         value = stream.read(min(length, MAX_META_VALUE))
-        stream.seek(length - len(value), 1)
+        if len(value) < length:
+            stream.seek(length - len(value), 1)
         meta[tag] = value.decode("ascii", "replace").strip(" \0")
     return {tag: value for tag, value in meta.items() if value}
 

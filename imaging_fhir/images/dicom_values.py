@@ -18,6 +18,7 @@ _OLD_TIME = re.compile(r"(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,6})\d*)?)?", re.ASCII
 _ZONE = re.compile(r"([+-])(\d\d)(\d\d)", re.ASCII)
 _DATE_TIME = re.compile(r"(\d{4,8})(\d{2}\d*(?:\.\d+)?)?([+-]\d{4})?", re.ASCII)
 _UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
+_STRICT_UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*", re.ASCII)
 
 
 def fhir_date(text: str) -> str | None:
@@ -87,7 +88,7 @@ def is_uid(text: str) -> bool:
 
 def is_strict_uid(text: str) -> bool:
     """PS3.5 9.1: components without leading zeros."""
-    return all(part == "0" or (part and part[0] != "0") for part in text.split("."))
+    return bool(_STRICT_UID.fullmatch(text))
 
 
 def unsigned_int(number: object) -> int | None:

@@ -5,7 +5,8 @@ order in which the instances arrive: so each value is kept with the rank of wher
 """
 
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from operator import is_
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -14,6 +15,7 @@ from imaging_fhir.model.codec import decode, encode
 T = TypeVar("T")
 Rank = tuple[int, int, str]  # series number, instance number, SOP Instance UID
 
+MAX_SETTLED = 256
 UNNUMBERED = 2**31  # after every number
 
 
@@ -87,3 +89,32 @@ class Change:
     stored: bool = False  # the merged attributes must be written
     changed: set[str] = field(default_factory=set)  # attributes that have a new value
     disagreeing: list[str] = field(default_factory=list)
+
+
+class Settled(Generic[T]):
+    """What an image changed nothing of: nor does any later one of its series that says the same.
+
+    "The same" is meant strictly: the very values that were compared, by identity, with what is
+    stored to the byte. A value counts where its image comes first, so no later rank changes it.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[bytes, tuple[object, ...], Rank, T]] = {}
+
+    def find(
+        self, series: str, stored: bytes, said: tuple[object, ...], position: Rank
+    ) -> T | None:
+        """What was found of an image before it; None where this one is to be looked at."""
+        known = self._known.get(series)
+        if known is None:
+            return None
+        found_in, said_then, since, found = known
+        is_same = found_in == stored and all(map(is_, said_then, said))
+        return found if is_same and position >= since else None
+
+    def note(
+        self, series: str, stored: bytes, said: tuple[object, ...], position: Rank, found: T
+    ) -> None:
+        if len(self._known) >= MAX_SETTLED:
+            self._known.clear()
+        self._known[series] = stored, said, position, found

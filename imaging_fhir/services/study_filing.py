@@ -33,6 +33,7 @@ from imaging_fhir.services.own_orders import own_numbers
 from imaging_fhir.services.provisional import make_provisional, retire_provisional
 from imaging_fhir.services.registering import Registering
 from imaging_fhir.services.report_ties import StudyKeys, follow_study
+from imaging_fhir.services.said import said_of_series, said_of_study
 from imaging_fhir.services.study_authored import ANOTHER_SUBJECT
 from imaging_fhir.services.study_evidence import (
     ANOTHER_PERSONS,
@@ -272,11 +273,8 @@ class StudyFiling:
     ) -> Filed:
         image = arrival.image
         position = rank_of(image)
-        merged = decode_as(Merged, study.attributes)
-        change = merged.add(image.study, position)
-        of_visit = merged.add(image.visit, position)
+        merged, change, of_visit, modality = said_of_study(study.attributes, image, position)
         series, of_series = self.series(transaction, study, image.series, position)
-        modality = merged.add_modality(image.series.modality, image.series.series_number)
         warnings = image.warnings + disagreements(change, of_visit, of_series)
         if of_visit.changed or of_visit.disagreeing:
             about = {} if of_visit.changed else {review.INSTANCE: image.instance.sop_instance_uid}
@@ -328,8 +326,7 @@ class StudyFiling:
         known = dicom_index.find_series(
             transaction.connection, study.pk, attributes.series_instance_uid
         )
-        merged = Merged() if known is None else decode_as(Merged, known.attributes)
-        change = merged.add(attributes, position)
+        merged, change = said_of_series(known and known.attributes, attributes, position)
         if known is not None and not change.stored:
             return int(known.pk), change
         values = self.series_values(study, merged)
