@@ -215,7 +215,10 @@ Open these, Ctrl-C ends:
   one patient's images  {base}/fhir/ImagingStudy?patient=demo-okafor
   one visit's photos    {base}/fhir/DocumentReference?encounter=demo-lindqvist-dressing-1
   what is held, and why {base}/fhir/Task
+  studies by DICOMweb   {base}/dicomweb/studies
 """
+CT_OF_CHEST = "CT of the chest"
+IN_THE_VIEWER = "  a CT in the viewer    {base}/viewer?StudyInstanceUIDs={study}"
 
 # What names nobody inside goes to a patient and a visit by the one who sends it.
 ATTACHED = {
@@ -276,7 +279,7 @@ def put_entry(resource: Resource) -> Resource:
 
 
 def dicom_files() -> Iterator[tuple[str, bytes]]:
-    chest = study("CT of the chest", at(EMERGENCY, minutes=75)) | EMERGENCY.header()
+    chest = study(CT_OF_CHEST, at(EMERGENCY, minutes=75)) | EMERGENCY.header()
     chest |= OKAFOR.header() | {"SeriesDescription": "Chest with contrast", "SeriesNumber": 2}
     for number, content in enumerate(sample.ct_chest(chest), start=1):
         yield f"dicom/okafor-ct/{number:03}.dcm", content
@@ -344,7 +347,10 @@ def demo(context: click.Context) -> None:
     if not taken_in.exists():
         take_in(context, folder)
         taken_in.touch()
-    click.echo(WHERE_TO_LOOK.format(base=settings.public_address))
+    click.echo(WHERE_TO_LOOK.format(base=settings.public_address).rstrip())
+    if settings.viewer_dir:
+        ct = sample.uid("study", CT_OF_CHEST)
+        click.echo(IN_THE_VIEWER.format(base=settings.public_address, study=ct))
     run_command(context, "serve")
 
 
