@@ -3,8 +3,9 @@
 import socket
 import struct
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -137,9 +138,13 @@ class Peer:
 
 
 @contextmanager
-def peer(server: DimseServer, *, max_pdu: int = 16384) -> Iterator[Peer]:
-    with closing(socket.create_connection(("127.0.0.1", server.port), 20)) as connected:
-        yield Peer(connected, max_pdu)
+def connected(port: int, *, max_pdu: int = 16384) -> Iterator[Peer]:
+    with closing(socket.create_connection(("127.0.0.1", port), 20)) as found:
+        yield Peer(found, max_pdu)
+
+
+def peer(server: DimseServer, *, max_pdu: int = 16384) -> AbstractContextManager[Peer]:
+    return connected(server.port, max_pdu=max_pdu)
 
 
 @contextmanager
@@ -172,9 +177,12 @@ def association_request(
 
 def split(file: bytes) -> tuple[pydicom.Dataset, bytes]:
     """The header of a file, and its data set as it is encoded there."""
-    head = pydicom.dcmread(
-        BytesIO(file), stop_before_pixels=True, specific_tags=["SOPClassUID", "SOPInstanceUID"]
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pydicom, about values that it need not look at
+        with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pydicom, about values that are none of ours
+        head = pydicom.dcmread(BytesIO(file), stop_before_pixels=True)
+        _ = head.SOPClassUID, head.SOPInstanceUID
     return head, file[start_of_file(BytesIO(file)).offset :]
 
 
