@@ -10,6 +10,7 @@ from imaging_fhir.errors import InvalidRequest, NotAcceptable
 
 DICOM = "application/dicom"
 DICOM_JSON = "application/dicom+json"
+DICOM_XML = "application/dicom+xml"
 OCTET_STREAM = "application/octet-stream"
 RELATED = "multipart/related"
 JSON_RANGES = frozenset({DICOM_JSON, "application/json", "application/*", "*/*"})
@@ -128,10 +129,17 @@ def dicom_offer(accepted: MediaRange, single: bool) -> MediaRange | None:
     return None
 
 
-def require_dicom_json(ranges: Iterable[MediaRange]) -> None:
-    """Raise NotAcceptable where DICOM JSON is not accepted."""
-    if not any(one.media_type in JSON_RANGES and not one.is_multipart for one in ranges):
-        raise NotAcceptable(f"This is sent as {DICOM_JSON} only.", expression="http.Accept")
+def data_set_type(ranges: Iterable[MediaRange]) -> str:
+    """DICOM_JSON or DICOM_XML, whichever is wanted more; raise NotAcceptable for neither."""
+    for one in ranges:
+        if one.media_type == DICOM_XML:
+            return DICOM_XML
+        if one.media_type in JSON_RANGES and not one.is_multipart:
+            return DICOM_JSON
+    raise NotAcceptable(
+        f'This is sent as {DICOM_JSON}, or as {RELATED}; type="{DICOM_XML}".',
+        expression="http.Accept",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,11 @@ from flask import Blueprint, Response, request
 
 from imaging_fhir.dicomweb.media_type import (
     DICOM,
-    DICOM_JSON,
     DicomForm,
+    data_set_type,
     dicom_form,
-    require_dicom_json,
 )
-from imaging_fhir.dicomweb.metadata import json_array, with_bulk_data_base
+from imaging_fhir.dicomweb.metadata import with_bulk_data_base
 from imaging_fhir.errors import (
     ImagingError,
     InvalidRequest,
@@ -30,6 +29,7 @@ from imaging_fhir.web.dicomweb_answers import (
     answer,
     answer_errors,
     base,
+    data_sets_answer,
     ranged_answer,
     related_answer,
 )
@@ -176,12 +176,12 @@ def file_answer(instance: StoredInstance, form: DicomForm) -> Response:
 def retrieve_metadata(
     study: str, series: str | None = None, instance: str | None = None
 ) -> Response:
-    """10.4.1.1.2: an array of the instances' DICOM JSON, from the index alone."""
+    """10.4.1.1.2: of each instance DICOM JSON, or XML, from the index alone."""
     instances = visible_instances(study, series, instance)
-    require_dicom_json(accepted())
+    media_type = data_set_type(accepted())
     if is_known_to_client(instances):
         return not_modified(instances)
-    response = answer(json_array(metadata(instances)), content_type=DICOM_JSON)
+    response = data_sets_answer(media_type, metadata(instances))
     response.headers["ETag"] = etag(instances)
     return response
 

@@ -7,16 +7,24 @@ from typing import BinaryIO
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException
 
-from imaging_fhir.dicomweb.media_type import MediaRange, media_ranges
+from imaging_fhir.dicomweb.media_type import (
+    DICOM_JSON,
+    DICOM_XML,
+    RELATED,
+    MediaRange,
+    media_ranges,
+)
+from imaging_fhir.dicomweb.metadata import json_array
 from imaging_fhir.dicomweb.multipart import (
     Headers,
     new_boundary,
     related_body,
     related_length,
 )
+from imaging_fhir.dicomweb.xml import to_xml
 from imaging_fhir.errors import ImagingError, StorageUnavailable
 from imaging_fhir.images.pieces import Piece, chunks_of, part_of, size_of
-from imaging_fhir.model.codec import encode
+from imaging_fhir.model.codec import decode, encode
 from imaging_fhir.web.context import services
 from imaging_fhir.web.errors import RETRY_SECONDS
 from imaging_fhir.web.ranges import wanted_part
@@ -88,6 +96,16 @@ def closing(stream: BinaryIO, pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The pieces that are read from the stream, which is closed after the last one."""
     with stream:
         yield from pieces
+
+
+def data_sets_answer(media_type: str, data_sets: Iterable[bytes]) -> Response:
+    """Data sets in DICOM JSON, as they are or in XML, each as it comes."""
+    if media_type == DICOM_JSON:
+        return answer(json_array(data_sets), content_type=DICOM_JSON)
+    boundary = new_boundary()
+    parts = (({"Content-Type": DICOM_XML}, [to_xml(decode(one))]) for one in data_sets)
+    content_type = f'{RELATED}; type="{DICOM_XML}"; boundary={boundary}'
+    return answer(related_body(boundary, parts), content_type=content_type)
 
 
 def answer_errors(bp: Blueprint) -> None:

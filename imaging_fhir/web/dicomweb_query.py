@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from flask import Blueprint, Response, request
 
-from imaging_fhir.dicomweb.media_type import DICOM_JSON, require_dicom_json
-from imaging_fhir.dicomweb.metadata import json_array, with_bulk_data_base
+from imaging_fhir.dicomweb.media_type import data_set_type
+from imaging_fhir.dicomweb.metadata import with_bulk_data_base
 from imaging_fhir.dicomweb.query import Address, parse_query
 from imaging_fhir.errors import InvalidRequest
 from imaging_fhir.model.codec import encode
@@ -14,7 +14,13 @@ from imaging_fhir.model.dicom_query import Level
 from imaging_fhir.services.query_dicom import Found, QueryDicom
 from imaging_fhir.web.context import caller, services
 from imaging_fhir.web.dicomweb import UID
-from imaging_fhir.web.dicomweb_answers import accepted, answer, answer_errors, base
+from imaging_fhir.web.dicomweb_answers import (
+    accepted,
+    answer,
+    answer_errors,
+    base,
+    data_sets_answer,
+)
 
 bp = Blueprint("dicomweb_query", __name__, url_prefix="/dicomweb")
 answer_errors(bp)
@@ -53,7 +59,7 @@ def search_answer(
     patient: str | None = None,
 ) -> Response:
     """10.6.1; 204 where nothing matches, or no more does (8.3.4.4.1)."""
-    require_dicom_json(accepted())
+    media_type = data_set_type(accepted())
     for uid in (study, series):
         if uid is not None and not UID.fullmatch(uid):
             raise InvalidRequest("The address has something else than a UID in the place of one.")
@@ -66,19 +72,19 @@ def search_answer(
     found = QueryDicom(services().database, services().access, settings).find(
         replace(query, patient=patient), caller(), base()
     )
-    response = matches_answer(found)
+    response = matches_answer(found, media_type)
     for text in (*query.warnings, *more(found)):
         response.headers.add("Warning", f"299 {base()}: {text}")
     return response
 
 
-def matches_answer(found: Found) -> Response:
+def matches_answer(found: Found, media_type: str) -> Response:
     if not found.count:
-        response = answer(b"", 204, content_type=DICOM_JSON)
+        response = answer(b"", 204, content_type=media_type)
         del response.headers["Content-Type"]
         return response
     items = (with_address(encode(one), one) for one in found.matches)
-    return answer(json_array(items), content_type=DICOM_JSON)
+    return data_sets_answer(media_type, items)
 
 
 def with_address(json: bytes, match: dict[str, dict[str, object]]) -> bytes:

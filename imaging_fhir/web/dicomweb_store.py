@@ -1,10 +1,20 @@
-"""STOW-RS (PS3.18 10.5): instances come in as application/dicom, each judged by itself."""
+"""STOW-RS (PS3.18 10.5): instances come in, each judged by itself.
+
+They come as DICOM, or as metadata in JSON or XML with their bulk data in parts of their own.
+"""
 
 from collections.abc import Iterator
 
 from flask import Blueprint, Response, request
 
-from imaging_fhir.dicomweb.media_type import DICOM, DICOM_JSON, RELATED, require_dicom_json
+from imaging_fhir.dicomweb.assembly import BulkParts, assembled, chunks_of, uid_in
+from imaging_fhir.dicomweb.media_type import (
+    DICOM,
+    DICOM_JSON,
+    DICOM_XML,
+    RELATED,
+    data_set_type,
+)
 from imaging_fhir.dicomweb.multipart import Part, parts, split_media_type
 from imaging_fhir.dicomweb.store_response import (
     HELD,
@@ -15,6 +25,7 @@ from imaging_fhir.dicomweb.store_response import (
     store_response,
     store_status,
 )
+from imaging_fhir.dicomweb.xml import to_xml
 from imaging_fhir.errors import (
     ImagingError,
     InvalidRequest,
@@ -24,11 +35,13 @@ from imaging_fhir.errors import (
 from imaging_fhir.images import HEAD_LENGTH
 from imaging_fhir.images.dicom import DicomReader
 from imaging_fhir.model.codec import encode
+from imaging_fhir.model.study import DicomJson
 from imaging_fhir.services.ingest import Outcome
 from imaging_fhir.web import streams
 from imaging_fhir.web.context import caller, services, source_of_caller
 from imaging_fhir.web.dicomweb import UID
 from imaging_fhir.web.dicomweb_answers import accepted, answer, answer_errors, base
+from imaging_fhir.web.dicomweb_parts import METADATA, put_aside
 from imaging_fhir.web.errors import RETRY_SECONDS
 
 bp = Blueprint("dicomweb_store", __name__, url_prefix="/dicomweb")
@@ -40,27 +53,49 @@ answer_errors(bp)
 def store_instances(study: str | None = None) -> Response:
     """10.5.1; with a study in the address, instances of another one fail."""
     services().access.require(caller(), "create", "ImagingStudy")
-    require_dicom_json(accepted())
+    media_type = data_set_type(accepted())
     if study is not None and not UID.fullmatch(study):
         raise InvalidRequest("The address has something else than a UID in the place of one.")
-    results = [result(stored_outcome(part, study), study) for part in instances_sent()]
+    results = list(results_of_body(study))
     if not results:
         raise InvalidRequest("The body has no instance.")
-    return results_answer(results)
+    return results_answer(results, media_type)
 
 
-def instances_sent() -> Iterator[Part | Iterator[bytes]]:
-    """The parts of the body, or the one instance that it is; raise UnsupportedMediaType."""
+def results_of_body(study: str | None) -> Iterator[Stored | Failed]:
+    """Of each instance in the body; raise UnsupportedMediaType."""
     media_type, parameters = split_media_type(request.content_type or "")
+    kind = parameters.get("type", DICOM).lower() if media_type == RELATED else media_type
     if media_type == DICOM:
-        yield streams.sent(request)
-    elif media_type == RELATED and parameters.get("type", DICOM).lower() == DICOM:
-        yield from parts(request.stream, request.content_type or "")
+        yield result(stored_outcome(streams.sent(request), study), study)
+    elif kind == DICOM:
+        for part in parts(request.stream, request.content_type or ""):
+            yield result(stored_outcome(part, study), study)
+    elif media_type == RELATED and kind in METADATA:
+        body = parts(request.stream, request.content_type or "")
+        with put_aside(body, kind, limit=services().ingest.max_bytes) as sent:
+            for metadata in sent.metadata:
+                yield result_of_metadata(metadata, sent.bulk, study)
     else:
         raise UnsupportedMediaType(
-            f'Instances come as {RELATED}; type="{DICOM}", or one alone as {DICOM}.',
+            f'Instances come as {RELATED}; type="{DICOM}", "{DICOM_JSON}" or "{DICOM_XML}", '
+            f"or one alone as {DICOM}.",
             expression="http.Content-Type",
         )
+
+
+def result_of_metadata(metadata: DicomJson, bulk: BulkParts, study: str | None) -> Stored | Failed:
+    """The instance is put together, and taken in as if it had come so."""
+    try:
+        pieces = assembled(metadata, bulk)
+    except ImagingError as error:
+        return Failed(
+            error=error,
+            failure_reason=failure_reason(error),
+            sop_class_uid=uid_in(metadata, "00080016"),
+            sop_instance_uid=uid_in(metadata, "00080018"),
+        )
+    return result(stored_outcome(chunks_of(pieces), study), study)
 
 
 def stored_outcome(sent: Part | Iterator[bytes], study: str | None) -> Outcome:
@@ -92,12 +127,13 @@ def result(outcome: Outcome, study: str | None) -> Stored | Failed:
     return failed_instance(outcome, study) if outcome.filed is None else stored_instance(outcome)
 
 
-def results_answer(results: list[Stored | Failed]) -> Response:
+def results_answer(results: list[Stored | Failed], media_type: str) -> Response:
     stored = [one for one in results if isinstance(one, Stored)]
     failed = [one for one in results if isinstance(one, Failed)]
     status = store_status(stored, failed)
     body = store_response(stored, failed, retrieve_url=common_address(stored))
-    response = answer(encode(body), status, content_type=DICOM_JSON)
+    written = encode(body) if media_type == DICOM_JSON else to_xml(body)
+    response = answer(written, status, content_type=media_type)
     if status == 503:
         response.headers["Retry-After"] = RETRY_SECONDS
     return response

@@ -166,7 +166,7 @@ class TestStore:
         [
             "application/json",
             "multipart/form-data; boundary=b",
-            'multipart/related; type="application/dicom+json"; boundary=b',
+            'multipart/related; type="application/pdf"; boundary=b',
             "",
         ],
     )
@@ -203,14 +203,14 @@ class TestStore:
         assert "ends before its Content-Length" in response.get_data(as_text=True)
         assert client.get(ADDRESS).status_code == 404
 
-    def test_an_answer_in_xml_is_refused_before_anything_is_stored(
+    def test_an_answer_of_another_type_is_refused_before_anything_is_stored(
         self, client: FlaskClient
     ) -> None:
         response = client.post(
             STUDIES,
             data=related(numbered(1)),
             content_type=RELATED,
-            headers={"Accept": "application/dicom+xml"},
+            headers={"Accept": "application/fhir+xml"},
         )
         assert response.status_code == 406
         assert client.get(ADDRESS).status_code == 404
@@ -381,9 +381,9 @@ class TestMetadata:
         assert "Accept-Encoding" in packed.headers["Vary"]
         assert len(plain.get_json(True)) == 102
 
-    def test_metadata_in_xml_is_refused(self, client: FlaskClient) -> None:
+    def test_metadata_in_another_form_are_refused(self, client: FlaskClient) -> None:
         store(client, ct_instance())
-        accept = {"Accept": 'multipart/related; type="application/dicom+xml"'}
+        accept = {"Accept": 'multipart/related; type="application/dicom"'}
         assert client.get(f"{ADDRESS}/metadata", headers=accept).status_code == 406
 
 

@@ -1,5 +1,6 @@
 """QIDO-RS: searches at every level, what they answer, and whose they say images are."""
 
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -7,6 +8,9 @@ from flask.testing import FlaskClient
 from pydicom.uid import CTImageStorage
 from werkzeug.test import TestResponse
 
+from imaging_fhir.dicomweb.multipart import parts
+from imaging_fhir.dicomweb.xml import from_xml
+from imaging_fhir.model.codec import decode
 from tests.dicom_samples import ROOT, ct_instance, report_instance
 
 Items = list[dict[str, Any]]
@@ -261,7 +265,7 @@ class TestMatching:
             "supported. Empty Value Matching has not been performed."
         )
 
-    def test_json_is_the_only_other_form(self, archive: FlaskClient) -> None:
+    def test_another_form_is_not_acceptable(self, archive: FlaskClient) -> None:
         assert archive.get("/dicomweb/studies", headers={"Accept": "image/png"}).status_code == 406
         json = archive.get("/dicomweb/studies", headers={"Accept": "application/json"})
         assert json.status_code == 200
@@ -343,6 +347,25 @@ class TestAnswers:
 def value_item(item: dict[str, Any], tag: str) -> dict[str, Any]:
     first: dict[str, Any] = value(item, tag)
     return first
+
+
+class TestXml:
+    @pytest.mark.parametrize(
+        "address",
+        ["studies", "series", "instances?includefield=all", f"studies/{ROOT}.1/metadata"],
+    )
+    def test_it_says_what_json_says(self, archive: FlaskClient, address: str) -> None:
+        accept = {"Accept": 'multipart/related; type="application/dicom+xml"'}
+        answer = archive.get(f"/dicomweb/{address}", headers=accept, buffered=True)
+        assert answer.status_code == 200
+        found = parts(BytesIO(answer.data), answer.content_type)
+        in_xml = [
+            from_xml(b"".join(part.chunks))
+            for part in found
+            if part.content_type == "application/dicom+xml"
+        ]
+        json = archive.get(f"/dicomweb/{address}", buffered=True)
+        assert in_xml == decode(json.data)
 
 
 class TestPaging:

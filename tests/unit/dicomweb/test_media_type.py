@@ -6,10 +6,10 @@ from imaging_fhir.dicomweb.media_type import (
     OCTET_STREAM,
     BulkForm,
     compressed_bulk_form,
+    data_set_type,
     dicom_form,
     media_ranges,
     plain_bulk_form,
-    require_dicom_json,
 )
 from imaging_fhir.errors import InvalidRequest, NotAcceptable
 
@@ -97,17 +97,28 @@ def test_ranges_of_one_quality_keep_their_order() -> None:
     assert [one.media_type for one in ranges] == ["c/d", "e/f", "a/b"]
 
 
-@pytest.mark.parametrize("accept", ["", "*/*", "application/json", "text/html, */*;q=0.1"])
-def test_dicom_json_is_accepted(accept: str) -> None:
-    require_dicom_json(media_ranges(accept))
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("", "application/dicom+json"),
+        ("*/*", "application/dicom+json"),
+        ("application/json", "application/dicom+json"),
+        ("text/html, */*;q=0.1", "application/dicom+json"),
+        ('multipart/related; type="application/dicom+xml"', "application/dicom+xml"),
+        ("application/dicom+xml;q=0.9, application/dicom+json", "application/dicom+json"),
+        ("application/dicom+xml, application/dicom+json;q=0.9", "application/dicom+xml"),
+    ],
+)
+def test_data_sets_are_json_or_xml(accept: str, media_type: str) -> None:
+    assert data_set_type(media_ranges(accept)) == media_type
 
 
 @pytest.mark.parametrize(
-    "accept", ["application/dicom+xml", 'multipart/related; type="application/dicom+json"']
+    "accept", ["application/dicom", 'multipart/related; type="application/dicom+json"']
 )
-def test_dicom_json_is_not_accepted(accept: str) -> None:
+def test_data_sets_are_nothing_else(accept: str) -> None:
     with pytest.raises(NotAcceptable):
-        require_dicom_json(media_ranges(accept))
+        data_set_type(media_ranges(accept))
 
 
 def bulk(accept: str, syntax: str = "") -> BulkForm:

@@ -16,8 +16,9 @@ from pydicom.uid import (
 from imaging_fhir.errors import ImagingError
 from imaging_fhir.fhir.dicom_identity import dicom_identity
 from imaging_fhir.images.dicom import DicomReader
-from imaging_fhir.images.dicom_identity import coerced, coerced_json, is_of_identity
+from imaging_fhir.images.dicom_identity import coerced, coerced_json
 from imaging_fhir.model.codec import decode
+from imaging_fhir.model.dicom_attribute import is_of_identity
 from tests.dicom_samples import ct_instance
 
 JOHN: dict[str, Any] = {
