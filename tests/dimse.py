@@ -178,11 +178,9 @@ def association_request(
 def split(file: bytes) -> tuple[pydicom.Dataset, bytes]:
     """The header of a file, and its data set as it is encoded there."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of pydicom, about values that it need not look at
-        with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of pydicom, about values that are none of ours
         head = pydicom.dcmread(BytesIO(file), stop_before_pixels=True)
-        _ = head.SOPClassUID, head.SOPInstanceUID
+        _ = head.SOPClassUID, head.SOPInstanceUID  # decoded here
     return head, file[start_of_file(BytesIO(file)).offset :]
 
 
