@@ -39,6 +39,7 @@ def main() -> int:
         "patientNumber": number,
         "visitNumber": f"V-{number}",
         "studyInstanceUid": uid(number, "study"),
+        "otherSeriesUid": uid(number, "study", "other series"),
         "secondPatientNumber": f"{number}-2",
         "heldStudyInstanceUid": uid(number, "held study"),
     }
@@ -47,6 +48,10 @@ def main() -> int:
     ct.AdmissionID = values["visitNumber"]
     ct.IssuerOfAdmissionIDSequence = [issuer(VISIT_NUMBERS)]
     ct.save_as(folder / "ct.dcm", enforce_file_format=True)
+    ct.SeriesInstanceUID = values["otherSeriesUid"]
+    ct.SOPInstanceUID = uid(number, "study", "other instance")
+    ct.SeriesNumber = 2
+    ct.save_as(folder / "other_series.dcm", enforce_file_format=True)
     second = values["secondPatientNumber"]
     held = ct_instance(number, "held study", second, "Novak^Petra", "19880921")
     held.save_as(folder / "held.dcm", enforce_file_format=True)

@@ -101,6 +101,16 @@ class SeriesPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImagesPage:
+    """All images of a series, to choose some."""
+
+    patient: PatientCard
+    study: StudyCard
+    series: SeriesCard
+    uids: tuple[str, ...]  # in their order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentPage:
     patient: PatientCard
     document: DocumentCard
@@ -183,6 +193,22 @@ class ImagePages:
             sop_instance_uid=instance.sop_instance_uid,
             previous=before(at, instances),
             next=after(at, instances),
+        )
+
+    def images(self, resource_id: str, uid: str) -> ImagesPage:
+        """Raise ResourceNotFound, ResourceDeleted."""
+        with self.chart.database.read() as connection:
+            row = study_row(connection, resource_id)
+            all_series = chart.series_of_studies(connection, [row.pk])
+            patient = self.chart.banner(connection, row.patient)
+            card = self.card(connection, row, all_series, patient.id)
+            one = the_series(all_series, uid)
+            instances = chart.instances_of_series(connection, one.pk)
+        return ImagesPage(
+            patient=patient,
+            study=card,
+            series=next(found for found in card.series if found.pk == one.pk),
+            uids=tuple(instance.sop_instance_uid for instance in instances),
         )
 
     def series_picture(

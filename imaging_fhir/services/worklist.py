@@ -94,7 +94,7 @@ class DecisionPage:
     can_be_filed: bool  # not one that is kept only beside another, and none decided meanwhile
     says: str  # the name in the file: whom a new Patient would be
     told: tuple[Told, ...]
-    series: str = ""  # UID of the one that is meant, where it is not all of the study
+    part: Part | None = None  # what of the study is meant; None for all of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,9 +212,9 @@ class Worklist:
         encounter: str,
         reason: str,
         caller: Caller,
-        series: str = "",
+        part: Part | None = None,
     ) -> Corrected:
-        """`series` is the one of a study that is meant, else it is all of it.
+        """`part` is what of a study is meant, else it is all of it.
 
         Raise VersionConflict where somebody else was faster, and what Corrections.link does.
         """
@@ -223,9 +223,9 @@ class Worklist:
         if encounter and not encounter.startswith("Encounter/"):
             raise InvalidResource("Choose a visit.", expression="encounter")
         decision = Decision(patient=patient, encounter=encounter or None)
-        if series:
+        if part is not None:
             splitting = Splitting(corrections=self.corrections)
-            act = partial(splitting.split, reference, Part(series=(series,)))
+            act = partial(splitting.split, reference, part)
         else:
             act = partial(self.corrections.link, reference)
         return act(decision, reason=reason or None, caller=caller, if_match=tag(version))

@@ -25,6 +25,7 @@ from imaging_fhir.model.correction import Corrected
 from imaging_fhir.services.chart import page_of
 from imaging_fhir.services.chart_card import PatientCard
 from imaging_fhir.services.chart_words import modality_name, rule_in_words
+from imaging_fhir.services.splitting import Part
 from imaging_fhir.services.worklist import DAYS, FILTERS, MOST_AT_ONCE, Asked, Told
 from imaging_fhir.web.chart import (
     LONGEST_INPUT,
@@ -107,6 +108,24 @@ def move(kind: str, resource_id: str) -> Response:
     return decision_page(kind, resource_id)
 
 
+@bp.get("/chart/studies/<study_id>/series/<uid>/images")
+def choose_images(study_id: str, uid: str) -> Response:
+    """Single images of a series, to be moved."""
+    may_read("ImagingStudy", interaction="update")
+    may_read("Patient")
+    found = services().image_pages.images(study_id, uid)
+    return page("images.html", page=found, patient=found.patient)
+
+
+@bp.post("/chart/studies/<study_id>/move")
+def move_images(study_id: str) -> Response:
+    """By POST: there may be more of them than an address can name."""
+    may_read("ImagingStudy", interaction="update")
+    if part_meant("studies") is None:
+        raise InvalidRequest("Choose one image at least.", expression="instance")
+    return decision_page("studies", study_id)
+
+
 @bp.post("/chart/<any(held, studies, documents):kind>/<resource_id>/candidates")
 def find_candidates(kind: str, resource_id: str) -> Response:
     """By POST: what is looked for names a patient, and addresses end up in logs."""
@@ -137,7 +156,7 @@ def file(kind: str, resource_id: str) -> AnyResponse:
             encounter=request.form.get("encounter", ""),
             reason=reason(),
             caller=caller(),
-            series=series_meant(kind),
+            part=part_meant(kind),
         ),
     )
 
@@ -206,7 +225,7 @@ def decision_page(
 ) -> Response:
     reference = f"{TYPES[kind]}/{resource_id}"
     decision = services().worklist.decision(reference, caller(), searched=ids or ())
-    decision = replace(decision, series=series_meant(kind))
+    decision = replace(decision, part=part_meant(kind))
     values = {
         "decision": decision,
         "address": f"/chart/{kind}/{resource_id}",
@@ -269,6 +288,12 @@ def reason() -> str:
     return request.form.get("reason", "").strip()[:LONGEST_INPUT]
 
 
-def series_meant(kind: str) -> str:
-    """UID of the series of a study that is to be moved alone."""
-    return request.values.get("series", "")[:LONGEST_UID] if kind == "studies" else ""
+def part_meant(kind: str) -> Part | None:
+    """The series or single images of a study that are to be moved alone."""
+    if kind != "studies":
+        return None
+    series, instances = (
+        tuple(uid[:LONGEST_UID] for uid in request.values.getlist(name) if uid)
+        for name in ("series", "instance")
+    )
+    return Part(series=series, instances=instances) if series or instances else None

@@ -249,3 +249,33 @@ def test_another_patient_is_found_and_many_are_decided_without_scripts(open_page
     page.get_by_label("Choose Name, birth date or sex contradict the identifier").check()
     page.get_by_role("button", name="File those whose patient is certain").click()
     assert "0 of 1 done" in page.locator("h1").inner_text()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_single_images_are_moved_by_keys_alone_and_come_back(open_page: Open, width: int) -> None:
+    page = open_page("/patients/demo-okafor", width=width)
+    keys = page.keyboard
+    open_series(page)
+    tab_to(page, "Move single images to another patient")
+    keys.press("Enter")
+    page.get_by_role("heading", name="Move single images to another patient").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(FAULTS_OF_STRUCTURE) == []
+    assert page.evaluate(TEXT_OF_WEAK_CONTRAST) == []
+    assert min(load_pictures(page)[:2]) > 100
+    page.get_by_label("Image 1", exact=True).focus()
+    keys.press("Space")
+    keys.press("Tab")
+    keys.press("Tab")
+    keys.press("Space")
+    assert page.get_by_label("Image 2", exact=True).is_checked()
+    keys.press("Enter")
+    page.get_by_role("heading", name="Move 2 images to another patient").wait_for()
+    assert page.evaluate(FAULTS_OF_STRUCTURE) == []
+    page.get_by_label("Name", exact=True).fill("lindqvist")
+    keys.press("Enter")
+    page.get_by_role("button", name="File to Lindqvist, Jonas").click()
+    page.get_by_text("2 of 40 images of another study were moved here").first.wait_for()
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("heading", name="CT of the chest").wait_for()
+    assert "40 images" in page.locator(".lead").inner_text()

@@ -264,6 +264,30 @@ def test_a_series_is_moved_from_its_page_and_both_studies_say_so(
     assert len(json_of(jane.get(f"/fhir/ImagingStudy/{STUDY}"))["series"]) == 2
 
 
+def test_single_images_are_chosen_on_a_page_and_moved(
+    jane: FlaskClient, services: Services
+) -> None:
+    put(jane, "Patient", "john", name=[{"family": "Doe"}])
+    address = chart_of(send(services, ct()))
+    send(services, ct(SOPInstanceUID=f"{STUDY}.1.2", InstanceNumber=2))
+    series = json_of(jane.get(f"/fhir/ImagingStudy/{STUDY}"))["series"][0]
+    of_series = f"{address}/series/{series['uid']}"
+    chosen = series["instance"][1]["uid"]
+    assert f"{of_series}/images" in jane.get(of_series).text
+    shown = jane.get(f"{of_series}/images").text
+    assert [f'value="{one["uid"]}"' in shown for one in series["instance"]] == [True, True]
+    assert jane.post(f"{address}/move").status_code == 400
+    asked = jane.post(f"{address}/move", data={"instance": chosen})
+    assert "Move 1 image to another patient" in words(asked)
+    found = jane.post(f"{address}/candidates", data={"name": "doe", "instance": chosen})
+    assert f'name="instance" value="{chosen}"' in found.text
+    sent = {"version": version_in(found.text), "patient": "Patient/john", "instance": chosen}
+    done = jane.post(f"{address}/file", data=sent)
+    assert "1 of 2 images of another study" in words(jane.get(done.location or ""))
+    assert json_of(jane.get(f"/fhir/ImagingStudy/{STUDY}"))["numberOfInstances"] == 1
+    assert f"{of_series}/images" not in jane.get(of_series).text
+
+
 def send_three(services: Services) -> list[str]:
     """One that is certain, one that is not, and a photo that names nobody."""
     other = [{"UniversalEntityID": "1.2.9", "UniversalEntityIDType": "ISO"}]
