@@ -77,6 +77,13 @@ COMMON_PARAMETERS = {
     ),
     "limit": query("limit", "Results wanted at most.", type="integer", minimum=0),
     "offset": query("offset", "Results to leave out first.", type="integer", minimum=0),
+    "window": query("window", "center,width,function: linear, linear-exact or sigmoid."),
+    "viewport": query("viewport", "vw,vh or vw,vh,sx,sy,sw,sh: the size, and the region shown."),
+    "quality": query("quality", "Of JPEG and WebP.", type="integer", minimum=1, maximum=100),
+    "annotation": query("annotation", "patient, technique, overlay; with commas."),
+    "iccprofile": query("iccprofile", "The profile sent along.", enum=["no", "yes", "srgb"]),
+    "presentationUID": query("presentationUID", "The presentation state to show it by."),
+    "presentationSeriesUID": query("presentationSeriesUID", "The series of that."),
     "If-None-Match": header("If-None-Match", "Versions that the client has."),
     "If-Modified-Since": header("If-Modified-Since", "When the client read it last."),
     "If-Match": header("If-Match", "The version that may be changed."),
@@ -91,6 +98,8 @@ PARTS = (*FORMAT, "_summary", "_elements")
 CONDITIONS = ("If-None-Match", "If-Modified-Since")
 SEARCH = (*PARTS, "_count", "_sort", "_include", "_revinclude", "_total", "Prefer")
 QUERY = ("accept", "PatientID", "StudyDate", "includefield", "fuzzymatching", "limit", "offset")
+STATE = ("presentationUID", "presentationSeriesUID")
+RENDERED = ("window", "viewport", "quality", "annotation", "iccprofile", *STATE)
 HISTORY = (*FORMAT, "_count", "_since", "_at")
 
 IMAGE_FIELDS = ("patient", "encounter", "type", "bodySite", "laterality", "description", "date")

@@ -15,11 +15,14 @@ from imaging_fhir.fhir.openapi_call import (
     IMAGE_FIELDS,
     QUERY,
     RELATED,
+    RENDERED,
     SEARCH,
     URL_ENCODED,
     WRITING,
     Call,
 )
+
+PICTURES = ("image/jpeg", "image/png", "image/gif", "image/webp", RELATED)
 
 
 def base_calls() -> Iterator[Call]:
@@ -144,6 +147,16 @@ def dicomweb_calls() -> Iterator[Call]:
         yield retrieve_call(f"metadataOf{name}", metadata, "DICOM JSON", (DICOM_JSON,))
     frames = f"{instance}/frames/{{frames}}"
     yield retrieve_call("retrieveFrames", frames, "Frames", (RELATED, "*/*"))
+    for name, path in (
+        ("Study", study),
+        ("Series", series),
+        ("Instance", instance),
+        ("Frames", frames),
+    ):
+        yield rendered_call(f"rendered{name}", f"{path}/rendered", "A picture", RENDERED)
+        yield rendered_call(
+            f"thumbnailOf{name}", f"{path}/thumbnail", "A small picture", ("viewport",)
+        )
     bulk = f"{instance}/bulkdata/{{path}}"
     yield retrieve_call("retrieveBulkData", bulk, "A large value", (RELATED, "*/*"))
 
@@ -174,6 +187,20 @@ def retrieve_call(call_id: str, path: str, what: str, answers: tuple[str, ...]) 
         errors=(*ALWAYS, 410),
         parameters=("accept", "If-None-Match"),
         answers=answers,
+    )
+
+
+def rendered_call(call_id: str, path: str, what: str, asked: tuple[str, ...]) -> Call:
+    return Call(
+        id=call_id,
+        method="get",
+        path=path,
+        tag="DICOMweb",
+        summary=f"{what} of it (WADO-RS)",
+        well=(200, 304),
+        errors=(*ALWAYS, 410),
+        parameters=("accept", "If-None-Match", *asked),
+        answers=PICTURES,
     )
 
 

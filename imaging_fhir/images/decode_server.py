@@ -1,6 +1,7 @@
 """The process that forks a limited child for each file to look into (see decode.py).
 
-It has one thread, holds the decoders ready, and ends when the process that started it does.
+It has one thread, holds the decoders ready, and ends when the process that started it does. One
+child always waits for its file, so that no file waits for a child to be forked.
 """
 
 import gc
@@ -13,13 +14,19 @@ import socket
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
 from PIL import Image
 
-from imaging_fhir.images import render, transcode  # noqa: F401 - each child has the decoders loaded
+from imaging_fhir.images import (  # each child has the decoders loaded
+    render,  # noqa: F401
+    report_html,  # noqa: F401
+    transcode,  # noqa: F401
+    warm,
+)
 from imaging_fhir.images.decode import (
     ANSWER,
     DEATH,
@@ -45,12 +52,14 @@ class ChildTable:
         signal.signal(signal.SIGCHLD, lambda *_: None)  # only to wake the poll below
         signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
         self.children: dict[int, socket.socket] = {}
+        self.spare: tuple[int, socket.socket] | None = None  # a child, and the line to it
         self.poll = select.poll()
         self.poll.register(control, select.POLLIN)
         self.poll.register(self.exits, select.POLLIN)
 
     def serve(self) -> None:
         """Until the caller's process has ended."""
+        self.spare = self.forked()
         while True:
             ready = {descriptor for descriptor, _ in self.poll.poll()}
             # new children come last: one may get the number of a descriptor closed just now
@@ -66,14 +75,32 @@ class ChildTable:
         if not descriptors:
             return False
         connection = socket.socket(fileno=descriptors[0])
-        child = os.fork()
-        if child == 0:
-            self.leave()
-            work(connection, descriptors[1])
+        child = self.hand_over(descriptors)
         os.close(descriptors[1])
         self.children[child] = connection
         self.poll.register(connection, 0)  # tells only that the caller has gone
+        self.spare = self.forked()
         return True
+
+    def hand_over(self, descriptors: list[int]) -> int:
+        """To the child that waits, or to a new one where that has died."""
+        while True:
+            child, line = self.spare or self.forked()
+            self.spare = None
+            with line, suppress(OSError):
+                socket.send_fds(line, [b"c"], descriptors)
+                return child
+
+    def forked(self) -> tuple[int, socket.socket]:
+        """A child that waits for a file, and the line over which it gets one."""
+        ours, theirs = socket.socketpair()
+        child = os.fork()
+        if child == 0:
+            ours.close()
+            self.leave()
+            wait_for_work(theirs)
+        theirs.close()
+        return child, ours
 
     def leave(self) -> None:
         """In a child: nothing of the other children or of the server stays open."""
@@ -90,13 +117,17 @@ class ChildTable:
                 os.kill(child, signal.SIGKILL)
 
     def reap(self) -> None:
-        while self.children:
+        while self.children or self.spare:
             child, status = os.waitpid(-1, os.WNOHANG)
             if child == 0:
                 return
-            with self.children.pop(child) as connection:
-                self.forget(connection)
-                report_death(connection, os.waitstatus_to_exitcode(status))
+            if self.spare and child == self.spare[0]:  # it died while it waited
+                self.spare[1].close()
+                self.spare = self.forked()
+            elif child in self.children:
+                with self.children.pop(child) as connection:
+                    self.forget(connection)
+                    report_death(connection, os.waitstatus_to_exitcode(status))
 
     def forget(self, connection: socket.socket) -> None:
         try:
@@ -113,6 +144,15 @@ def report_death(connection: socket.socket, exit_code: int) -> None:
             connection.send(frame, socket.MSG_DONTWAIT)
         except OSError:
             return
+
+
+def wait_for_work(line: socket.socket) -> NoReturn:
+    """In a child: until its file comes, or the server ends."""
+    with line:
+        _, descriptors, _, _ = socket.recv_fds(line, 1, 2)
+    if len(descriptors) == 2:
+        work(socket.socket(fileno=descriptors[0]), descriptors[1])
+    os._exit(0)
 
 
 def work(connection: socket.socket, descriptor: int) -> NoReturn:
@@ -180,11 +220,15 @@ def mapped_bytes() -> int:
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     Image.init()  # loads the plug-ins: 30 ms that no child needs to spend
+    warm.warm()
+    gc.collect()
     gc.freeze()
+    gc.disable()  # no child lives long enough to need it
     control.send(b"r")
     table = ChildTable(control)
     table.serve()
-    for child in table.children:
+    signal.set_wakeup_fd(-1)
+    for child in [*table.children, *(table.spare or ())[:1]]:
         os.kill(child, signal.SIGKILL)
 
 

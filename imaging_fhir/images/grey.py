@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 
 WHITE = 255
 MOST_VALUES = 0x20000  # looked up; more are computed
-AT_ONCE = 1 << 20  # pixels
+AT_ONCE = 1 << 15  # pixels: little enough to stay in the memory that there is
 PERCENTILES = (0.5, 99.5)  # of what is shown where the file says no window
 SAMPLE = 1 << 20  # pixels that the percentiles are taken of
 FEW_BITS = 8  # such values are grey as they are

@@ -156,9 +156,9 @@ def children_of(pid: int) -> list[int]:
 
 
 def wait_for_children_of(pid: int) -> None:
-    """Until they have ended and none is left as a zombie."""
+    """Until all have ended but the one that waits for a file, and none is left as a zombie."""
     deadline = time.monotonic() + 10
-    while children_of(pid):
+    while len(children_of(pid)) != 1:
         assert time.monotonic() < deadline, "children are left over"
         time.sleep(0.01)
 
@@ -204,6 +204,19 @@ def test_a_decode_server_that_died_is_started_again() -> None:
         os.kill(server, signal.SIGKILL)
         assert run_limited(length, CONTENT) == len(CONTENT)
         assert decode_servers() != [server]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
+def test_a_child_that_died_while_it_waited_is_replaced() -> None:
+    assert run_limited(length, CONTENT) == len(CONTENT)
+    (server,) = decode_servers()
+    for _ in range(3):
+        wait_for_children_of(server)
+        (waiting,) = children_of(server)
+        os.kill(waiting, signal.SIGKILL)
+        assert is_gone(waiting)
+        assert run_limited(length, CONTENT) == len(CONTENT)
+    assert decode_servers() == [server]
 
 
 SCRIPT = """
@@ -253,5 +266,8 @@ def test_the_decode_server_ends_with_a_program_that_was_killed(tmp_path: Path) -
     with run_script(tmp_path, "wait") as program:
         assert program.stdout is not None
         server = int(program.stdout.readline())
+        wait_for_children_of(server)
+        (waiting,) = children_of(server)
         program.kill()
     assert is_gone(server)
+    assert is_gone(waiting)
