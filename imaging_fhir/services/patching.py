@@ -15,12 +15,13 @@ from imaging_fhir.fhir.fhirpath_patch import fhirpath_operations, fhirpath_patch
 from imaging_fhir.fhir.json_patch import json_patch_operations, json_patched
 from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.model.search import Condition
-from imaging_fhir.services.attachment import Detached, decoded, keep_within
+from imaging_fhir.services.attachment import Detached, Prepared, decoded, keep_within
 from imaging_fhir.services.preconditions import require_match
 from imaging_fhir.services.resource_ports import Written
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.storage import resources as resource_rows
 from imaging_fhir.storage.database import Connection, Transaction
+from imaging_fhir.storage.resources import StoredResource
 
 JSON_PATCH = "application/json-patch+json"
 ATTEMPTS = 20  # each that fails means that another writer was done
@@ -105,9 +106,7 @@ class Patching:
     ) -> Written:
         with self.resources.database.read() as connection:
             stored, body = self.resources.fetch(connection, resource_type, find(connection))
-        require_match(if_match, stored)
-        content = self.patched(body, change)
-        prepared = self.resources.prepared(resource_type, stored.id, content)
+        prepared = self.prepared(stored, body, change, if_match)
 
         def unit(transaction: Transaction, kept: list[Detached]) -> Written:
             current = resource_rows.find(transaction.connection, resource_type, stored.id)
@@ -131,11 +130,17 @@ class Patching:
         """The same within a transaction; bytes that the patch brings are placed in it."""
         connection = transaction.connection
         stored, body = self.resources.fetch(connection, resource_type, resource_id)
-        require_match(if_match, stored)
-        content = self.patched(body, change)
-        prepared = self.resources.prepared(resource_type, resource_id, content)
+        prepared = self.prepared(stored, body, change, if_match)
         kept = keep_within(transaction, self.resources.store, prepared.detached)
         return self.resources.update_in(transaction, prepared, kept, if_match=str(stored.version))
+
+    def prepared(
+        self, stored: StoredResource, body: bytes, change: Change, if_match: str | None
+    ) -> Prepared:
+        """What the patch makes of it, as it may be stored; raise VersionConflict too."""
+        require_match(if_match, stored)
+        content = self.patched(body, change)
+        return self.resources.prepared(stored.type, stored.id, content)
 
     def patched(self, body: bytes, change: Change) -> Resource:
         """What the client would read, changed; raise InvalidResource."""

@@ -20,7 +20,7 @@ from imaging_fhir.services.patching import Change, Patching, require_object
 from imaging_fhir.services.resource_ports import Written
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.services.rewriting import rewritten, with_references
-from imaging_fhir.services.writing import Update
+from imaging_fhir.services.writing import ALONE, Update, leads_to_bytes
 from imaging_fhir.storage import resources as resource_rows
 from imaging_fhir.storage.database import Connection, Transaction
 from imaging_fhir.storage.resources import StoredResource
@@ -40,6 +40,7 @@ class Planned:
     change: Change | None = None  # of a patch
     conditional: frozenset[str] = frozenset()  # its conditional references
     rows: Rows | None = None  # what it is to be found by
+    version: int | None = None  # that a patch was made of
 
     @property
     def writes(self) -> bool:
@@ -79,6 +80,7 @@ class Run:
         self.known: list[Planned] = []  # creates of what is there
         self.stored: dict[int, StoredResource] = {}  # what was written, by the entry's place
         self.deleted: dict[int, StoredResource] = {}
+        self.current: Mapping[tuple[str, str], StoredResource] = {}  # what is to be patched
 
     def answers(self) -> Answers:
         """Deletes, then creates, updates and reads; what searches for others among them last."""
@@ -87,7 +89,10 @@ class Run:
         self.targets = targets_of(chosen)
         ready = with_chosen_ids(self.planned, chosen)
         for _, turns in groupby(sorted(ready, key=turn), key=turn):
-            for one in turns:
+            of_a_turn = list(turns)
+            keys = [key_of(one.prepared) for one in of_a_turn if one.change is not None]
+            self.current = resource_rows.find_all(self.transaction.connection, keys)
+            for one in of_a_turn:
                 self.take(one)
             self.write_waiting()
             self.answer_known()
@@ -121,7 +126,10 @@ class Run:
     def take(self, one: Planned) -> None:
         """A write waits for those that can be done with it; all else is done at once."""
         index = one.entry.index
-        if not one.writes:
+        if one.change is not None:
+            with named(index):
+                self.take_patch(one, one.change)
+        elif not one.writes:
             self.write_waiting()
             with named(index):
                 self.done[index] = self.answer(one)
@@ -143,13 +151,9 @@ class Run:
         return any(may_find(reference, types) for reference in one.conditional)
 
     def answer(self, one: Planned) -> Resource:
-        match one.entry.method:
-            case "DELETE":
-                return self.delete(one)
-            case "PATCH":
-                return self.answer_of(one.entry.index, self.patch(one))
-            case _:
-                return self.means.fetched(one.entry, self.transaction.connection)
+        if one.entry.method == "DELETE":
+            return self.delete(one)
+        return self.means.fetched(one.entry, self.transaction.connection)
 
     def delete(self, one: Planned) -> Resource:
         if one.prepared.resource_id:
@@ -165,6 +169,7 @@ class Run:
 
     def write_waiting(self) -> None:
         writes, self.waiting, self.found = self.waiting, [], {}
+        self.current = {} if writes else self.current  # a write may lead to others
 
         def named_one(position: int) -> AbstractContextManager[None]:
             return named(writes[position].entry.index)
@@ -190,7 +195,7 @@ class Run:
         return Update(
             prepared=one.prepared,
             kept=[self.kept[inner.resource_id] for inner in one.prepared.detached],
-            if_match=one.entry.request.get("ifMatch"),
+            if_match=one.entry.request.get("ifMatch") if one.version is None else str(one.version),
             if_none_match=one.entry.request.get("ifNoneMatch"),
             rows=one.rows,
         )
@@ -202,23 +207,45 @@ class Run:
             body = self.resources.body(self.transaction.connection, result.stored)
         return written(result, body)
 
-    def patch(self, one: Planned) -> Written:
-        """What the patch makes may refer to other entries, as what they write may."""
-        change = one.change
-        if not one.prepared.resource_id or change is None:
+    def take_patch(self, one: Planned, change: Change) -> None:
+        """What it makes of a resource is written with others, where that can be."""
+        if not one.prepared.resource_id:
             raise ResourceNotFound(f"No {one.prepared.resource_type} fulfils the condition.")
+        key, if_match = key_of(one.prepared), one.entry.request.get("ifMatch")
+        stored = self.current.get(key)
+        if key[0] in ALONE or stored is None or stored.body is None:
+            self.patch_alone(one, change)
+            return
+        patching, resolving = self.means.patching, self.resolving(change)
+        prepared = patching.prepared(stored, stored.body, resolving, if_match)
+        has_bytes = prepared.detached or leads_to_bytes(prepared)
+        if has_bytes or key not in self.current:  # others were written meanwhile
+            self.patch_alone(one, change)
+        else:
+            self.waiting.append(replace(one, prepared=prepared, version=stored.version))
 
-        def resolved(resource: Resource) -> Resource:
-            patched = with_references(require_object(change(resource)), self.targets)
-            return self.with_found(patched) if conditional_references(patched) else patched
-
-        return self.means.patching.patch_in(
+    def patch_alone(self, one: Planned, change: Change) -> None:
+        self.write_waiting()
+        written = self.means.patching.patch_in(
             self.transaction,
             one.prepared.resource_type,
             one.prepared.resource_id,
-            resolved,
+            self.resolving(change),
             if_match=one.entry.request.get("ifMatch"),
         )
+        self.done[one.entry.index] = self.answer_of(one.entry.index, written)
+
+    def resolving(self, change: Change) -> Change:
+        """What a patch makes may refer to other entries, as what they write may."""
+
+        def resolved(resource: Resource) -> Resource:
+            patched = with_references(require_object(change(resource)), self.targets)
+            if not conditional_references(patched):
+                return patched
+            self.write_waiting()
+            return self.with_found(patched)
+
+        return resolved
 
     def with_found_references(self, one: Planned) -> Planned:
         if not one.conditional:

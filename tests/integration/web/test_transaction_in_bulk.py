@@ -16,6 +16,7 @@ from sqlalchemy import select, update
 
 from benchmarks.fhir_scale import transaction
 from benchmarks.statements import counting
+from imaging_fhir.errors import VersionConflict
 from imaging_fhir.model.change import Change
 from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.services.access import LOCAL
@@ -167,6 +168,41 @@ def test_creates_and_updates_cost_no_more_statements_for_more_entries(services: 
     assert max(counts[MANY]) < 100
 
 
+def patched(entries: list[Resource], language: str) -> list[Resource]:
+    """Patches of what was put by these entries."""
+    operations = json.dumps([{"op": "add", "path": "/language", "value": language}])
+    binary = {
+        "resourceType": "Binary",
+        "contentType": "application/json-patch+json",
+        "data": base64.b64encode(operations.encode()).decode(),
+    }
+    return [
+        {"resource": binary, "request": {"method": "PATCH", "url": entry["request"]["url"]}}
+        for entry in entries
+    ]
+
+
+def test_patches_cost_no_more_statements_for_more_entries(services: Services) -> None:
+    run(services, population(FEW) + population(MANY // 2))
+    counts = []
+    for size, language in ((FEW, "en"), (FEW, "de"), (MANY // 2, "fr")):
+        entries = population(size)
+        with counting(services.database) as statements:
+            assert statuses(run(services, patched(entries, language))) == {"200": 3 * size}
+        counts.append(len(statements))
+    assert counts[1] == counts[2]
+
+
+def test_a_patch_among_others_is_of_the_version_that_it_says(services: Services) -> None:
+    run(services, population(3))
+    entries = patched(population(3), "en")
+    entries[4]["request"]["ifMatch"] = 'W/"2"'
+    with pytest.raises(VersionConflict, match=r"entry\[4\]"):
+        run(services, entries)
+    entries[4]["request"]["ifMatch"] = 'W/"1"'
+    assert statuses(run(services, entries)) == {"200": 9}
+
+
 @pytest.mark.parametrize("integrity", ["lenient", "strict"])
 def test_many_patients_visits_and_orders_cost_no_more_than_few(
     settings: Settings, integrity: str
@@ -302,6 +338,7 @@ def test_what_is_written_together_is_as_if_written_one_by_one(
         entries = synthea(shared_data, prefix) + record(prefix)
         assert statuses(run(services, entries, kind)) == {"201": len(entries)}
         assert statuses(run(services, changed(entries, prefix), kind)) == {"200": len(entries)}
+        assert statuses(run(services, patched(entries, "fr"), kind)) == {"200": len(entries)}
         found.append(told(services, prefix))
     one_by_one, together = found
     assert len(one_by_one["resource"]) > 90
