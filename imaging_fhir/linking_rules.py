@@ -175,6 +175,12 @@ PATIENT_RULES = (
         words="Other images of its series were moved to another patient",
     ),
     Rule(
+        name="rejected-by-note",
+        needs="a rejection note (IHE RAD IOCM) of this patient names it",
+        proves="held, as rejected",
+        words="A rejection note says that it is not to be used",
+    ),
+    Rule(
         name="sop-instance-uid-conflict",
         needs="other bytes are kept under this SOP Instance UID",
         proves="these are kept too, and held",

@@ -17,6 +17,7 @@ from imaging_fhir.services.correction import Corrections
 from imaging_fhir.services.document_filing import DocumentFiling
 from imaging_fhir.services.ingest import Ingest, Outcome
 from imaging_fhir.services.linking import Linking
+from imaging_fhir.services.rejecting import Rejecting
 from imaging_fhir.services.relinking import Relinking
 from imaging_fhir.services.source_correction import SourceCorrections
 from imaging_fhir.services.studies import Studies
@@ -216,7 +217,10 @@ def open_house(
             documents,
             max_bytes=max_bytes,
             time_zone=time_zone,
-            authority=SourceCorrections(corrections=corrections),
+            followers=(
+                SourceCorrections(corrections=corrections),
+                Rejecting(database=database, relinking=relinking),
+            ),
         ),
         relinking,
     )

@@ -10,6 +10,7 @@ from imaging_fhir.model.codec import Resource
 ACTIVITIES = {
     "link": "A person said whose image it is",
     "correct-by-source": "A source that is authoritative here corrected whose image it is",
+    "reject-by-note": "A rejection note named images, which are hidden",
     "reject": "A person said that it belongs in no chart here",
     "split": "A person said that a part of a study is another patient's",
     "merge": "Two Patients are one person",

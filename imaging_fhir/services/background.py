@@ -17,6 +17,8 @@ from imaging_fhir.services.merging import MATCH_AGAIN, Merging
 from imaging_fhir.services.order_backlog import REGISTER, OrderBacklog
 from imaging_fhir.services.pictures import PICTURE_AGAIN, Pictures
 from imaging_fhir.services.policy_change import DOCUMENTS, STUDIES, PolicyChange
+from imaging_fhir.services.rejecting import Rejecting
+from imaging_fhir.services.relinking import REJECTION_NOTE
 from imaging_fhir.services.studies import Studies
 from imaging_fhir.storage import dicom_index, jobs, resources
 from imaging_fhir.storage.database import Database, Transaction
@@ -25,7 +27,7 @@ LAST_ATTEMPT = 8
 PERIODIC = {"clean-up": 6 * 3_600_000}  # milliseconds
 NEVER_GIVEN_UP = {
     *PERIODIC,
-    *(ehr_word.JOB, ehr_sync.JOB, study_parts.JOB, MATCH_AGAIN),
+    *(ehr_word.JOB, ehr_sync.JOB, study_parts.JOB, MATCH_AGAIN, REJECTION_NOTE),
     *(STUDIES, DOCUMENTS, REGISTER),
 }
 logger = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ class Background:
     delivery: Delivery
     held_parts: HeldParts
     merging: Merging
+    rejecting: Rejecting
     policy_change: PolicyChange
     order_backlog: OrderBacklog
     ehr: WithEhr | None
@@ -85,6 +88,7 @@ class Background:
             "quiet-study": self.quiet_study,
             study_parts.JOB: self.held_parts.settle,
             MATCH_AGAIN: self.match_again,
+            REJECTION_NOTE: self.rejecting.late,
             **self.policy_change.jobs(),
             REGISTER: self.order_backlog.register,
             "clean-up": self.clean_up,

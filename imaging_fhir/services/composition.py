@@ -48,6 +48,7 @@ from imaging_fhir.services.patching import Patching
 from imaging_fhir.services.pictures import Pictures
 from imaging_fhir.services.policy_change import PolicyChange
 from imaging_fhir.services.registering import require_unregistered
+from imaging_fhir.services.rejecting import Rejecting
 from imaging_fhir.services.relinking import Relinking
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.services.search import Search
@@ -220,6 +221,7 @@ def build_services(settings: Settings) -> Services:
     )
     chart = Chart(database, search, zone=zone(settings.time_zone))
     corrections = Corrections(database, relinking, new_id=new_id)
+    rejecting = Rejecting(database=database, relinking=relinking)
     ingest = Ingest(
         database,
         blobs,
@@ -228,7 +230,7 @@ def build_services(settings: Settings) -> Services:
         max_bytes=settings.max_upload_bytes,
         time_zone=settings.time_zone,
         look_up=ehr.look_up if ehr else None,
-        authority=SourceCorrections(corrections=corrections),
+        followers=(SourceCorrections(corrections=corrections), rejecting),
         counted=count,
     )
     asynchronous = Asynchronous(
@@ -289,6 +291,7 @@ def build_services(settings: Settings) -> Services:
             delivery=delivery,
             held_parts=HeldParts(database=database, store=blobs, relinking=relinking),
             merging=merging,
+            rejecting=rejecting,
             policy_change=PolicyChange(
                 database=database, relinking=relinking, fingerprint=site.fingerprint
             ),

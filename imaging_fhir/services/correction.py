@@ -19,12 +19,13 @@ from imaging_fhir.services import decisions, moved_parts, parting, review, study
 from imaging_fhir.services.access import Caller
 from imaging_fhir.services.correction_record import record
 from imaging_fhir.services.preconditions import require_match
+from imaging_fhir.services.rejected import REJECTED, is_hidden
 from imaging_fhir.services.relinking import Relinking, without_broken_visit
 from imaging_fhir.services.resources import binaries_of
 from imaging_fhir.services.study_evidence import decision_on, evidence_of_study
-from imaging_fhir.services.study_filing import DISPUTED
+from imaging_fhir.services.study_overlay import DISPUTED
 from imaging_fhir.services.subject import same_subject, subject_of
-from imaging_fhir.storage import corrections, dicom_index, documents, resources
+from imaging_fhir.storage import corrections, dicom_index, documents, rejections, resources
 from imaging_fhir.storage.database import AnyRow, Connection, Database, Transaction
 from imaging_fhir.storage.people import encounters_of, resolve_patient
 from imaging_fhir.storage.resources import StoredResource
@@ -84,6 +85,8 @@ class Corrections:
         require_together(transaction.connection, decision)
         origin, parted, filing = None, (), self.relinking.studies
         if found.kind == "study":
+            if is_hidden(found.row):
+                rejections.overrule(transaction, found.row.pk, is_overruled=True)
             if moved_parts.place(transaction, filing, found.row, decision):
                 origin = found.row.study_instance_uid
                 parted = moved_parts.part_off(transaction, filing, found.row)
@@ -366,7 +369,10 @@ class Corrections:
             filing = self.relinking.studies
             row = dicom_index.study_by_pk(transaction.connection, found.row.pk)
             moved_parts.put_back(transaction, filing, row, before.origin, before.parted)
-        set_status(transaction, before.task, "requested")
+        if before.link.patient_rule == REJECTED:
+            rejections.overrule(transaction, found.row.pk, is_overruled=False)
+        status = "rejected" if before.link.patient_rule == REJECTED else "requested"
+        set_status(transaction, before.task, status)
         key = {f"{found.kind}_pk": found.row.pk}
         dicom_index.await_identifiers(transaction, before.link.awaited, **key)
 

@@ -28,6 +28,7 @@ USES: Mapping[str, tuple[str, ...]] = {  # kinds of evidence, by rule
     "switched-off": (),
     "study-of-another-patient": (STUDY,),
     "series-in-two-studies": (STUDY,),
+    "rejected-by-note": (STUDY,),
     "sop-instance-uid-conflict": (STUDY,),
     "given-encounter": (SENDER, PATIENT),
     "visit-number-of-another-patient": (VISIT_NUMBERS, PATIENT),
@@ -77,6 +78,7 @@ CHANGES: Mapping[str, str] = {
     "switched-off": "The rule taken out of linking.off of the site file.",
     "study-of-another-patient": "A person who says whose this part of the study is ($link).",
     "series-in-two-studies": "A person, who says whose this image of the series is ($link).",
+    "rejected-by-note": "A rejection note that names the note; or a person ($link).",
     "sop-instance-uid-conflict": "A person who decides which of the images is right.",
     "given-encounter": "The file sent with another `encounter`.",
     "visit-number-of-another-patient": "The visit's subject or number put right; or a person "

@@ -20,6 +20,7 @@ def open_task(
     priority: str = "routine",
     code: Resource = HELD,
     focus: Resource | None = None,
+    status: str = "requested",
 ) -> int:
     """The row of the Task that says what is held, by which rule, and what its file says."""
     task = held_task(
@@ -30,6 +31,7 @@ def open_task(
         priority=priority,
         code=WAIT if link.ehr == "waiting" else code,
         focus=focus,
+        status=status,
     )
     entries = index_entries("Task", task)
     return resources.put(transaction, "Task", resource_id, task, entries).rid

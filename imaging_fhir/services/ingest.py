@@ -7,9 +7,9 @@ refers to, never an acknowledged image without its bytes.
 import base64
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from imaging_fhir.errors import ImagingError, InvalidRequest, ResourceConflict
 from imaging_fhir.images import HEAD_LENGTH, read_image
@@ -32,7 +32,6 @@ from imaging_fhir.services.document_filing import evidence_of as evidence_of_doc
 from imaging_fhir.services.duplicates import compare
 from imaging_fhir.services.ehr_look_up import LookUp
 from imaging_fhir.services.evidence import Evidence
-from imaging_fhir.services.source_correction import SourceCorrections
 from imaging_fhir.services.study_evidence import evidence_of
 from imaging_fhir.services.study_filing import StudyFiling
 from imaging_fhir.settings import Source
@@ -77,6 +76,12 @@ class Outcome:
         return "Dealt with in an earlier run." if self.status < 300 else "Nothing was kept."
 
 
+class Follower(Protocol):
+    """What follows from an image, within its transaction; it may change what becomes of it."""
+
+    def follow(self, transaction: Transaction, arrival: DicomArrival, filed: Filed) -> Filed: ...
+
+
 class Ingest:
     def __init__(
         self,
@@ -88,7 +93,7 @@ class Ingest:
         max_bytes: int,
         time_zone: str,
         look_up: LookUp | None = None,
-        authority: SourceCorrections | None = None,
+        followers: Sequence[Follower] = (),
         counted: Callable[[Outcome], object] = lambda outcome: None,
     ) -> None:
         self.database = database
@@ -98,7 +103,7 @@ class Ingest:
         self.max_bytes = max_bytes
         self.time_zone = time_zone
         self.look_up = look_up
-        self.authority = authority
+        self.followers = followers
         self.counted = counted
 
     def ingest(
@@ -232,9 +237,9 @@ class Ingest:
             if isinstance(arrival, DocumentArrival):
                 return self.documents.file(transaction, arrival, blob)
             filed = moved_parts.file(self.studies, transaction, arrival, blob, staged.sha256)
-            if self.authority is None:
-                return filed
-            return self.authority.follow(transaction, arrival, filed)
+            for one in self.followers:
+                filed = one.follow(transaction, arrival, filed)
+            return filed
 
         return file
 

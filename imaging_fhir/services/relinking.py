@@ -32,8 +32,10 @@ from imaging_fhir.services.visit_news import touched
 from imaging_fhir.storage import (
     dicom_index,
     documents,
+    jobs,
     parting,
     registered_studies,
+    rejections,
     report_studies,
     resources,
 )
@@ -46,6 +48,7 @@ from imaging_fhir.storage.people import (
     successor_of,
 )
 
+REJECTION_NOTE = "rejection-note"  # job: notes of that study row are followed, now that it is filed
 LINKING_TYPES = frozenset({"Patient", "Encounter", "ServiceRequest"})
 
 
@@ -141,6 +144,7 @@ class Relinking:
         fate, filed = study_parts.fate(transaction.connection, row, link)
         if fate == "stays" or study_parts.must_be_compared(transaction, row, fate, filed):
             return
+        notes = rejections.waiting_in(transaction.connection, row.pk)
         if filed is None:
             self.file_study(transaction, row, merged, link)
         elif fate == "disputes":
@@ -151,6 +155,8 @@ class Relinking:
             self.join_study(transaction, row, filed)
             self.part(transaction, filed.pk)
         self.part(transaction, row.pk)
+        if notes:
+            jobs.enqueue(transaction, REJECTION_NOTE, str(row.pk if filed is None else filed.pk))
 
     def file_study(self, transaction: Transaction, row: AnyRow, merged: Merged, link: Link) -> None:
         """It stays held where a client wrote its ImagingStudy for somebody else."""

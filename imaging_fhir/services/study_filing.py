@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from imaging_fhir.fhir import canonical
 from imaging_fhir.fhir.imaging_study import (
     imaging_study_head,
     imaging_study_instance,
@@ -32,12 +31,14 @@ from imaging_fhir.services.moments import zone_of
 from imaging_fhir.services.own_orders import own_numbers
 from imaging_fhir.services.provisional import make_provisional, retire_provisional
 from imaging_fhir.services.registering import Registering
+from imaging_fhir.services.rejected import begins_anew, place, rejecting
 from imaging_fhir.services.report_ties import StudyKeys, follow_study
 from imaging_fhir.services.said import said_of_series, said_of_study
 from imaging_fhir.services.study_authored import ANOTHER_SUBJECT
 from imaging_fhir.services.study_evidence import (
     ANOTHER_PERSONS,
     answer,
+    decision_on,
     disagreements,
     encounter_reference,
     evidence_of,
@@ -48,7 +49,7 @@ from imaging_fhir.services.study_evidence import (
     known_patient,
     own_endpoints,
 )
-from imaging_fhir.services.study_overlay import sound_overlay
+from imaging_fhir.services.study_overlay import disputed, sound_overlay
 from imaging_fhir.services.study_resource import may_file, resource_of
 from imaging_fhir.storage import dicom_index, jobs, outbox, resources, search_index
 from imaging_fhir.storage.database import AnyRow, Transaction
@@ -80,30 +81,51 @@ class StudyFiling:
         study = dicom_index.study_of_identity(
             transaction.connection, arrival.image.study.study_instance_uid, arrival.identity
         )
-        if study is None:
-            return self.file_newcomer(transaction, arrival, blob, sha)
+        uid = arrival.image.instance.sop_instance_uid
+        if study is None or begins_anew(transaction.connection, study, uid):
+            return self.file_newcomer(transaction, arrival, blob, sha, study)
+        code = rejecting(transaction.connection, study, uid)
+        if code is not None:
+            study = place(transaction, self.new_id, study, arrival, code)
         verdict = taken(transaction, study, arrival, sha)
         if verdict is not None:
             return kept(transaction, study, arrival, blob, verdict, self.new_id)
         return self.add(transaction, study, arrival, blob)
 
     def file_newcomer(
-        self, transaction: Transaction, arrival: DicomArrival, blob: int, sha: str
+        self,
+        transaction: Transaction,
+        arrival: DicomArrival,
+        blob: int,
+        sha: str,
+        former: AnyRow | None,
     ) -> Filed:
-        """An instance that is only a conflict opens no study: there would be nothing in it."""
+        """An instance that is only a conflict opens no study: there would be nothing in it.
+
+        `former` had the images that named the same before these were hidden.
+        """
         with transaction.connection.begin_nested() as savepoint:
-            study = self.newcomer(transaction, arrival)
+            study = self.newcomer(transaction, arrival, former)
+            uid = arrival.image.instance.sop_instance_uid
+            code = rejecting(transaction.connection, study, uid)
             verdict = taken(transaction, study, arrival, sha)
-            if verdict is not None and not study.number_of_instances:
+            if (verdict is not None or code) and not study.number_of_instances:
                 savepoint.rollback()
+        if code is not None:
+            study = place(transaction, self.new_id, study, arrival, code)
+            verdict = taken(transaction, study, arrival, sha)
         if verdict is not None:
             return kept(transaction, study, arrival, blob, verdict, self.new_id)
         return self.add(transaction, study, arrival, blob)
 
-    def newcomer(self, transaction: Transaction, arrival: DicomArrival) -> AnyRow:
+    def newcomer(
+        self, transaction: Transaction, arrival: DicomArrival, former: AnyRow | None
+    ) -> AnyRow:
         """The study row for a person not named so before in this study."""
         study_instance_uid = arrival.image.study.study_instance_uid
-        link = self.linking.link(transaction.connection, evidence_of(arrival))
+        decision = None if former is None else decision_on(former)
+        evidence = replace(evidence_of(arrival), decision=decision)
+        link = self.linking.link(transaction.connection, evidence)
         existing = dicom_index.filed_study(transaction.connection, study_instance_uid)
         if existing is None and not may_file(transaction.connection, study_instance_uid, link):
             link = held_link(link, ANOTHER_PERSONS, ANOTHER_SUBJECT)
@@ -111,6 +133,10 @@ class StudyFiling:
             pk = self.open(transaction, arrival, link)
         else:
             pk = self.beside(transaction, arrival, link, existing)
+        if former is not None and former.decision is not None:
+            dicom_index.change_study(
+                transaction, pk, decision=former.decision, corrected=former.corrected
+            )
         dicom_index.name_identity(transaction, study_instance_uid, arrival.identity, pk)
         return dicom_index.study_by_pk(transaction.connection, pk)
 
@@ -259,12 +285,10 @@ class StudyFiling:
 
     def dispute(self, transaction: Transaction, existing: AnyRow) -> None:
         """Mark the ImagingStudy: its study arrived again naming another known person."""
-        overlay: Resource = decode(existing.overlay) if existing.overlay else {}
-        meta = overlay.get("meta", {})
-        if DISPUTED in meta.get("tag", ()):
+        overlay = disputed(existing)
+        if overlay is None:
             return
-        overlay["meta"] = {**meta, "tag": [*meta.get("tag", ()), DISPUTED]}
-        dicom_index.change_study(transaction, existing.pk, overlay=encode(overlay))
+        dicom_index.change_study(transaction, existing.pk, overlay=overlay)
         self.bump(transaction, existing)
         self.index(transaction, existing)
 
@@ -467,8 +491,3 @@ def overlay_with_tag(overlay: bytes | None, link: Link) -> bytes | None:
 
 
 PICTURE_DELAY = 2_000  # milliseconds; most of a series is there by then
-DISPUTED = {
-    "system": canonical.STUDY_STATE,
-    "code": "disputed",
-    "display": "The study arrived again naming another known patient",
-}

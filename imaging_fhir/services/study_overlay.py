@@ -1,7 +1,7 @@
 """What users wrote of a derived ImagingStudy, as it may be shown today."""
 
 from imaging_fhir.fhir import canonical
-from imaging_fhir.model.codec import Resource, decode
+from imaging_fhir.model.codec import Resource, decode, encode
 from imaging_fhir.model.reference import local_id
 from imaging_fhir.services.subject import same_subject
 from imaging_fhir.storage.database import AnyRow, Connection
@@ -17,6 +17,11 @@ EDITABLE = (
     "interpreter",
 )
 ENTERED_IN_ERROR = "entered-in-error"
+DISPUTED = {
+    "system": canonical.STUDY_STATE,
+    "code": "disputed",
+    "display": "The study arrived again naming another known patient",
+}
 
 
 def edited_meta(written: Resource, known: Resource) -> Resource:
@@ -30,6 +35,16 @@ def edited_meta(written: Resource, known: Resource) -> Resource:
 def is_mark(tag: Resource) -> bool:
     """Is it the service's own (the study is disputed, ...)?"""
     return tag.get("system") == canonical.STUDY_STATE
+
+
+def disputed(study: AnyRow) -> bytes | None:
+    """The overlay with the mark of a dispute; None where it has that."""
+    overlay = kept_overlay(study)
+    meta = overlay.get("meta", {})
+    tags = meta.get("tag", ())
+    if DISPUTED in tags:
+        return None
+    return encode({**overlay, "meta": {**meta, "tag": [*tags, DISPUTED]}})
 
 
 def kept_overlay(study: AnyRow) -> Resource:

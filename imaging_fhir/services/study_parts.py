@@ -8,6 +8,7 @@ from imaging_fhir.model.link import Link, id_of
 from imaging_fhir.model.merge import Merged
 from imaging_fhir.services import decisions
 from imaging_fhir.services.moved_parts import awaits_a_person
+from imaging_fhir.services.rejected import stays_hidden
 from imaging_fhir.services.study_filing import StudyFiling
 from imaging_fhir.storage import dicom_index, jobs, study_parts
 from imaging_fhir.storage.database import AnyRow, Connection, Transaction
@@ -23,7 +24,8 @@ def fate(connection: Connection, row: AnyRow, link: Link) -> tuple[Fate, AnyRow 
 
     A known Patient takes the study from a provisional one; from a known one, nobody does.
     """
-    if link.state == "held" or link.patient is None or awaits_a_person(connection, row):
+    is_kept_back = awaits_a_person(connection, row) or stays_hidden(connection, row)
+    if link.state == "held" or link.patient is None or is_kept_back:
         return "stays", None
     filed = dicom_index.filed_study(connection, row.study_instance_uid)
     if filed is None or filed.pk == row.pk:

@@ -27,14 +27,21 @@ from imaging_fhir.storage.schema import (
     dicom_json,
     instance,
     reference_index,
+    rejection,
     resource,
     series,
     study,
     study_identity,
 )
 
+HAS_REJECTIONS = (
+    exists()
+    .where(rejection.c.study_instance_uid == study.c.study_instance_uid)
+    .label("has_rejections")
+)
 WITH_RESOURCE = (
     study,
+    HAS_REJECTIONS,
     resource.c.deleted,
     resource.c.type.label("resource_type"),
     resource.c.id.label("resource_id"),

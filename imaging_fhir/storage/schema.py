@@ -415,6 +415,22 @@ minted_uid = Table(
     Index("ix_minted_uid_original", "origin", "original"),
 )
 
+# What rejection notes (IHE RAD IOCM) name, themselves among it; `note` is a SOPInstanceUID.
+# `patient` is the id of whose the note is, once that is known: from then on it is followed, until a
+# person says otherwise of the instance.
+rejection = Table(
+    "rejection",
+    metadata,
+    key(),
+    Column("note", Text, nullable=False, index=True),
+    Column("code", Text, nullable=False),
+    Column("study_instance_uid", Text, nullable=False),
+    Column("sop_instance_uid", Text, nullable=False),
+    Column("patient", Text),
+    Column("overruled", Boolean, nullable=False),
+    Index("ix_rejection_named", "study_instance_uid", "sop_instance_uid"),
+)
+
 # Other bytes under a SOP Instance UID that is taken: kept, held, never served as the instance.
 conflict = Table(
     "conflict",

@@ -15,6 +15,7 @@ ELSEWHERE = {  # rules that are judged with the study or the EHR at hand
     *("given-no-longer-holds", "switched-off", "study-of-another-patient"),
     *(
         "series-in-two-studies",
+        "rejected-by-note",
         "sop-instance-uid-conflict",
         "visit-of-another-patient",
         "no-evidence",

@@ -294,6 +294,17 @@ def create_studies() -> None:
         Column("of_person", Boolean, nullable=False),
         Index("ix_minted_uid_original", "origin", "original"),
     )
+    op.create_table(
+        "rejection",
+        Column("pk", Key, primary_key=True, autoincrement=True),
+        Column("note", Text, nullable=False, index=True),
+        Column("code", Text, nullable=False),
+        Column("study_instance_uid", Text, nullable=False),
+        Column("sop_instance_uid", Text, nullable=False),
+        Column("patient", Text),
+        Column("overruled", Boolean, nullable=False),
+        Index("ix_rejection_named", "study_instance_uid", "sop_instance_uid"),
+    )
 
 
 def create_instances() -> None:
