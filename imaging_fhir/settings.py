@@ -26,7 +26,7 @@ class Settings:
     threads: Annotated[int, "Threads of each web process"] = 8
     data_dir: Annotated[Path, "Database and blobs of the embedded default"] = Path("imaging-data")
     database_url: Annotated[str, "postgresql+psycopg://… at scale; else SQLite in data_dir"] = ""
-    blob_url: Annotated[str, "file:///FOLDER; else a folder in data_dir"] = ""
+    blob_url: Annotated[str, "file:///FOLDER or s3://BUCKET/PREFIX; else a folder in data_dir"] = ""
     viewer_dir: Annotated[str, "Folder of the OHIF viewer's built site; without it no viewer"] = ""
     public_url: Annotated[str, "Address that clients use, without /fhir; else host and port"] = ""
     site_file: Annotated[str, "TOML file of issuers and sources, see docs/configuration.md"] = ""

@@ -13,6 +13,7 @@ from uuid import uuid4
 import hypothesis
 import psycopg
 import pytest
+import requests
 from psycopg.sql import SQL, Identifier
 
 from imaging_fhir.storage.migrations import upgrade
@@ -93,6 +94,21 @@ def redis_url() -> str:
     url = f"{provided('REDIS_URL')}/{worker}"
     subprocess.run(["redis-cli", "-u", url, "FLUSHDB"], check=True, capture_output=True)
     return url
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty bucket's name; the AWS variables lead to its server."""
+    address, name = provided("S3_URL"), f"test-{uuid4().hex}"
+    requests.put(f"{address}/{name}", timeout=30).raise_for_status()
+    for variable, value in (
+        ("ENDPOINT_URL", address),
+        ("ACCESS_KEY_ID", "test"),
+        ("SECRET_ACCESS_KEY", "test"),
+        ("REGION", "us-east-1"),
+    ):
+        monkeypatch.setenv(f"AWS_{variable}", value)
+    return name
 
 
 @pytest.fixture

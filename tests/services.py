@@ -2,8 +2,8 @@
 
     python tests/services.py pytest -n 2
 
-PostgreSQL and Redis start on free ports in a temporary folder, the command finds them by
-IMAGING_FHIR_TEST_* variables, and they stop when it ends, however it ends.
+PostgreSQL, Redis and a server of S3's protocol start on free ports in a temporary folder, the
+command finds them by IMAGING_FHIR_TEST_* variables, and they stop when it ends, however it ends.
 """
 
 import os
@@ -34,6 +34,7 @@ def main(command: list[str]) -> int:
         environment = {
             "IMAGING_FHIR_TEST_POSTGRESQL_URL": stack.enter_context(postgresql(folder)),
             "IMAGING_FHIR_TEST_REDIS_URL": stack.enter_context(redis(folder)),
+            "IMAGING_FHIR_TEST_S3_URL": stack.enter_context(s3(folder)),
             "IMAGING_FHIR_TEST_NEWMAN": str(NODE_MODULES / ".bin/newman"),
             "IMAGING_FHIR_TEST_NODE_MODULES": str(NODE_MODULES),
             "IMAGING_FHIR_TEST_CHROMIUM": shutil.which("chromium") or "",
@@ -147,6 +148,16 @@ def redis(folder: Path) -> Iterator[str]:
         "Redis", command, folder / "redis.log", user=None, ready=lambda: is_listening(port)
     ):
         yield f"redis://127.0.0.1:{port}"
+
+
+@contextmanager
+def s3(folder: Path) -> Iterator[str]:
+    """Moto: a stand-in that speaks S3 and keeps its objects in memory."""
+    port = free_port()
+    command = [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1"]
+    command += ["-p", str(port)]
+    with server("Moto", command, folder / "moto.log", user=None, ready=lambda: is_listening(port)):
+        yield f"http://127.0.0.1:{port}"
 
 
 def free_port() -> int:

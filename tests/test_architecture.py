@@ -48,6 +48,7 @@ HOMES = {
     "alembic": {"storage"},
     "psycopg": {"storage"},
     "redis": {"storage", "jobs"},
+    "obstore": {"storage"},
     "requests": {"ehr"},
     "tenacity": {"ehr"},
     "joserfc": {"smart", "ehr"},

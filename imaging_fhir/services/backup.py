@@ -257,6 +257,8 @@ def place(store: BlobStore, blob: Blob, stream: BinaryIO) -> None:
 
 def is_linked(store: BlobStore, blob: Blob, copies: FolderBlobStore) -> bool:
     """Link instead of copying where both are on one file system: a blob never changes."""
+    if not isinstance(store, FolderBlobStore):
+        return False
     target = copies.path(blob)
     with store.local(blob) as path:
         if path.stat().st_size != blob.size:

@@ -68,8 +68,10 @@ from imaging_fhir.storage.folder import FolderBlobStore
 from imaging_fhir.storage.migrations import upgrade
 from imaging_fhir.storage.ports import BlobStore
 from imaging_fhir.storage.resources import find_content, put
+from imaging_fhir.storage.s3 import S3BlobStore
 
 DELIVERY_THREADS = 2  # a subscriber that does not answer holds one up for its time-out
+STAGING = "staging"  # in the data folder: uploads on their way to a bucket
 ARCHIVE_ENDPOINT = "Endpoint/dicomweb"
 
 
@@ -327,6 +329,9 @@ def new_id() -> str:
 
 def open_blob_store(settings: Settings) -> BlobStore:
     scheme, _, rest = settings.blob_address.partition("://")
+    if scheme == "s3":
+        staging = settings.data_dir / STAGING
+        return S3BlobStore(rest, staging, min_free_bytes=settings.min_free_bytes)
     if scheme != "file":
         raise InvalidSetting(f"blob_url: there is no store for {scheme!r}.")
     return FolderBlobStore(Path(rest), min_free_bytes=settings.min_free_bytes)

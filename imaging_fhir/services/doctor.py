@@ -13,12 +13,14 @@ from imaging_fhir.ehr.client import open_ehr
 from imaging_fhir.ehr.deadline import Deadline
 from imaging_fhir.errors import ImagingError
 from imaging_fhir.services.access import require_safe_address
+from imaging_fhir.services.composition import open_blob_store
 from imaging_fhir.services.dimse_door import tls_context
 from imaging_fhir.settings import PREFIX, Settings, Site
 from imaging_fhir.storage import condition, migrations
 from imaging_fhir.storage.cache import RedisCache
 from imaging_fhir.storage.database import Database
 from imaging_fhir.storage.folder import FolderBlobStore
+from imaging_fhir.storage.s3 import S3BlobStore
 
 State = Literal["ok", "warning", "failed"]
 DECODERS = {
@@ -94,6 +96,19 @@ def durability(database: Database, settings: Settings) -> Diagnosis:
 
 
 def look_at_blobs(settings: Settings) -> Iterator[Diagnosis]:
+    is_bucket = settings.blob_address.startswith("s3://")
+    yield from look_at_bucket(settings) if is_bucket else look_at_folder(settings)
+
+
+def look_at_bucket(settings: Settings) -> Iterator[Diagnosis]:
+    store = open_blob_store(settings)
+    store.require_space()
+    if isinstance(store, S3BlobStore):
+        store.probe()
+    yield Diagnosis(what="blobs", state="ok", message=f"writable, {settings.blob_address}")
+
+
+def look_at_folder(settings: Settings) -> Iterator[Diagnosis]:
     folder = Path(urlsplit(settings.blob_address).path)
     store = FolderBlobStore(folder, min_free_bytes=settings.min_free_bytes)
     with store.stage([b"probe"], limit=5) as staged:
@@ -268,7 +283,8 @@ LOOKED_UP_BY = {
 ADVICE = {
     "site": f"Correct the file that {PREFIX}SITE_FILE names.",
     "database": f"Look at {PREFIX}DATABASE_URL, and whether its server runs and lets us in.",
-    "blobs": f"Look at {PREFIX}BLOB_URL: a folder that may be written to, with links and space.",
+    "blobs": f"Look at {PREFIX}BLOB_URL: a folder that may be written to, with links and space, "
+    "or a bucket that the AWS variables lead to.",
     "time zone": f"Set {PREFIX}TIME_ZONE to a zone of the IANA database.",
     "public address": f"Set {PREFIX}PUBLIC_URL to the address that clients use.",
     "decoders": "Install the package again with all that it depends on.",

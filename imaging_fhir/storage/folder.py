@@ -35,10 +35,14 @@ BYTES_BETWEEN_LOOKS = 64 * 1024**2  # at the free space of the disk
 
 
 class FolderBlobStore:
-    """The blobs of one folder, shared by any number of processes on a file system with links."""
+    """The blobs of one folder, shared by any number of processes on a file system with links.
 
-    def __init__(self, root: Path, *, min_free_bytes: int = 0) -> None:
+    What is not `durable` is only staged here, and not synced.
+    """
+
+    def __init__(self, root: Path, *, min_free_bytes: int = 0, durable: bool = True) -> None:
         self.root = root
+        self.durable = durable
         self.incoming = root / INCOMING
         self.min_free_bytes = min_free_bytes
         with translated():
@@ -71,7 +75,8 @@ class FolderBlobStore:
                 next_look = size + BYTES_BETWEEN_LOOKS
             digest.update(chunk)
             write_all(descriptor, chunk)
-        sync(descriptor)
+        if self.durable:
+            sync(descriptor)
         return StagedFile(store=self, sha256=digest.hexdigest(), size=size, staged=path)
 
     def require_space(self) -> None:

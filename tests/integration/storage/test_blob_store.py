@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,17 +12,19 @@ from imaging_fhir.errors import ResourceNotFound, StorageFull, StorageUnavailabl
 from imaging_fhir.model.blob import Blob
 from imaging_fhir.storage.folder import FolderBlobStore
 from imaging_fhir.storage.ports import BlobStore
+from imaging_fhir.storage.s3 import S3BlobStore
 
-STORES: dict[str, Callable[[Path], BlobStore]] = {
-    "folder": lambda folder: FolderBlobStore(folder / "blobs"),
-}
 CHUNKS = [b"one ", b"", b"two ", b"three"]
 CONTENT = b"".join(CHUNKS)
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=["folder", "bucket", "bucket with prefix"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
-    return STORES[request.param](tmp_path)
+    if request.param == "folder":
+        return FolderBlobStore(tmp_path / "blobs")
+    name: str = request.getfixturevalue("bucket")
+    address = name if request.param == "bucket" else f"{name}/images/of/ward"
+    return S3BlobStore(address, tmp_path / "staging")
 
 
 def put(store: BlobStore, content: bytes = CONTENT, generation: int = 0) -> Blob:
