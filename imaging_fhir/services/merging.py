@@ -43,6 +43,7 @@ AT_ONCE = 20  # images matched again in one transaction: others write in between
 MATCH_AGAIN = "match-again"
 MERGED_SINCE = "The target has been merged into another Patient since: that is undone first."
 MERGED = "The source is replaced by the target, and so is what referred to it."
+Keys = tuple[set[int], set[int]]  # of studies, and of documents
 SAID_THEN = frozenset({"Patient", "Provenance", "AuditEvent", "ImagingStudy"})
 
 
@@ -276,6 +277,7 @@ class Merging:
         if merged is None:
             raise ResourceConflict("It is no merge.")
         pair = self.merged_pair(transaction, merged)
+        since = self.since(transaction, merged)
         self.put_back(transaction, merged)
         source = restored(pair.source, merged)
         self.put(transaction, source)
@@ -290,8 +292,10 @@ class Merging:
                 documents.change(transaction, document.pk, patient=patient, link=encode(link))
         self.leave(transaction, merged)
         for patient_id in (merged.source, merged.target):
-            self.newcomers(transaction, patient_id, merged.stamp)
+            content = resources.find_content(transaction.connection, "Patient", patient_id)
+            self.match(transaction, waiting(transaction, "Patient", patient_id, content))
             self.look_again(transaction, patient_id)
+        self.match(transaction, since)
         corrections.mark_undone(transaction, pk)
         references = (f"Patient/{merged.source}", f"Patient/{merged.target}")
         told = record(
@@ -371,7 +375,7 @@ class Merging:
         for some in chunks(of_documents):
             self.database.write(partial(self.match_documents, keys=some))
 
-    def concerned(self, transaction: Transaction, patient_rid: int) -> tuple[set[int], set[int]]:
+    def concerned(self, transaction: Transaction, patient_rid: int) -> Keys:
         stored = resources.find_by_rid(transaction.connection, patient_rid)
         if stored.body is None:
             return set(), set()
@@ -388,15 +392,16 @@ class Merging:
         for pk in keys:
             self.relinking.link_document(transaction, pk)
 
-    def newcomers(self, transaction: Transaction, patient_id: str, stamp: int) -> None:
-        """What was filed since the merge, or decided on, is matched again at once."""
-        connection = transaction.connection
-        content = resources.find_content(connection, "Patient", patient_id)
-        studies, of_documents = waiting(transaction, "Patient", patient_id, content)
-        studies |= dicom_index.studies_since(connection, patient_id, stamp)
-        of_documents |= documents.filed_since(connection, patient_id, stamp)
-        self.match_studies(transaction, sorted(studies))
-        self.match_documents(transaction, sorted(of_documents))
+    def since(self, transaction: Transaction, merged: MergedPatient) -> Keys:
+        """What came to one of the two since the merge, or changed."""
+        connection, patients = transaction.connection, (merged.source, merged.target)
+        studies = (dicom_index.studies_since(connection, one, merged.stamp) for one in patients)
+        found = (documents.filed_since(connection, one, merged.stamp) for one in patients)
+        return set().union(*studies), set().union(*found)
+
+    def match(self, transaction: Transaction, found: Keys) -> None:
+        self.match_studies(transaction, sorted(found[0]))
+        self.match_documents(transaction, sorted(found[1]))
 
 
 def chunks(keys: set[int]) -> Iterator[list[int]]:

@@ -79,8 +79,9 @@ def target(
     theirs = [row for row in of_series if row.of_person]
     if theirs:
         return next((row for row in theirs if row.is_whole), None)
-    there = (row for row in of_series if row.study == person.study)
-    return next(there, None) or new_series(transaction, new_id, person, image)
+    if of_series:
+        return next((row for row in of_series if row.study == person.study), None)
+    return new_series(transaction, new_id, person, image)
 
 
 def new_series(

@@ -8,6 +8,8 @@ import pytest
 
 from imaging_fhir.services.check import Check
 from imaging_fhir.services.indexing import entries_of
+from imaging_fhir.services.relinking import Relinking
+from imaging_fhir.storage.database import Transaction
 from tests.acting import Acting, at_house
 from tests.dicom_samples import STUDY, ct_instance
 from tests.house import HOSPITAL, House, build_house, issued_by
@@ -64,3 +66,23 @@ def test_what_the_merge_let_find_its_patient_leaves_them_when_that_is_undone(
     assert house.subject(IMAGING_STUDY) == "Patient/jane"
     actor.undo("merging", merge.provenance or "")
     assert [one["status"] for one in house.open_tasks()] == ["requested"]
+
+
+def test_what_the_merge_moved_is_put_back_without_being_judged_one_by_one(
+    house: House, actor: Acting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        uids = {"StudyInstanceUID": f"1.2.{number}", "SOPInstanceUID": f"1.2.{number}.1"}
+        house.send(ct(PatientID="9", PatientBirthDate="", PatientSex="", PatientName="", **uids))
+    merge = actor.merge("john", "jane")
+    judged: list[int] = []
+    link_study = Relinking.link_study
+
+    def counted(relinking: Relinking, transaction: Transaction, pk: int) -> None:
+        judged.append(pk)
+        link_study(relinking, transaction, pk)
+
+    monkeypatch.setattr(Relinking, "link_study", counted)
+    actor.undo("merging", merge.provenance or "")
+    assert house.subject("ImagingStudy/1.2.2") == "Patient/john"
+    assert judged == []

@@ -237,6 +237,38 @@ def test_a_provisional_patients_study_passes_to_the_known_one_as_before(
     assert house.subject(HERS) == "Patient/john"
 
 
+def test_of_a_series_that_went_elsewhere_not_even_whom_it_names_says_where_it_belongs(
+    house: House, actor: Acting
+) -> None:
+    send(house, "1.2.9.1.1")
+    send(house, "1.2.9.2.1")
+    first = actor.link(send(house, "1.2.9.3.1", **JOHN).location or "", to("john"))
+    split = actor.split(HERS, Part(series=("1.2.9.2",)), to("joan"))
+    held = send(house, "1.2.9.2.2", **JOHN)
+    assert rule(held) == "series-in-two-studies"
+    assert [instances(house, one) for one in (first.result, split.result)] == [1, 1]
+    assert actor.link(held.location or "", to("john")).result == first.result
+    assert send(house, "1.2.9.2.2", **JOHN).location == first.result
+
+
+def test_images_that_came_under_the_uids_of_a_part_are_compared_as_all_others(
+    house: House, actor: Acting
+) -> None:
+    send(house, "1.2.9.1.1")
+    send(house, "1.2.9.2.1")
+    split = actor.split(HERS, Part(series=("1.2.9.2",)), to("john"))
+    part = house.read(split.result)
+    series = part["series"][0]
+    own = {"StudyInstanceUID": part["id"], "SeriesInstanceUID": series["uid"], **JOAN}
+    held = send(house, series["instance"][0]["uid"], **own, InstanceNumber=1)
+    assert held.status == 202
+    assert send(house, "1.2.77", **own).location == held.location
+    actor.link(held.location or "", to("john"))
+    actor.work()
+    assert house.read(held.location)["status"] == "completed"
+    assert instances(house, split.result) == 2
+
+
 def test_what_is_erased_is_refused_and_what_others_have_of_the_series_is_not(
     house: House, actor: Acting
 ) -> None:
