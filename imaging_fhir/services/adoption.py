@@ -132,5 +132,4 @@ class Adoption:
         resources.delete(transaction, type_, old)
         self.copies.keep(transaction, [one.new], at)
         self.merging.relinking.resource_written(transaction, type_, old, None)
-        self.merging.match_studies(transaction, sorted(studies))
-        self.merging.match_documents(transaction, sorted(of_documents))
+        self.merging.match(transaction, (studies, of_documents))

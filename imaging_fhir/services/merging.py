@@ -371,9 +371,9 @@ class Merging:
         """All that is filed to the Patient, or waits for them, a few in each transaction."""
         studies, of_documents = self.database.write(lambda one: self.concerned(one, patient_rid))
         for some in chunks(studies):
-            self.database.write(partial(self.match_studies, keys=some))
+            self.database.write(partial(self.match, found=(some, set())))
         for some in chunks(of_documents):
-            self.database.write(partial(self.match_documents, keys=some))
+            self.database.write(partial(self.match, found=(set(), some)))
 
     def concerned(self, transaction: Transaction, patient_rid: int) -> Keys:
         stored = resources.find_by_rid(transaction.connection, patient_rid)
@@ -384,14 +384,6 @@ class Merging:
         filed = concerned(transaction, "Patient", stored.id, content)
         return waits[0] | filed[0], waits[1] | filed[1]
 
-    def match_studies(self, transaction: Transaction, keys: list[int]) -> None:
-        for pk in keys:
-            self.relinking.link_study(transaction, pk)
-
-    def match_documents(self, transaction: Transaction, keys: list[int]) -> None:
-        for pk in keys:
-            self.relinking.link_document(transaction, pk)
-
     def since(self, transaction: Transaction, merged: MergedPatient) -> Keys:
         """What came to one of the two since the merge, or changed."""
         connection, patients = transaction.connection, (merged.source, merged.target)
@@ -400,14 +392,16 @@ class Merging:
         return set().union(*studies), set().union(*found)
 
     def match(self, transaction: Transaction, found: Keys) -> None:
-        self.match_studies(transaction, sorted(found[0]))
-        self.match_documents(transaction, sorted(found[1]))
+        for pk in sorted(found[0]):
+            self.relinking.link_study(transaction, pk)
+        for pk in sorted(found[1]):
+            self.relinking.link_document(transaction, pk)
 
 
-def chunks(keys: set[int]) -> Iterator[list[int]]:
+def chunks(keys: set[int]) -> Iterator[set[int]]:
     ordered = sorted(keys)
     for start in range(0, len(ordered), AT_ONCE):
-        yield ordered[start : start + AT_ONCE]
+        yield set(ordered[start : start + AT_ONCE])
 
 
 def new_identifiers(source: Resource, target: Resource) -> Iterator[int]:
