@@ -15,7 +15,7 @@ from imaging_fhir.model.correction import Corrected, Correction, Relinked
 from imaging_fhir.model.link import Decision, Link, id_of
 from imaging_fhir.model.merge import Merged
 from imaging_fhir.model.reference import local_target
-from imaging_fhir.services import decisions, moved_parts, parting, review, study_parts
+from imaging_fhir.services import decisions, moved_parts, parting, study_parts
 from imaging_fhir.services.access import Caller
 from imaging_fhir.services.correction_record import record
 from imaging_fhir.services.preconditions import require_match
@@ -329,8 +329,7 @@ class Corrections:
         link = former(transaction, before.link, decided)
         self.relinking.store(transaction, row.pk, merged, link)
         self.relinking.show(transaction, row.pk, merged)
-        new_id = self.relinking.studies.new_id
-        review.of_study(transaction, new_id, row.pk, decided=decided, old=link)
+        self.relinking.link_study(transaction, row.pk)  # its Patient may be two by now
         self.relinking.part(transaction, row.pk)
         parting.name_those_in(transaction, row.pk)
 
@@ -342,10 +341,7 @@ class Corrections:
         if before.overlay:
             content = resources.content_of(transaction.connection, row.rid)
             self.put_context(transaction, content, decode(before.overlay))
-        found_now = review.concerns(
-            transaction, id_of(link.patient), link, decided=decided, old=link
-        )
-        review.reconcile(transaction, self.new_id, row.rid, found_now)
+        self.relinking.link_document(transaction, row.pk)
 
     def hold_again(self, transaction: Transaction, found: Found, before: Relinked) -> None:
         """Its resource is gone, as after a DELETE, and its Task asks again."""

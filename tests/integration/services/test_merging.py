@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from imaging_fhir.model.link import Decision
 from imaging_fhir.services.check import Check
 from imaging_fhir.services.indexing import entries_of
 from imaging_fhir.services.relinking import Relinking
@@ -13,6 +14,7 @@ from imaging_fhir.storage.database import Transaction
 from tests.acting import Acting, at_house
 from tests.dicom_samples import STUDY, ct_instance
 from tests.house import HOSPITAL, House, build_house, issued_by
+from tests.samples import SAMPLES
 
 JANE: dict[str, Any] = {"name": [{"family": "Roe"}], "birthDate": "1975-03-14"}
 MORNING = ("2026-03-14T08:00:00+01:00", "2026-03-14T12:00:00+01:00")
@@ -86,3 +88,39 @@ def test_what_the_merge_moved_is_put_back_without_being_judged_one_by_one(
     actor.undo("merging", merge.provenance or "")
     assert house.subject("ImagingStudy/1.2.2") == "Patient/john"
     assert judged == []
+
+
+def decided(patient: str) -> Decision:
+    return Decision(patient=f"Patient/{patient}")
+
+
+def test_a_move_that_is_undone_after_the_merge_has_ended_gives_each_their_own(
+    house: House, actor: Acting
+) -> None:
+    """By a decision, and by a number: while Jim was Jane, his images were hers."""
+    one_person = [{"other": {"reference": "Patient/jane"}, "type": "replaced-by"}]
+    others = {"StudyInstanceUID": "1.2.9", "SOPInstanceUID": "1.2.9.1", "PatientID": "8"}
+    numbered, said = "ImagingStudy/1.2.9", IMAGING_STUDY
+    house.patient("jim", "8", **JANE, link=one_person)
+    house.send(ct())
+    house.send(ct(**others))
+    actor.link(said, decided("jim"))
+    assert {house.subject(one) for one in (numbered, said)} == {"Patient/jane"}
+    moves = [actor.link(one, decided("john")) for one in (numbered, said)]
+    house.patient("jim", "8", **JANE)
+    for move in moves:
+        actor.undo("corrections", move.provenance or "")
+    assert {house.subject(one) for one in (numbered, said)} == {"Patient/jim"}
+
+
+def test_a_document_that_is_moved_back_after_the_merge_has_ended_is_its_own_patients(
+    house: House, actor: Acting
+) -> None:
+    one_person = [{"other": {"reference": "Patient/jane"}, "type": "replaced-by"}]
+    house.patient("jim", "8", link=one_person)
+    photo = house.send(SAMPLES["image/jpeg"](), patient="Patient/jim").location or ""
+    assert house.subject(photo) == "Patient/jane"
+    move = actor.link(photo, decided("john"))
+    house.patient("jim", "8")
+    actor.undo("corrections", move.provenance or "")
+    assert house.subject(photo) == "Patient/jim"
