@@ -43,6 +43,7 @@ PROGRAMS = {  # a program, or a pattern for one off the path -> its Debian packa
     "redis-server": ("redis-server",),
     "chromium": ("chromium", "fonts-dejavu-core"),
     "storescu": ("dcmtk",),
+    "/usr/sbin/Orthanc": ("orthanc", "orthanc-dicomweb"),
     "npm": ("nodejs", "npm"),
     "strace": ("strace",),
     "faketime": ("faketime",),  # servers whose clock is set back

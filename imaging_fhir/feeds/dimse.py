@@ -152,7 +152,8 @@ def secured(tls: ssl.SSLContext, peer: socket.socket) -> ssl.SSLSocket:
         return tls.wrap_socket(peer, server_side=True)
     except OSError as error:
         reason = getattr(error, "reason", None) or "no word in time"
-        logger.info("TLS handshake failed: %s", reason)
+        if not isinstance(error, ssl.SSLEOFError | ConnectionError):  # who only looks at the port
+            logger.info("TLS handshake failed: %s", reason)
         raise Disconnected(reason) from error
 
 

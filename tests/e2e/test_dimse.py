@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import threading
 import time
@@ -16,8 +17,8 @@ import pytest
 import requests
 
 from tests.dicom_samples import INSTANCE, ct_instance
-from tests.dimse import TITLE, connected
-from tests.e2e.processes import tree
+from tests.dimse import TITLE, connected, split
+from tests.e2e.processes import MEGABYTE, tree, watched_memory
 from tests.e2e.server import Server, free_port
 
 CT = ("1.2.840.10008.5.1.4.1.1.2", ["1.2.840.10008.1.2.1"])
@@ -110,6 +111,26 @@ def test_the_door_ends_with_the_server_however_that_ends(tmp_path: Path) -> None
 
 def is_zombie(pid: int) -> bool:
     return ") Z" in Path(f"/proc/{pid}/stat").read_text()
+
+
+def test_a_large_image_takes_the_memory_of_one_pdu(tmp_path: Path) -> None:
+    small = file(1)
+    head, data = split(small)
+    pixels = bytes(MEGABYTE)
+    start = data.rindex(b"\xe0\x7f\x10\x00")
+    large = b"\xe0\x7f\x10\x00OW\0\0" + struct.pack("<L", 256 * MEGABYTE)
+    with serving(tmp_path) as (server, port), connected(port, max_pdu=131072) as peer:
+        assert peer.associate(CT).type == 2
+        assert peer.store(file(0)) == 0
+        with watched_memory(door_of(server)) as memory:
+            peer.begin_store(head.SOPClassUID, head.SOPInstanceUID)
+            peer.fragment(1, 0, data[:start] + large)
+            for _ in range(256 * 9):
+                peer.fragment(1, 0, pixels[: MEGABYTE // 9])
+            peer.fragment(1, 2, pixels[: 256 * (MEGABYTE % 9)])
+            assert peer.status() == 0
+        assert memory.grown < 48 * MEGABYTE
+        assert server.fhir(f"ImagingStudy/{STUDY}")["numberOfInstances"] == 2
 
 
 @contextmanager

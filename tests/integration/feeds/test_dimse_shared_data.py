@@ -47,7 +47,7 @@ NOT_SENT = {  # by DCMTK, which finds the file damaged or the SOP class unknown
     *("sparse-labelmap-noppv.dcm", "sparse-labelmap-ppv5.dcm", "seg_image_sm_control_labelmap.dcm"),
     *("seg_image_sm_control_labelmap_palette_color.dcm",),
 }
-REWRITTEN = {"ctbrain1.dcm", "ctbrain2.dcm"}  # DCMTK pads an odd value in them
+REWRITTEN = {"ctbrain1.dcm", "ctbrain2.dcm", "dx_image.dcm"}  # DCMTK pads an odd value in them
 TRAILING_PADDING = 0xFFFCFFFC  # which DCMTK does not send
 
 
