@@ -43,6 +43,7 @@ PROGRAMS = {  # a program, or a pattern for one off the path -> its Debian packa
     "redis-server": ("redis-server",),
     "chromium": ("chromium", "fonts-dejavu-core"),
     "storescu": ("dcmtk",),
+    "ffmpeg": ("ffmpeg",),  # a cine as MP4
     "/usr/sbin/Orthanc": ("orthanc", "orthanc-dicomweb"),
     "npm": ("nodejs", "npm"),
     "strace": ("strace",),

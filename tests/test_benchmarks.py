@@ -25,7 +25,13 @@ def test_every_benchmark_runs() -> None:
     for part in ("STOW-RS", "$import-image", "in a study of", "imaging-fhir ingest"):
         assert f"{part}" in names
     assert ("C-STORE, associations: 4" in names) == has_storescu()
-    for part in ("read of a Patient", "search by identifier", "away / up", "sustained"):
+    for part in (
+        "read of a Patient",
+        "rendered, cold",
+        "search by identifier",
+        "away / up",
+        "sustained",
+    ):
         assert f"{part}" in names
     for part in ("patient= and _include", "Patient/$everything", "transaction of 10"):
         assert f"SQLite: {part}" in names
