@@ -60,14 +60,13 @@ class QueryDicom:
             self.database.read() as connection,
             limited(connection, self.settings.search_seconds),
         ):
-            rows, has_more = dicom_query.page(connection, query, restrictions)
-            left = dicom_query.remaining(connection, query, restrictions) if has_more else 0
-            known = in_studies(connection, query, rows)
+            page = dicom_query.page(connection, query, restrictions)
+            known = in_studies(connection, query, page.rows)
         return Found(
-            matches=(answer(elements_of(row, query, known, base), query) for row in rows),
-            count=len(rows),
-            has_more=has_more,
-            remaining=left,
+            matches=(answer(elements_of(row, query, known, base), query) for row in page.rows),
+            count=len(page.rows),
+            has_more=page.has_more,
+            remaining=page.left,
         )
 
 

@@ -6,7 +6,8 @@ rows are looked up by their value. Where every key finds many, the studies are w
 order instead, and each is looked at, until the page is full.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -119,23 +120,33 @@ SERIES_COLUMNS = (
 INSTANCE_COLUMNS = (instance.c.sop_instance_uid, instance.c.transfer_syntax_uid, dicom_json.c.body)
 
 
-def page(
-    connection: Connection, query: DicomQuery, restrictions: Restrictions
-) -> tuple[list[AnyRow], bool]:
-    """The rows of one page in order, and whether there are more."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """`left` is how many come after it; None where they are too many to be counted."""
+
+    rows: list[AnyRow]
+    has_more: bool
+    left: int | None
+
+
+def page(connection: Connection, query: DicomQuery, restrictions: Restrictions) -> Page:
+    """One page, in order."""
     search = Search(connection.dialect.name, restrictions)
     driver = search.driver(connection, query)
-    wanted = search.matching(query, driver).order_by(*search.order(query, driver))
+    matching = search.matching(query, driver)
+    wanted = matching.order_by(*search.order(query, driver))
     wanted = wanted.offset(query.offset).limit(query.limit + 1)
     keys = list(connection.execute(wanted).scalars())
-    return rows_of(connection, query.level, keys[: query.limit]), len(keys) > query.limit
+    has_more = len(keys) > query.limit
+    return Page(
+        rows=rows_of(connection, query.level, keys[: query.limit]),
+        has_more=has_more,
+        left=left_after(connection, query, matching) if has_more else 0,
+    )
 
 
-def remaining(connection: Connection, query: DicomQuery, restrictions: Restrictions) -> int | None:
-    """How many come after this page; None where they are too many to be counted."""
-    search = Search(connection.dialect.name, restrictions)
-    left = search.matching(query, search.driver(connection, query))
-    left = left.offset(query.offset + query.limit).limit(MOST_COUNTED + 1)
+def left_after(connection: Connection, query: DicomQuery, matching: Select[Any]) -> int | None:
+    left = matching.offset(query.offset + query.limit).limit(MOST_COUNTED + 1)
     count = connection.execute(select(func.count()).select_from(left.subquery())).scalar_one()
     return None if count > MOST_COUNTED else int(count)
 
@@ -179,14 +190,17 @@ def distinct(connection: Connection, wanted: Select[Any]) -> dict[int, list[str]
     return found
 
 
-def source(level: Level) -> FromClause:
+def source(
+    level: Level, of_upper: Callable[[Column], Column] = lambda column: column
+) -> FromClause:
+    """What is joined; `of_upper` is done to the key of an upper level."""
     of_study: FromClause = study.join(resource, resource.c.rid == study.c.rid)
     if level == "study":
         return of_study
-    of_series = of_study.join(series, series.c.study == study.c.pk)
+    of_series = of_study.join(series, series.c.study == of_upper(study.c.pk))
     if level == "series":
         return of_series
-    return of_series.join(instance, instance.c.series == series.c.pk)
+    return of_series.join(instance, instance.c.series == of_upper(series.c.pk))
 
 
 class Search:
@@ -194,13 +208,12 @@ class Search:
 
     def __init__(self, dialect: str, restrictions: Restrictions) -> None:
         self.dialect = dialect
-        self.visible = Conditions(dialect, restrictions).of(
-            resource, "ImagingStudy", (), driven=False
-        )
+        self.visible = Conditions(dialect, restrictions).visible(resource)
 
     def matching(self, query: DicomQuery, driver: Condition | None) -> Select[Any]:
-        """The keys of all that match."""
-        wanted = select(ID_COLUMNS[query.level]).select_from(source(query.level))
+        """The keys of all that match; where nothing drives, SQLite is to go from studies down."""
+        joined = source(query.level) if driver is not None else source(query.level, self.checked)
+        wanted = select(ID_COLUMNS[query.level]).select_from(joined)
         wanted = wanted.where(FILED, self.visible, *map(self.condition, query.criteria))
         if query.patient is not None:
             wanted = wanted.where(study.c.patient == query.patient)
@@ -209,6 +222,9 @@ class Search:
         if query.series is not None:
             wanted = wanted.where(series.c.series_instance_uid == query.series)
         return wanted if driver is None else wanted.where(driver)
+
+    def checked(self, column: Column) -> Column:
+        return checked_only(column, self.dialect)
 
     def order(self, query: DicomQuery, driver: Condition | None) -> list[Column]:
         """Where something else drives, SQLite is not to walk all studies for their order."""
@@ -220,7 +236,7 @@ class Search:
             order = (*ORDER["series"], *order)
         if driver is None:
             return list(order)
-        unwalked = {study.c.moment: checked_only(study.c.moment, self.dialect).desc()}
+        unwalked = {study.c.moment: self.checked(study.c.moment).desc()}
         return [unwalked.get(getattr(column, "element", None), column) for column in order]
 
     def driver(self, connection: Connection, query: DicomQuery) -> Condition | None:
@@ -244,10 +260,10 @@ class Search:
     def each(self, level: Level, keys: Sequence[Key]) -> Condition:
         key = keys[0]
         if key.path == MODALITIES_IN_STUDY:
-            value = checked_only(OWN_SERIES.c.modality, self.dialect)
+            value = self.checked(OWN_SERIES.c.modality)
             return exists().where(OWN_SERIES.c.study == study.c.pk, self.any_of(value, key))
         if key.path == SOP_CLASSES_IN_STUDY:
-            value = checked_only(OWN_INSTANCE.c.sop_class_uid, self.dialect)
+            value = self.checked(OWN_INSTANCE.c.sop_class_uid)
             return exists().where(
                 OWN_INSTANCE.c.series == OWN_SERIES.c.pk,
                 OWN_SERIES.c.study == study.c.pk,
@@ -390,7 +406,7 @@ class Search:
                 return column.in_([int(value) for value in match.values])
             return column.in_([index_beginning(value) for value in match.values])
         if is_checked:
-            column = checked_only(column, self.dialect)
+            column = self.checked(column)
         if isinstance(match, Like):
             return self.like(column, match.pattern)
         demands = [column >= match.low if match.low is not None else column > ""]
