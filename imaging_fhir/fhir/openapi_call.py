@@ -9,6 +9,7 @@ PAGE = "text/html"
 READABLE = (FHIR_JSON, FHIR_XML, PAGE)
 DICOM = "application/dicom"
 DICOM_JSON = "application/dicom+json"
+DICOM_XML = "application/dicom+xml"
 RELATED = "multipart/related"
 FORM = "multipart/form-data"
 URL_ENCODED = "application/x-www-form-urlencoded"

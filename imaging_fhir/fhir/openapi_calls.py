@@ -8,6 +8,7 @@ from imaging_fhir.fhir.openapi_call import (
     ALWAYS,
     DICOM,
     DICOM_JSON,
+    DICOM_XML,
     FHIR_JSON,
     FORM,
     FORMAT,
@@ -172,7 +173,7 @@ def store_call(call_id: str, path: str) -> Call:
         errors=(*WRITING, 411),
         parameters=("accept",),
         sends=(RELATED, DICOM),
-        answers=(DICOM_JSON,),
+        answers=(DICOM_JSON, DICOM_XML),
     )
 
 
@@ -222,5 +223,5 @@ def query_calls() -> Iterator[Call]:
             summary="Search by DICOM attributes (QIDO-RS)",
             well=(200, 204),
             parameters=QUERY,
-            answers=(DICOM_JSON,),
+            answers=(DICOM_JSON, RELATED),
         )

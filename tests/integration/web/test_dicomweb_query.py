@@ -4,7 +4,9 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from dicomweb_client import DICOMwebClient
 from flask.testing import FlaskClient
+from pydicom import Dataset
 from pydicom.uid import CTImageStorage
 from werkzeug.test import TestResponse
 
@@ -12,6 +14,9 @@ from imaging_fhir.dicomweb.multipart import parts
 from imaging_fhir.dicomweb.xml import from_xml
 from imaging_fhir.model.codec import decode
 from tests.dicom_samples import ROOT, ct_instance, report_instance
+from tests.integration.web.test_dicomweb import address
+
+__all__ = ["address"]
 
 Items = list[dict[str, Any]]
 REQUEST = {"ScheduledProcedureStepID": "P1", "RequestedProcedureID": "R1"}
@@ -383,3 +388,24 @@ class TestPaging:
 
     def test_nothing_is_asked_for(self, archive: FlaskClient) -> None:
         assert ask(archive, "studies", limit=0).status_code == 204
+
+
+def test_dicomweb_client_searches_at_each_level(archive: FlaskClient, address: str) -> None:
+    remote = DICOMwebClient(address)
+    found = remote.search_for_studies(
+        search_filters={"PatientName": "jane", "StudyDate": "20260301-20260331"},
+        fields=["StudyDescription"],
+        fuzzymatching=True,
+    )
+    assert [Dataset.from_json(one).StudyDescription for one in found] == ["Head CT"]
+    assert len(remote.search_for_studies(limit=2)) == 2
+    assert len(remote.search_for_studies(limit=2, offset=2)) == 1
+    assert len(remote.search_for_studies(limit=2, get_remaining=True)) == 3
+    assert remote.search_for_studies(search_filters={"PatientID": "nobody"}) == []
+    study = f"{ROOT}.1"
+    assert len(remote.search_for_series(study)) == 2
+    assert len(remote.search_for_series(search_filters={"Modality": "SR"})) == 1
+    instances = remote.search_for_instances(study, f"{study}.1")
+    assert [Dataset.from_json(one).InstanceNumber for one in instances] == [1, 2]
+    assert len(remote.search_for_instances(study)) == 3
+    assert len(remote.search_for_instances(search_filters={"InstanceNumber": "2"})) == 1
