@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, or_, select, true, update
 
 from imaging_fhir.model.codec import decode, encode
-from imaging_fhir.storage import minted_uids, resources, tombstones
+from imaging_fhir.storage import minted_uids, rejections, resources, tombstones
 from imaging_fhir.storage.chunks import chunks
 from imaging_fhir.storage.database import Transaction
 from imaging_fhir.storage.erasure_scan import REFERENCE, Names, Scan, bodies
@@ -41,6 +41,7 @@ REWRITTEN = (
     "rendered",
     "frame_table",
     "dicom_value",
+    "rejection",
 )
 ABOUT_OTHERS = ("Task", "Provenance", "AuditEvent")  # without their subject they say nothing
 
@@ -290,6 +291,7 @@ def without(names: Names, value: Any) -> Any:
 
 def remove_from_index(transaction: Transaction, scope: Scope, others: Collection[int]) -> None:
     """Nobody is found any more by what is erased, nor one of the others that named it."""
+    rejections.forget(transaction, scope.uids)
     for some in chunks(scope.references):
         for name in some:
             type_, _, id_ = name.partition("/")

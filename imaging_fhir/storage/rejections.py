@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, and_, bindparam, delete, exists, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, exists, insert, or_, select, update
 
 from imaging_fhir.model.rejection import RejectionNote
 from imaging_fhir.storage.chunks import chunks
@@ -85,6 +85,14 @@ def overrule(transaction: Transaction, study_pk: int, *, is_overruled: bool) -> 
         )
         .values(overruled=is_overruled)
     )
+
+
+def forget(transaction: Transaction, uids: Collection[str]) -> None:
+    """What was said of these studies and instances, and by these notes."""
+    for some in chunks(uids):
+        columns = rejection.c.note, rejection.c.study_instance_uid, rejection.c.sop_instance_uid
+        named = or_(*(column.in_(some) for column in columns))
+        transaction.execute(delete(rejection).where(named))
 
 
 def of_instance(

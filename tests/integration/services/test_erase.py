@@ -13,10 +13,11 @@ from sqlalchemy import Connection, select
 from sqlalchemy.engine import make_url
 
 from imaging_fhir.errors import ResourceNotFound, StorageUnavailable
+from imaging_fhir.model.rejection import KEY_OBJECT_SELECTION
 from imaging_fhir.services.erase import Erase
 from imaging_fhir.storage import blobs, leases, resources, schema
 from imaging_fhir.storage.erasure_scan import Names, Scan
-from tests.dicom_samples import ct_instance
+from tests.dicom_samples import ct_instance, data_set, dicom_file
 from tests.house import HOSPITAL, House, build_house, issued_by, versions_of
 from tests.samples import SAMPLES
 
@@ -108,6 +109,39 @@ def test_erasing_a_patient_leaves_no_trace_in_folder_or_database(
     assert list(house.store.blobs()) == []
     with house.database.read() as connection, pytest.raises(ResourceNotFound):
         resources.read(connection, "Patient", "quirin")
+
+
+def test_what_a_rejection_note_has_hidden_is_erased_too(
+    house: House, erase: Erase, tmp_path: Path
+) -> None:
+    fill(house)
+    house.send(rejection_note("2.25.881.1"))
+    assert erase.patient("quirin").rows["instance"] == 3
+    assert residue(house, tmp_path) == set()
+
+
+def rejection_note(named: str) -> bytes:
+    """Of the patient of `image`, in their study."""
+    reference = {"ReferencedSOPClassUID": "1.2.3", "ReferencedSOPInstanceUID": named}
+    series = {"SeriesInstanceUID": "2.25.991", "ReferencedSOPSequence": [reference]}
+    evidence = {"StudyInstanceUID": "2.25.881", "ReferencedSeriesSequence": [series]}
+    title = {"CodeValue": "113001", "CodingSchemeDesignator": "DCM", "CodeMeaning": "Rejected"}
+    return dicom_file(
+        data_set(
+            {
+                "SOPClassUID": KEY_OBJECT_SELECTION,
+                "StudyInstanceUID": "2.25.881",
+                "SeriesInstanceUID": "2.25.991.2",
+                "SOPInstanceUID": "2.25.881.9",
+                "Modality": "KO",
+                "PatientName": "ZEBROWSKI^QUIRIN",
+                "PatientID": "4711-77",
+                "IssuerOfPatientIDQualifiersSequence": issued_by(HOSPITAL),
+                "ConceptNameCodeSequence": [title],
+                "CurrentRequestedProcedureEvidenceSequence": [evidence],
+            }
+        )
+    )
 
 
 def test_a_dry_run_says_the_same_and_changes_nothing(house: House, erase: Erase) -> None:
