@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,8 +91,13 @@ def has_orthanc() -> bool:
 
 
 @contextmanager
-def orthanc(root: Path, *, dicom_port: int = 0) -> Iterator[Server]:
-    """With its defaults: synced writes, SQLite index; no authentication, and DIMSE if asked."""
+def orthanc(
+    root: Path, *, dicom_port: int = 0, peers: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """With its defaults: synced writes, SQLite index; no authentication, and DIMSE if asked.
+
+    `peers` are DICOMweb servers that it knows, by name.
+    """
     folder, port = root / "orthanc", free_port()
     folder.mkdir()
     configuration = {
@@ -109,7 +114,11 @@ def orthanc(root: Path, *, dicom_port: int = 0) -> Iterator[Server]:
         "DicomPort": dicom_port or 4242,
         "DicomCheckCalledAet": False,
         "DicomAlwaysAllowStore": True,
-        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+        "DicomWeb": {
+            "Enable": True,
+            "Root": "/dicom-web/",
+            "Servers": {name: [address] for name, address in (peers or {}).items()},
+        },
     }
     file = root / "orthanc.json"
     file.write_text(json.dumps(configuration))

@@ -46,6 +46,7 @@ class Settings:
     )
     page_size: Annotated[int, "Matches on a page when _count is not given"] = 50
     max_page_size: Annotated[int, "The largest _count that is honoured"] = 1000
+    qido_empty_status: Annotated[int, "Of a QIDO-RS search that finds nothing: 204 or 200"] = 204
     max_instances_in_study: Annotated[
         int, "ImagingStudy with more instances leaves them out; counts stay (0: never)"
     ] = 0
@@ -136,6 +137,10 @@ class Settings:
         if self.declared_profiles not in ("lenient", "strict"):
             raise InvalidSetting(
                 f"{PREFIX}DECLARED_PROFILES is {self.declared_profiles!r}: lenient or strict."
+            )
+        if self.qido_empty_status not in (200, 204):
+            raise InvalidSetting(
+                f"{PREFIX}QIDO_EMPTY_STATUS is {self.qido_empty_status}: 200 or 204."
             )
         if not self.profile_packs <= {"us-core", "ipa"}:
             raise InvalidSetting(f"{PREFIX}PROFILES is {self.profiles!r}: us-core, ipa or both.")

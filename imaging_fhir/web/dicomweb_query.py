@@ -58,7 +58,7 @@ def search_answer(
     *,
     patient: str | None = None,
 ) -> Response:
-    """10.6.1; 204 where nothing matches, or no more does (8.3.4.4.1)."""
+    """10.6.1; 204 where nothing matches, or no more does (8.3.4.4.1), if the site says no other."""
     media_type = data_set_type(accepted())
     for uid in (study, series):
         if uid is not None and not UID.fullmatch(uid):
@@ -79,7 +79,7 @@ def search_answer(
 
 
 def matches_answer(found: Found, media_type: str) -> Response:
-    if not found.count:
+    if not found.count and services().settings.qido_empty_status == 204:
         response = answer(b"", 204, content_type=media_type)
         del response.headers["Content-Type"]
         return response
