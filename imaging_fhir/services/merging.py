@@ -35,7 +35,7 @@ from imaging_fhir.storage import (
     resources,
 )
 from imaging_fhir.storage.database import AnyRow, Database, Transaction
-from imaging_fhir.storage.people import encounters_of, resolve_patient, resources_with
+from imaging_fhir.storage.people import encounters_of, resolve_patient, resources_with, successor_of
 from imaging_fhir.storage.resources import Put, StoredResource
 from imaging_fhir.storage.search_index import by_table
 
@@ -149,6 +149,8 @@ class Merging:
                 raise ResourceConflict(f"The {name} has been merged into another Patient already.")
             found.append(content)
         source, target = found
+        if successor_of(source):  # in a loop of links, or somebody who is not here
+            raise ResourceConflict("The source-patient has a link replaced-by that leads nowhere.")
         if source["id"] == target["id"]:
             raise InvalidResource("Source and target are one Patient.", expression="http.target")
         require_match(if_match, resources.find(transaction.connection, "Patient", target_id))

@@ -147,7 +147,8 @@ class Histories(RuleBasedStateMachine):
     def a_person_merges(self, data: st.DataObject) -> None:
         source = data.draw(st.sampled_from(sorted(self.charts)))
         target = data.draw(st.sampled_from(sorted(set(self.charts) - {source})))
-        if self.today(source) != source or self.today(target) != target:
+        is_replaced = self.charts[source].replaced_by is not None  # in a loop, they may be today's
+        if is_replaced or self.today(target) != target:
             with pytest.raises(ResourceConflict):
                 self.actor.merge(source, target)
             return

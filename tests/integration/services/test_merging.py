@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from imaging_fhir.errors import ResourceConflict
 from imaging_fhir.model.link import Decision
 from imaging_fhir.services.check import Check
 from imaging_fhir.services.indexing import entries_of
@@ -68,6 +69,18 @@ def test_what_the_merge_let_find_its_patient_leaves_them_when_that_is_undone(
     assert house.subject(IMAGING_STUDY) == "Patient/jane"
     actor.undo("merging", merge.provenance or "")
     assert [one["status"] for one in house.open_tasks()] == ["requested"]
+
+
+def test_who_is_replaced_in_a_loop_of_links_is_not_merged_besides(
+    house: House, actor: Acting
+) -> None:
+    """Both would stand for the first of the loop, and what they have for neither target."""
+    for source, number, target in (("jane", "4711", "john"), ("john", "9", "jane")):
+        link = [{"other": {"reference": f"Patient/{target}"}, "type": "replaced-by"}]
+        house.patient(source, number, link=link)
+    house.patient("jim", "8")
+    with pytest.raises(ResourceConflict, match="leads nowhere"):
+        actor.merge("jane", "jim")
 
 
 def test_what_the_merge_moved_is_put_back_without_being_judged_one_by_one(
