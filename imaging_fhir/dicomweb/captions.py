@@ -38,8 +38,8 @@ def technique_lines(instance: DicomJson) -> tuple[str, ...]:
 
 
 def value(instance: DicomJson, key: str) -> Any:
-    values = instance.get(key, {}).get("Value") or [None]
-    return values[0]
+    values = instance.get(key, {}).get("Value")
+    return values[0] if isinstance(values, list) and values else None
 
 
 def text(instance: DicomJson, key: str) -> str:

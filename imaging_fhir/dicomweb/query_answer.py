@@ -10,7 +10,7 @@ from imaging_fhir.model.dicom_query import LEVELS, DicomQuery, Level
 from imaging_fhir.model.study import DicomJson
 
 CHARSET, UTF_8 = "00080005", "ISO_IR 192"
-ONLINE = {"vr": "CS", "Value": ["ONLINE"]}
+ONLINE = "ONLINE"
 INSTANCE_AVAILABILITY, RETRIEVE_URL = "00080056", "00081190"
 REQUIRED = {  # tables 10.6.3-3 to 10.6.3-5: there even where they are empty
     "study": tags(
@@ -69,6 +69,6 @@ def computed(values: Mapping[str, Sequence[object]], retrieve_url: str) -> Dicom
     return {
         **told,
         CHARSET: element("CS", UTF_8),
-        INSTANCE_AVAILABILITY: ONLINE,
+        INSTANCE_AVAILABILITY: element("CS", ONLINE),
         RETRIEVE_URL: element("UR", retrieve_url),
     }

@@ -20,7 +20,7 @@ from imaging_fhir.feeds.command_set import (
     decoded,
     response,
 )
-from imaging_fhir.feeds.negotiation import ACCEPTED, Request, Verification, acceptance, negotiated
+from imaging_fhir.feeds.negotiation import ACCEPTED, VERIFICATION, Request, acceptance, negotiated
 from imaging_fhir.feeds.storage import Sender, Storage
 from imaging_fhir.feeds.upper_layer import (
     ABORT,
@@ -154,7 +154,7 @@ class Association:
 
     def result(self, context: Context, command: Command, data_set: Iterator[bytes]) -> Result:
         if command.field == C_ECHO:
-            known = command.sop_class_uid == Verification
+            known = command.sop_class_uid == VERIFICATION
             return Result(status=SUCCESS if known else SOP_CLASS_NOT_SUPPORTED)
         if command.field != C_STORE:
             return Result(status=UNRECOGNIZED_OPERATION, comment="Only C-STORE and C-ECHO.")

@@ -16,7 +16,7 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.service_class import ServiceClass, StorageServiceClass
-from pynetdicom.sop_class import Verification, uid_to_service_class
+from pynetdicom.sop_class import uid_to_service_class
 
 from imaging_fhir.dicomweb.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from imaging_fhir.feeds.upper_layer import (
@@ -27,6 +27,7 @@ from imaging_fhir.feeds.upper_layer import (
     ProtocolError,
 )
 
+VERIFICATION = "1.2.840.10008.1.1"  # its SOP class
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 STANDARD_ROOT = "1.2.840.10008."
 STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."
@@ -134,7 +135,7 @@ def transfer_syntax(proposed: PresentationContext) -> str | None:
 
 
 def is_offered(abstract_syntax: str) -> bool:
-    return abstract_syntax == Verification or is_storage(abstract_syntax)
+    return abstract_syntax == VERIFICATION or is_storage(abstract_syntax)
 
 
 def is_storage(sop_class: str) -> bool:

@@ -12,7 +12,7 @@ from pydicom.uid import UID, AllTransferSyntaxes
 
 from imaging_fhir.errors import ImagingError
 from imaging_fhir.images.decode import Source, run_limited
-from imaging_fhir.images.dicom_identity import is_of_identity
+from imaging_fhir.model.dicom_attribute import is_of_identity
 
 PREAMBLE_LENGTH = 128
 CHUNK = 1024**2

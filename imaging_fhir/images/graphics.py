@@ -12,8 +12,9 @@ TEXT_SHARE = 45  # of the picture's height that a line of text takes
 POINT_RADIUS = 3
 MOST_POINTS = 20_000
 MOST_TEXT = 1_000
-INK = {"L": 255, "RGB": (255, 255, 128)}
-OUTLINE = {"L": 0, "RGB": (0, 0, 0)}
+Ink = int | tuple[int, int, int]
+INK: dict[str, Ink] = {"L": 255, "RGB": (255, 255, 128)}
+OUTLINE: dict[str, Ink] = {"L": 0, "RGB": (0, 0, 0)}
 
 Where = Callable[[float, float], Point]
 

@@ -49,7 +49,8 @@ def is_even(values: Array) -> bool:
 def levels(stored: Array, attributes: Dataset, voi: Voi) -> Array:
     def of(values: Array) -> Array:
         grey = presented(shown(modality_values(values, attributes), voi), attributes)
-        return np.rint(np.nan_to_num(grey) * WHITE).astype(np.uint8)
+        eight_bit: Array = np.rint(np.nan_to_num(grey) * WHITE).astype(np.uint8)
+        return eight_bit
 
     return looked_up(stored, of) if stored.dtype.kind in "iub" else computed(stored, of)
 

@@ -71,7 +71,8 @@ def plane_bits(data: bytes, rows: int, columns: int, plane: int) -> Array:
     first = plane * size
     part = np.frombuffer(data, np.uint8)[first // 8 : (first + size + 7) // 8]
     bits = np.unpackbits(part, bitorder="little")[first % 8 : first % 8 + size]
-    return np.pad(bits, (0, size - len(bits))).reshape(rows, columns) == 1
+    mask: Array = np.pad(bits, (0, size - len(bits))).reshape(rows, columns) == 1
+    return mask
 
 
 def burned(picture: Array, overlays: Iterator[tuple[Array, int, int]]) -> Array:

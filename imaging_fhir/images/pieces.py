@@ -35,5 +35,7 @@ def part_of(pieces: Iterable[Piece], start: int, stop: int) -> Iterator[Piece]:
         low, high = max(start - position, 0), min(stop - position, size)
         position += size
         if low < high:
-            is_new = isinstance(piece, bytes)
-            yield piece[low:high] if is_new else (piece[0] + low, piece[0] + high)
+            if isinstance(piece, bytes):
+                yield piece[low:high]
+            else:
+                yield piece[0] + low, piece[0] + high

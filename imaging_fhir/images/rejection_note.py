@@ -1,6 +1,7 @@
 """Reading a rejection note from its header (PS3.3 A.35.4, C.17.6.2; IHE RAD TF-3 4.66)."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from imaging_fhir.model.codec import decode
 from imaging_fhir.model.rejection import KEY_OBJECT_SELECTION, TITLES, RejectionNote
@@ -42,10 +43,15 @@ def named_in(elements: DicomJson) -> Iterator[tuple[str, str]]:
 
 
 def items(elements: DicomJson, tag: str) -> list[DicomJson]:
-    return [one for one in elements.get(tag, {}).get("Value", ()) if isinstance(one, dict)]
+    return [one for one in values(elements, tag) if isinstance(one, dict)]
+
+
+def values(elements: DicomJson, tag: str) -> list[Any]:
+    found = elements.get(tag, {}).get("Value")
+    return found if isinstance(found, list) else []
 
 
 def text(elements: DicomJson, tag: str) -> str:
     """The first value, without what pads it; empty where there is none."""
-    value = next(iter(elements.get(tag, {}).get("Value", ())), "")
+    value = next(iter(values(elements, tag)), "")
     return value.strip(" \0") if isinstance(value, str) else ""

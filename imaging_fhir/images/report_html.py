@@ -81,7 +81,7 @@ class Items:
             level = min(SECTION_LEVELS[0] + depth, SECTION_LEVELS[1])
             heading = f"<h{level}>{name}</h{level}>" if name else ""
             return f"<section>{heading}{inner}</section>"
-        value = VALUES.get(str(item.get("ValueType")), lambda _: "")(item)
+        value = VALUES.get(str(item.get("ValueType")), nothing)(item)
         line = f"<p>{f'<b>{name}:</b> ' if name else ''}{value}</p>"
         return line + (f"<section>{inner}</section>" if inner else "")
 
@@ -115,6 +115,10 @@ def referenced(item: Dataset) -> str:
 
 def of(keyword: str) -> Callable[[Dataset], str]:
     return lambda item: text(item.get(keyword, ""))
+
+
+def nothing(_item: Dataset) -> str:
+    return ""
 
 
 VALUES: dict[str, Callable[[Dataset], str]] = {

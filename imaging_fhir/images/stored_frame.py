@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import as_pixel_options
 from pydicom.uid import (
     UID,
@@ -187,7 +187,7 @@ def stored_shift(header: Dataset) -> int:
 
 def unshifted(cells: Array, shift: int, header: Dataset) -> Array:
     bits = int(header.BitsStored)
-    values = (cells.astype(np.int64) >> shift) & (2**bits - 1)
+    values: Array = (cells.astype(np.int64) >> shift) & (2**bits - 1)
     if header.get("PixelRepresentation") == 1:
         values -= (values >= 2 ** (bits - 1)) * 2**bits
     return values

@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset, config, dcmread, dcmwrite
 from pydicom.encaps import encapsulate
-from pydicom.pixels import as_pixel_options, get_decoder, get_encoder
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.encoders.base import get_encoder
+from pydicom.pixels.utils import as_pixel_options
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
@@ -47,7 +49,7 @@ Frame = tuple[Array, str]  # samples, PhotometricInterpretation
 LOSSY = frozenset(
     map(str, (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K))
 )
-ENCODERS = {  # pydicom's plug-ins; GDCM's aborts on colours
+ENCODERS: dict[str, str] = {  # pydicom's plug-ins; GDCM's aborts on colours
     RLELossless: "pylibjpeg",
     JPEGLSLossless: "pyjpegls",
     JPEG2000Lossless: "pylibjpeg",
@@ -158,7 +160,7 @@ def require_same(content: bytes, target: str, samples: Array, options: dict[str,
         raise UnsupportedImage(f"These frames do not go into {target} without loss.")
 
 
-WRITERS = {
+WRITERS: dict[str, Callable[[Array, str, Dataset], bytes]] = {
     ExplicitVRLittleEndian: as_octets,
     **{target: writer(target) for target in ENCODERS},
 }

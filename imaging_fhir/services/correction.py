@@ -11,7 +11,7 @@ from imaging_fhir.errors import InvalidResource, ResourceConflict, ResourceNotFo
 from imaging_fhir.fhir.datatypes import without_empty
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.model.codec import Resource, decode, decode_as, encode
-from imaging_fhir.model.correction import Corrected, Correction, Relinked
+from imaging_fhir.model.correction import Corrected, Correction, Relinked, SeriesKey
 from imaging_fhir.model.link import Decision, Link, id_of
 from imaging_fhir.model.merge import Merged
 from imaging_fhir.model.reference import local_target
@@ -83,7 +83,8 @@ class Corrections:
         """A decision with a source is told as that one's."""
         found = self.find(transaction, reference, if_match)
         require_together(transaction.connection, decision)
-        origin, parted, filing = None, (), self.relinking.studies
+        origin, filing = None, self.relinking.studies
+        parted: tuple[SeriesKey, ...] = ()
         if found.kind == "study":
             if is_hidden(found.row):
                 rejections.overrule(transaction, found.row.pk, is_overruled=True)

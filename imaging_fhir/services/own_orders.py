@@ -104,7 +104,7 @@ def withheld(study: AnyRow) -> DicomJson:
     )
     if all(one in shown for one in accessions if one) and not is_without_order:
         return {}
-    kept = next((shown[one] for one in accessions if one in shown), {})
+    kept: Resource = next((shown[one] for one in accessions if one in shown), {})
     elements: DicomJson = {
         ACCESSION_NUMBER: text("SH", kept.get("value")),
         ISSUER_OF_IT: {"vr": "SQ"},

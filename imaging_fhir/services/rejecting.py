@@ -74,8 +74,8 @@ class Rejecting:
             study = dicom_index.filed_study(connection, uid)
             if study is not None and not study.deleted and is_of([own.patient], connection, study):
                 self.hide(transaction, study.pk, instances, TITLES[rows[0].code])
-        for one in taken_back:
-            for pk in rejections.revoke(transaction, one):
+        for other in taken_back:
+            for pk in rejections.revoke(transaction, other):
                 self.show(transaction, pk)
 
     def hide(

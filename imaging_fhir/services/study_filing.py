@@ -350,7 +350,9 @@ class StudyFiling:
         known = dicom_index.find_series(
             transaction.connection, study.pk, attributes.series_instance_uid
         )
-        merged, change = said_of_series(known and known.attributes, attributes, position)
+        merged, change = said_of_series(
+            None if known is None else known.attributes, attributes, position
+        )
         if known is not None and not change.stored:
             return int(known.pk), change
         values = self.series_values(study, merged)

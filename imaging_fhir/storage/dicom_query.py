@@ -55,6 +55,7 @@ from imaging_fhir.storage.search_values import LAST_CHARACTER, checked_only, sta
 Condition = ColumnElement[bool]
 Column = ColumnElement[Any]
 FILED = study.c.state == literal_column("'filed'")  # as the partial indexes have it
+ESCAPES = str.maketrans(dict[str, int | str | None]({"/": "//", "%": "/%", "_": "/_"}))  # of LIKE
 MANY = 2_000  # rows of a key that is not worth looking up
 MOST_COUNTED = 10_000  # of what a page leaves
 ID_COLUMNS = {"study": study.c.pk, "series": series.c.pk, "instance": instance.c.pk}
@@ -236,8 +237,11 @@ class Search:
             order = (*ORDER["series"], *order)
         if driver is None:
             return list(order)
-        unwalked = {study.c.moment: self.checked(study.c.moment).desc()}
-        return [unwalked.get(getattr(column, "element", None), column) for column in order]
+        unwalked = self.checked(study.c.moment).desc()
+        return [
+            unwalked if getattr(column, "element", None) is study.c.moment else column
+            for column in order
+        ]
 
     def driver(self, connection: Connection, query: DicomQuery) -> Condition | None:
         """The one key by whose value rows are looked up; None where all find too many."""
@@ -419,7 +423,7 @@ class Search:
         begins = [starts_with(column, beginning, self.dialect)] if beginning else []
         if self.dialect == "sqlite":
             return and_(*begins, column.op("GLOB")(pattern.replace("[", "[[]")))
-        escaped = pattern.translate(str.maketrans({"/": "//", "%": "/%", "_": "/_"}))
+        escaped = pattern.translate(ESCAPES)
         in_sql = escaped.replace("*", "%").replace("?", "_")
         return and_(*begins, column.like(in_sql, escape="/"))
 

@@ -89,8 +89,9 @@ def matches_answer(found: Found, media_type: str) -> Response:
 
 def with_address(json: bytes, match: dict[str, dict[str, object]]) -> bytes:
     """Bulk data is below what is retrieved."""
-    [address] = match["00081190"]["Value"]  # type: ignore[misc]  # as dicomweb.query_answer has it
-    return with_bulk_data_base(json, str(address))
+    values = match["00081190"]["Value"]  # as dicomweb.query_answer has it
+    assert isinstance(values, list)  # noqa: S101 - for mypy
+    return with_bulk_data_base(json, str(values[0]))
 
 
 def more(found: Found) -> list[str]:
