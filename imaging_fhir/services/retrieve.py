@@ -10,10 +10,10 @@ from imaging_fhir.errors import ResourceNotFound
 from imaging_fhir.images.bulk_data import BulkValue, bulk_value
 from imaging_fhir.images.dicom import has_preamble
 from imaging_fhir.images.dicom_identity import coerced
-from imaging_fhir.model.dicom_attribute import is_of_identity
 from imaging_fhir.images.dicom_stream import start_of_file
 from imaging_fhir.images.pieces import Piece, chunks_of, size_of
 from imaging_fhir.model.blob import Blob
+from imaging_fhir.model.dicom_attribute import is_of_identity
 from imaging_fhir.model.study import DicomJson
 from imaging_fhir.services.coercion import Identity, identity_of
 from imaging_fhir.storage.database import Database
