@@ -38,6 +38,7 @@ from imaging_fhir.web import (
     viewer,
     viewer_query,
     viewer_site,
+    wado_uri,
     worklist,
 )
 from imaging_fhir.web.allowed import allowed_methods
@@ -76,6 +77,7 @@ BLUEPRINTS = (
     dicomweb_store.bp,
     operations.bp,
     pictures.bp,
+    wado_uri.bp,
     worklist.bp,
     viewer.bp,
     viewer_query.bp,

@@ -85,6 +85,19 @@ COMMON_PARAMETERS = {
     "iccprofile": query("iccprofile", "The profile sent along.", enum=["no", "yes", "srgb"]),
     "presentationUID": query("presentationUID", "The presentation state to show it by."),
     "presentationSeriesUID": query("presentationSeriesUID", "The series of that."),
+    "requestType": query("requestType", "WADO.", enum=["WADO"]),
+    "studyUID": query("studyUID", "StudyInstanceUID."),
+    "seriesUID": query("seriesUID", "SeriesInstanceUID."),
+    "objectUID": query("objectUID", "SOPInstanceUID."),
+    "contentType": query("contentType", "Media types wanted, with commas, the best first."),
+    "transferSyntax": query("transferSyntax", "UID, of application/dicom."),
+    "frameNumber": query("frameNumber", "The frame shown.", type="integer", minimum=1),
+    "rows": query("rows", "Pixels at most, from top to bottom.", type="integer", minimum=1),
+    "columns": query("columns", "Pixels at most, from left to right.", type="integer", minimum=1),
+    "region": query("region", "left,top,right,bottom: the part shown, as shares from 0 to 1."),
+    "windowCenter": query("windowCenter", "Of the window, with windowWidth.", type="number"),
+    "windowWidth": query("windowWidth", "Of the window, with windowCenter.", type="number"),
+    "imageQuality": query("imageQuality", "Of JPEG.", type="integer", minimum=1, maximum=100),
     "If-None-Match": header("If-None-Match", "Versions that the client has."),
     "If-Modified-Since": header("If-Modified-Since", "When the client read it last."),
     "If-Match": header("If-Match", "The version that may be changed."),
@@ -101,6 +114,11 @@ SEARCH = (*PARTS, "_count", "_sort", "_include", "_revinclude", "_total", "Prefe
 QUERY = ("accept", "PatientID", "StudyDate", "includefield", "fuzzymatching", "limit", "offset")
 STATE = ("presentationUID", "presentationSeriesUID")
 RENDERED = ("window", "viewport", "quality", "annotation", "iccprofile", *STATE)
+WADO_URI = (
+    *("requestType", "studyUID", "seriesUID", "objectUID", "contentType", "transferSyntax"),
+    *("frameNumber", "rows", "columns", "region", "windowCenter", "windowWidth", "imageQuality"),
+    *("annotation", *STATE),
+)
 HISTORY = (*FORMAT, "_count", "_since", "_at")
 
 IMAGE_FIELDS = ("patient", "encounter", "type", "bodySite", "laterality", "description", "date")

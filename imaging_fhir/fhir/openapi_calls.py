@@ -19,6 +19,7 @@ from imaging_fhir.fhir.openapi_call import (
     RENDERED,
     SEARCH,
     URL_ENCODED,
+    WADO_URI,
     WRITING,
     Call,
 )
@@ -158,6 +159,17 @@ def dicomweb_calls() -> Iterator[Call]:
         yield rendered_call(
             f"thumbnailOf{name}", f"{path}/thumbnail", "A small picture", ("viewport",)
         )
+    yield Call(
+        id="retrieveByParameters",
+        method="get",
+        path="/dicomweb/wado",
+        tag="DICOMweb",
+        summary="One instance, as DICOM or as a picture (WADO-URI)",
+        well=(200, 304),
+        errors=(*ALWAYS, 410, 422),
+        parameters=("If-None-Match", *WADO_URI),
+        answers=(DICOM, "*/*"),
+    )
     bulk = f"{instance}/bulkdata/{{path}}"
     yield retrieve_call("retrieveBulkData", bulk, "A large value", (RELATED, "*/*"))
 

@@ -1,11 +1,12 @@
 """WADO-RS (PS3.18 10.4.1.1.3 and 10.4.1.1.4): rendered pictures and thumbnails."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from flask import Blueprint, Response, request
 
+from imaging_fhir.dicomweb.media_type import MediaRange
 from imaging_fhir.dicomweb.rendered_parameters import (
     rendered_form,
     rendered_parameters,
@@ -38,6 +39,7 @@ from imaging_fhir.web.dicomweb_answers import (
 from imaging_fhir.web.dicomweb_frames import frame_numbers
 
 T = TypeVar("T")
+MediaTypes = Sequence[MediaRange] | None  # the best first; None: those that Accept has
 
 bp = Blueprint("dicomweb_rendered", __name__, url_prefix="/dicomweb")
 answer_errors(bp)
@@ -123,12 +125,15 @@ def rendered_answer(stored: StoredInstance, frames: tuple[int, ...] | None) -> R
 
 
 def image_answer(
-    stored: StoredInstance, rendering: Rendering, frames: tuple[int, ...] | None
+    stored: StoredInstance,
+    rendering: Rendering,
+    frames: tuple[int, ...] | None,
+    media_types: MediaTypes = None,
 ) -> Response:
     is_movie = (stored.number_of_frames or 1) > 1 and (frames is None or len(frames) > 1)
     makes_video = can_make_video()
     form = rendered_form(
-        accepted(),
+        media_types or accepted(),
         offers(is_movie=is_movie, makes_video=makes_video),
         without=NO_FFMPEG if is_movie and not makes_video else "",
     )
@@ -212,9 +217,9 @@ def with_headers(response: Response, etag: str) -> Response:
     return response
 
 
-def pdf_answer(stored: StoredInstance) -> Response:
+def pdf_answer(stored: StoredInstance, media_types: MediaTypes = None) -> Response:
     """The document of an Encapsulated PDF as it is."""
-    form = rendered_form(accepted(), ("application/pdf",))
+    form = rendered_form(media_types or accepted(), ("application/pdf",))
     etag = f"{stored.pk}-pdf"
     if etag in request.if_none_match:
         return with_headers(answer(b"", 304, content_type=""), etag)
@@ -225,9 +230,9 @@ def pdf_answer(stored: StoredInstance) -> Response:
     return with_headers(response, etag)
 
 
-def report_answer(stored: StoredInstance) -> Response:
+def report_answer(stored: StoredInstance, media_types: MediaTypes = None) -> Response:
     """A structured report as a page of text."""
-    form = rendered_form(accepted(), ("text/html",))
+    form = rendered_form(media_types or accepted(), ("text/html",))
     is_corrected = stored.identity is not None
     etag = f"{stored.pk}-html-{'corrected' if is_corrected else 'own'}"
     if etag in request.if_none_match:
