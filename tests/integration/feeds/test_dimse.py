@@ -215,12 +215,12 @@ def test_other_services_are_not_offered(server: dimse.DimseServer) -> None:
         assert one.status() == 0x0211
 
 
-def results(acceptance: bytes) -> dict[int, int]:
+def results(acceptance: bytes | bytearray) -> dict[int, int]:
     """The result of each presentation context in an A-ASSOCIATE-AC."""
     return {context_id: result for context_id, (result, _) in answered_contexts(acceptance).items()}
 
 
-def answered_contexts(acceptance: bytes) -> dict[int, tuple[int, str]]:
+def answered_contexts(acceptance: bytes | bytearray) -> dict[int, tuple[int, str]]:
     found, position = {}, 68
     while position < len(acceptance):
         kind, length = struct.unpack_from(">BxH", acceptance, position)

@@ -146,10 +146,12 @@ def send_by_dcmtk(dcmtk: Path, server: DimseServer, files: list[File]) -> None:
     """An association for each transfer syntax; a file that cannot be sent is passed over."""
     for syntax, option in PROPOSED.items():
         paths = [file.path for file in files if file.syntax == syntax]
-        command = [dcmtk / "storescu", option, "-R", "-nh", "-aet", TITLE, "-aec", "IMAGING_FHIR"]
+        options = [option, "-R", "-nh", "-aet", TITLE, "-aec", "IMAGING_FHIR"]
         if paths:
             subprocess.run(
-                [*command, "127.0.0.1", str(server.port), *paths], capture_output=True, check=False
+                [dcmtk / "storescu", *options, "127.0.0.1", str(server.port), *paths],
+                capture_output=True,
+                check=False,
             )
 
 

@@ -10,11 +10,12 @@ import pytest
 
 from imaging_fhir.app import app_of
 from imaging_fhir.services.backup import Backup, restore
-from imaging_fhir.services.check import Check, Finding
+from imaging_fhir.services.check import Check
 from imaging_fhir.services.cleanup import CleanUp
 from imaging_fhir.services.composition import Services, build_services
 from imaging_fhir.services.doctor import doctor
 from imaging_fhir.services.erase import Erase
+from imaging_fhir.services.finding import Finding
 from imaging_fhir.services.indexing import entries_of
 from imaging_fhir.settings import DEFAULT_SOURCE, Settings
 from imaging_fhir.storage.s3 import S3BlobStore

@@ -400,7 +400,7 @@ def acting(house: House, folder: Path, others: tuple[Elsewhere, ...]) -> Iterato
     for one in others:
         one.asked("open", house.database.url, folder)
     try:
-        yield Stage(house, others or (at_house(house),))
+        yield Stage(house, (*others,) or (at_house(house),))
     finally:
         for one in others:
             one.asked("close")

@@ -11,7 +11,7 @@ from dicomweb_client import DICOMwebClient
 from flask import Flask
 from flask.testing import FlaskClient
 from pydicom.encaps import encapsulate
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -37,6 +37,22 @@ OCTETS = "application/octet-stream"
 OHIF = f"multipart/related; type={OCTETS}; transfer-syntax=*"
 VALUES = np.random.default_rng(5).integers(0, 4096, (3, 36, 35), dtype="<u2")
 LOSSLESS = [RLELossless, JPEGLSLossless, JPEG2000Lossless]
+IMAGE_TYPES: dict[str, str] = {
+    RLELossless: "image/dicom-rle",
+    JPEGLSLossless: "image/jls",
+    JPEG2000Lossless: "image/jp2",
+}
+ONE_FRAME: dict[str, Any] = {
+    "rows": 36,
+    "columns": 35,
+    "number_of_frames": 1,
+    "samples_per_pixel": 1,
+    "photometric_interpretation": "MONOCHROME2",
+    "bits_allocated": 16,
+    "bits_stored": 12,
+    "pixel_representation": 0,
+    "pixel_keyword": "PixelData",
+}
 
 
 @pytest.fixture
@@ -191,7 +207,7 @@ def test_what_has_no_frames_has_none(client: FlaskClient) -> None:
 @pytest.mark.parametrize("syntax", LOSSLESS)
 def test_compressed_frames_come_as_stored(client: FlaskClient, syntax: str) -> None:
     file = compressed(syntax, multi_frame())
-    own = {RLELossless: "image/dicom-rle", JPEGLSLossless: "image/jls"}.get(syntax, "image/jp2")
+    own = IMAGE_TYPES[syntax]
     stored = stored_frames(file)
     store(client, file)
     assert found_parts(frames(client, "1,3", OHIF)) == [
@@ -229,22 +245,11 @@ def test_frames_are_compressed_anew_without_loss(
 ) -> None:
     is_native = source in (ExplicitVRLittleEndian, ExplicitVRBigEndian)
     store(client, multi_frame(source) if is_native else compressed(source, multi_frame()))
-    own = {RLELossless: "image/dicom-rle", JPEGLSLossless: "image/jls"}.get(target, "image/jp2")
+    own = IMAGE_TYPES[target]
     found = found_parts(frames(client, "3,2", f"multipart/related; type={own}"))
     assert [kind for kind, _ in found] == [f"{own}; transfer-syntax={target}"] * 2
     for (_, content), expected in zip(found, VALUES[[2, 1]], strict=True):
-        decoded, _ = get_decoder(target).as_array(
-            encapsulate([content]),
-            rows=36,
-            columns=35,
-            number_of_frames=1,
-            samples_per_pixel=1,
-            photometric_interpretation="MONOCHROME2",
-            bits_allocated=16,
-            bits_stored=12,
-            pixel_representation=0,
-            pixel_keyword="PixelData",
-        )
+        decoded, _ = get_decoder(target).as_array(encapsulate([content]), **ONE_FRAME)
         assert np.array_equal(decoded, expected)
 
 
@@ -321,9 +326,9 @@ def test_dicomweb_client_reads_frames(address: str, client: FlaskClient) -> None
     file = compressed(JPEG2000Lossless, multi_frame())
     store(client, file)
     remote = DICOMwebClient(address)
-    uids = [part for part in INSTANCE_ADDRESS.split("/") if part[:1].isdigit()]
-    assert remote.retrieve_instance_frames(*uids, [1, 3]) == [VALUES[n].tobytes() for n in (0, 2)]
+    study, series, instance = (part for part in INSTANCE_ADDRESS.split("/") if part[:1].isdigit())
+    found = remote.retrieve_instance_frames(study, series, instance, [1, 3])
+    assert found == [VALUES[n].tobytes() for n in (0, 2)]
     as_stored = (("image/jp2", JPEG2000Lossless),)
-    assert list(remote.iter_instance_frames(*uids, [2], media_types=as_stored)) == [
-        stored_frames(file)[1]
-    ]
+    again = remote.iter_instance_frames(study, series, instance, [2], media_types=as_stored)
+    assert list(again) == [stored_frames(file)[1]]

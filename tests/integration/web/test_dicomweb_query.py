@@ -22,7 +22,7 @@ Items = list[dict[str, Any]]
 REQUEST = {"ScheduledProcedureStepID": "P1", "RequestedProcedureID": "R1"}
 
 
-def uids(number: int, series: int = 1, instance: int = 1) -> dict[str, str]:
+def uids(number: int, series: int = 1, instance: int = 1) -> dict[str, Any]:
     study = f"{ROOT}.{number}"
     return {
         "StudyInstanceUID": study,
@@ -78,7 +78,7 @@ def archive(client: FlaskClient) -> FlaskClient:
             RequestAttributesSequence=[REQUEST, {"ScheduledProcedureStepID": "P2"}],
         ),
     )
-    other = {
+    other: dict[str, Any] = {
         "PatientID": "4712",
         "PatientName": "Müller-Straße^Jürgen^^Dr",
         "PatientSex": "M",

@@ -21,6 +21,7 @@ from imaging_fhir.services.composition import Services
 from imaging_fhir.storage import rendered as kept
 from imaging_fhir.storage import schema
 from imaging_fhir.storage.blobs import BELONGINGS
+from imaging_fhir.storage.prepared import Prepared
 from tests.dicom_samples import (
     INSTANCE,
     SERIES,
@@ -291,7 +292,7 @@ def test_not_more_pictures_are_kept_than_there_is_room_for(
     client: FlaskClient, send: Any, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outdated = select(schema.rendered.c.created).order_by(schema.rendered.c.created.desc())
-    monkeypatch.setattr(kept, "OLDEST_KEPT", kept.Prepared(outdated.limit(1).offset(3)))
+    monkeypatch.setattr(kept, "OLDEST_KEPT", Prepared(outdated.limit(1).offset(3)))
     send(ramp())
     for quality in range(50, 60):
         get(client, f"{ADDRESS}/rendered?quality={quality}")

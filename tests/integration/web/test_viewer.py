@@ -62,7 +62,7 @@ def put(client: FlaskClient, resource_type: str, id_: str, **content: Any) -> No
 
 def send(app: Flask, number: str = "4711", **header: Any) -> str:
     """The StudyInstanceUID of what was filed to the Patient of that number."""
-    issuer = {"IssuerOfPatientIDQualifiersSequence": issued_by(NUMBERS)}
+    issuer: dict[str, Any] = {"IssuerOfPatientIDQualifiersSequence": issued_by(NUMBERS)}
     content = ct_instance(PatientID=number, **issuer, **header)
     outcome = app.extensions[EXTENSION].ingest.ingest(
         [content], source=DEFAULT_SOURCE, given=Given()

@@ -63,7 +63,7 @@ def test_a_private_attribute_has_its_creator() -> None:
     }
     document = to_xml(data_set)
     [attribute] = etree.fromstring(document)
-    assert dict(attribute.attrib) == {"tag": "00090001", "vr": "LO", "privateCreator": "ACME"}
+    assert dict(attribute.items()) == {"tag": "00090001", "vr": "LO", "privateCreator": "ACME"}
     assert from_xml(document) == data_set
 
 

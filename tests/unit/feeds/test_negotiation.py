@@ -1,6 +1,6 @@
 import pytest
 from pynetdicom.presentation import AllStoragePresentationContexts
-from pynetdicom.sop_class import _STORAGE_CLASSES, PatientRootQueryRetrieveInformationModelFind
+from pynetdicom.sop_class import _STORAGE_CLASSES
 
 from imaging_fhir.feeds.negotiation import is_offered, is_storage, request_of
 from imaging_fhir.feeds.upper_layer import Pdu, ProtocolError
@@ -18,7 +18,7 @@ def test_all_storage_classes_are_offered() -> None:
         ("1.2.840.113619.4.26", True),  # private
         ("1.2.840.10008.5.1.4.1.1.9999", True),  # to come
         ("1.2.840.10008.1.1", False),  # Verification
-        (PatientRootQueryRetrieveInformationModelFind, False),
+        ("1.2.840.10008.5.1.4.1.2.1.1", False),  # Patient Root Query/Retrieve - FIND
         ("1.2.840.10008.5.1.4.39.1", False),  # Color Palette Storage: of no patient
         ("1.2.840.10008.1.20.1", False),  # Storage Commitment
         ("1.2.840.10008.5.1.4.31", False),  # Modality Worklist

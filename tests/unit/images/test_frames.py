@@ -30,7 +30,7 @@ from imaging_fhir.images.frames import (
     inflated_copy,
     swapped,
 )
-from imaging_fhir.images.pieces import chunks_of, part_of, size_of
+from imaging_fhir.images.pieces import Piece, chunks_of, part_of, size_of
 from tests.dicom_samples import ct_instance, data_set, dicom_file, photo_instance
 
 SIZE = 2**40  # of files that are whole
@@ -152,7 +152,7 @@ def test_compressed_frames_are_joined_from_their_fragments(fragments: int, has_b
 
 def test_the_extended_table_of_offsets_is_used() -> None:
     pixel_data, offsets, lengths = encapsulate_extended(JPEG_FRAMES)
-    more = {"ExtendedOffsetTable": offsets, "ExtendedOffsetTableLengths": lengths}
+    more: dict[str, Any] = {"ExtendedOffsetTable": offsets, "ExtendedOffsetTableLengths": lengths}
     assert frames_of(compressed(pixel_data, 4, **more)) == padded(JPEG_FRAMES)
     wrong = {**more, "ExtendedOffsetTable": bytes(32)}  # all zero: as if there were none
     assert frames_of(compressed(pixel_data, 4, **wrong)) == padded(JPEG_FRAMES)
@@ -235,7 +235,8 @@ def test_pixel_data_that_is_too_short_is_damaged() -> None:
 
 
 def test_a_part_of_pieces_is_that_part_of_the_whole() -> None:
-    stream, pieces = BytesIO(b"0123456789"), [b"ab", (2, 5), b"", (7, 9), b"c"]
+    stream = BytesIO(b"0123456789")
+    pieces: list[Piece] = [b"ab", (2, 5), b"", (7, 9), b"c"]
     whole = b"".join(chunks_of(stream, pieces))
     assert whole == b"ab23478c"
     for start in range(len(whole)):

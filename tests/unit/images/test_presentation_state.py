@@ -107,8 +107,8 @@ def test_it_shows_what_another_renderer_shows(attributes: dict[str, Any], tmp_pa
     (tmp_path / "image").write_bytes(IMAGE)
     (tmp_path / "state").write_bytes(content)
     target = tmp_path / "picture.pgm"
-    command = ["dcmp2pgm", "-q", "-p", tmp_path / "state", tmp_path / "image", target]
-    subprocess.run(command, check=True, capture_output=True)
+    paths = [tmp_path / "state", tmp_path / "image", target]
+    subprocess.run(["dcmp2pgm", "-q", "-p", *paths], check=True, capture_output=True)
     other = np.asarray(Image.open(target)).astype(int)
     picture = shown(content)
     assert picture.shape == other.shape

@@ -131,7 +131,16 @@ def theirs(path: Path, found: Dataset, window: Window | None, target: Path) -> P
     syntax = str(found.file_meta.get("TransferSyntaxUID"))
     asked = [] if window is None else ["+Ww", str(window.center), str(window.width)]
     frame = ["+F", str(middle_frame(found))]
-    command = [TOOLS.get(syntax, OTHERS), "-q", "-O", *frame, *asked, "+op", path, target]
+    command: list[str | Path] = [
+        TOOLS.get(syntax, OTHERS),
+        "-q",
+        "-O",
+        *frame,
+        *asked,
+        "+op",
+        path,
+        target,
+    ]
     subprocess.run(command, check=False, capture_output=True)
     if not target.exists() or not target.stat().st_size:
         return None
