@@ -27,9 +27,10 @@ from imaging_fhir.demo import demo
 from imaging_fhir.errors import ImagingError, InvalidRequest, InvalidSetting
 from imaging_fhir.images.folder import image_files
 from imaging_fhir.logs import configure_logging
+from imaging_fhir.model.caller import LOCAL
 from imaging_fhir.model.codec import Resource, decode, encode
 from imaging_fhir.serve import serve as serve_until_stopped
-from imaging_fhir.services.access import LOCAL, require_safe_address
+from imaging_fhir.services.access import require_safe_address
 from imaging_fhir.services.backload import Backload, FileResult
 from imaging_fhir.services.conversion import Conversion
 from imaging_fhir.services.linking import Linking

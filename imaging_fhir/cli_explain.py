@@ -7,10 +7,10 @@ import click
 
 from imaging_fhir.cli_services import running
 from imaging_fhir.fhir.link_explanation import link_explanation
+from imaging_fhir.model.caller import LOCAL
 from imaging_fhir.model.codec import encode
 from imaging_fhir.model.explanation import LinkExplanation
 from imaging_fhir.model.link import Given
-from imaging_fhir.services.access import LOCAL
 from imaging_fhir.storage.local import LocalFile
 
 

@@ -13,10 +13,10 @@ from typing import Any, Protocol
 from sqlalchemy import select
 
 from imaging_fhir.errors import ImagingError
+from imaging_fhir.model.caller import LOCAL
 from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.model.correction import Corrected
 from imaging_fhir.model.link import Decision
-from imaging_fhir.services.access import LOCAL
 from imaging_fhir.services.composition import build_services, new_id
 from imaging_fhir.services.correction import Corrections
 from imaging_fhir.services.held_parts import HeldParts

@@ -5,29 +5,17 @@ defend against is a web page in a browser on this machine: a page of another sit
 reach us under a name of its own (DNS rebinding) nor have the browser write for it.
 """
 
-from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from imaging_fhir.errors import AccessDenied, InvalidSetting
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.search import Restrictions
 from imaging_fhir.settings import Settings
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks, as far as it is known; with authentication this is where the token's facts go."""
-
-    address: str = "local"
-
-
-LOCAL = Caller()  # the command line, and the service itself
-CALLER: ContextVar[Caller] = ContextVar("caller", default=LOCAL)  # of the request at hand
 
 
 class AccessPolicy:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from imaging_fhir.ehr.deadline import Deadline
+from imaging_fhir.model.caller import LOCAL
 from imaging_fhir.model.codec import Resource
-from imaging_fhir.services.access import LOCAL
 from imaging_fhir.services.adoption_plan import MOVABLE, Plan, Planning, Replacement
 from imaging_fhir.services.ehr_copies import Copies
 from imaging_fhir.services.merging import Merging

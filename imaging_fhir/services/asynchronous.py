@@ -20,8 +20,9 @@ from imaging_fhir.errors import (
     TooManyRequests,
 )
 from imaging_fhir.fhir.operation_outcome import outcome_of_error
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import decode_as, encode
-from imaging_fhir.services.access import AccessPolicy, Caller
+from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.services.once import Steps, in_steps
 from imaging_fhir.storage import async_requests, blobs, leases
 from imaging_fhir.storage.database import AnyRow, Connection, Database, Transaction

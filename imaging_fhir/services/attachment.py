@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from imaging_fhir.errors import InvalidResource
 from imaging_fhir.fhir.attachment import has_inline_data, with_attachments
+from imaging_fhir.model.caller import CALLER, Caller
 from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource
-from imaging_fhir.services.access import CALLER, Caller
 from imaging_fhir.storage import blobs as blob_rows
 from imaging_fhir.storage.database import Database, Transaction
 from imaging_fhir.storage.ports import BlobStore, StagedBlob

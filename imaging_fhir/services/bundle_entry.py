@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from imaging_fhir.errors import ImagingError, InvalidRequest, InvalidResource
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import Resource
-from imaging_fhir.services.access import Caller
 from imaging_fhir.services.preconditions import require_no_criteria
 
 ADDRESS = re.compile(

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from datetime import UTC
 
 from imaging_fhir.fhir.patient import patient as patient_of
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import Resource, decode, decode_as
 from imaging_fhir.model.document import Document
 from imaging_fhir.model.link import OWN_ID, Given, id_of
 from imaging_fhir.model.merge import Merged
 from imaging_fhir.model.person import Issuer, Person
-from imaging_fhir.services.access import Caller
 from imaging_fhir.services.chart import Chart, Group, Places
 from imaging_fhir.services.chart_card import PatientCard, patient_card
 from imaging_fhir.services.chart_words import SEXES, join_words, names_of, shown_date

@@ -7,9 +7,9 @@ from functools import partial
 from itertools import groupby
 
 from imaging_fhir.fhir.task import HELD, REVIEW, facts_of
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.model.reference import local_target
-from imaging_fhir.services.access import Caller
 from imaging_fhir.services.chart_card import (
     Badge,
     Card,

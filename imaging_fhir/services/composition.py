@@ -12,9 +12,10 @@ from imaging_fhir.errors import ImagingError, InvalidSetting
 from imaging_fhir.fhir.endpoint import archive_endpoint
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.jobs.worker import Worker
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import ROOT_PLACEHOLDER
 from imaging_fhir.model.correction import Corrected
-from imaging_fhir.services.access import AccessPolicy, Caller
+from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.services.addresses import Addresses
 from imaging_fhir.services.asynchronous import Asynchronous
 from imaging_fhir.services.background import Background

@@ -10,13 +10,13 @@ from typing import cast
 from imaging_fhir.errors import InvalidResource, ResourceConflict, ResourceNotFound
 from imaging_fhir.fhir.datatypes import without_empty
 from imaging_fhir.fhir.search_index import index_entries
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import Resource, decode, decode_as, encode
 from imaging_fhir.model.correction import Corrected, Correction, Relinked, SeriesKey
 from imaging_fhir.model.link import Decision, Link, id_of
 from imaging_fhir.model.merge import Merged
 from imaging_fhir.model.reference import local_target
 from imaging_fhir.services import decisions, moved_parts, parting, study_parts
-from imaging_fhir.services.access import Caller
 from imaging_fhir.services.correction_record import record
 from imaging_fhir.services.preconditions import require_match
 from imaging_fhir.services.rejected import REJECTED, is_hidden

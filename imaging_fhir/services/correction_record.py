@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from imaging_fhir.fhir.audit_event import correction_event
 from imaging_fhir.fhir.provenance import provenance
 from imaging_fhir.fhir.search_index import index_entries
-from imaging_fhir.services.access import LOCAL, Caller
+from imaging_fhir.model.caller import LOCAL, Caller
 from imaging_fhir.storage import resources
 from imaging_fhir.storage.database import Transaction
 from imaging_fhir.storage.resources import StoredResource

@@ -17,9 +17,10 @@ from imaging_fhir.errors import InvalidResource, ResourceDeleted, ResourceNotFou
 from imaging_fhir.fhir.notification import NotedEvent, NotificationType, Status, notification
 from imaging_fhir.fhir.subscription import Wanted, header
 from imaging_fhir.fhir.xml import to_xml
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import Resource, decode, decode_as, encode
 from imaging_fhir.model.search import Query
-from imaging_fhir.services.access import AccessPolicy, Caller
+from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.services.addresses import Addresses
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.services.subscriptions import Subscriptions

@@ -9,9 +9,9 @@ from imaging_fhir.fhir.bundle import Found, searchset
 from imaging_fhir.fhir.parameters import Given, refused, text, texts, truth
 from imaging_fhir.fhir.primitives import CHECKS
 from imaging_fhir.fhir.search_limits import TooManyCriteria
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import BASE_PLACEHOLDER
 from imaging_fhir.model.search import Restrictions
-from imaging_fhir.services.access import Caller
 from imaging_fhir.services.everything import (
     Period,
     after_of,

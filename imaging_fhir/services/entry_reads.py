@@ -17,8 +17,8 @@ from imaging_fhir.fhir.operation_definition import Level, operation_at
 from imaging_fhir.fhir.parameters import require_only
 from imaging_fhir.fhir.primitives import CHECKS
 from imaging_fhir.fhir.search_dates import interval_of_text
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import Resource, decode
-from imaging_fhir.services.access import Caller
 from imaging_fhir.services.bundle_answer import response
 from imaging_fhir.services.bundle_entry import Entry
 from imaging_fhir.services.docref import DocRef

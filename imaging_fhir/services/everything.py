@@ -15,9 +15,10 @@ from imaging_fhir.fhir.resource_names import RESOURCE_NAMES
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.fhir.search_dates import interval_of_text
 from imaging_fhir.fhir.search_query import PAGE
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import BASE_PLACEHOLDER
 from imaging_fhir.model.search import OPEN_HIGH, OPEN_LOW
-from imaging_fhir.services.access import AccessPolicy, Caller
+from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.services.history import moment
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.settings import Settings

@@ -11,13 +11,14 @@ from imaging_fhir.errors import ImagingError, InvalidRequest, ResourceConflict, 
 from imaging_fhir.fhir.link_explanation import one_way, said_of_image
 from imaging_fhir.fhir.parameters import Given as Parameters
 from imaging_fhir.fhir.parameters import reference_in, text
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import decode_as
 from imaging_fhir.model.document import Document
 from imaging_fhir.model.explanation import LinkExplanation, LinkMade, TriedRule
 from imaging_fhir.model.link import Given, Link
 from imaging_fhir.model.merge import Merged
 from imaging_fhir.model.search import Restrictions
-from imaging_fhir.services.access import AccessPolicy, Caller
+from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.services.arrival import ComparisonNeeded, DicomArrival, Filed
 from imaging_fhir.services.correction import Found, image_of
 from imaging_fhir.services.document_filing import evidence_of as evidence_of_document

@@ -11,9 +11,10 @@ from imaging_fhir.fhir.bundle import history as history_bundle
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.fhir.search_dates import interval_of_text
 from imaging_fhir.fhir.search_query import NOT_OF_THE_SEARCH, PAGE
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import BASE_PLACEHOLDER
 from imaging_fhir.model.search import Restrictions
-from imaging_fhir.services.access import AccessPolicy, Caller
+from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.settings import Settings
 from imaging_fhir.storage import history as stored_history

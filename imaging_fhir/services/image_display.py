@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imaging_fhir.errors import InvalidRequest, ResourceNotFound
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import Resource, decode
-from imaging_fhir.services.access import Caller
 from imaging_fhir.services.chart_image import study_row
 from imaging_fhir.services.search import Search
 from imaging_fhir.settings import Site

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from imaging_fhir.errors import InvalidRequest
 from imaging_fhir.fhir.bundle import Found, searchset
 from imaging_fhir.fhir.parameters import Given, resource_in, truth, whole_number
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource, decode
 from imaging_fhir.model.text import folded, name_words
-from imaging_fhir.services.access import Caller
 from imaging_fhir.services.demographics import dates_differ, genders_differ
 from imaging_fhir.services.preconditions import require_type
 from imaging_fhir.services.search import Search

@@ -13,10 +13,10 @@ from typing import Any
 
 from imaging_fhir.errors import InvalidRequest, InvalidResource, ResourceConflict
 from imaging_fhir.fhir.search_index import index_entries
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import Resource, decode, decode_as, encode
 from imaging_fhir.model.correction import Corrected, Correction, MergedPatient, Refiled
 from imaging_fhir.model.link import Link, id_of
-from imaging_fhir.services.access import Caller
 from imaging_fhir.services.correction import DONE, undoable
 from imaging_fhir.services.correction_record import record
 from imaging_fhir.services.ehr_copies import require_no_copy

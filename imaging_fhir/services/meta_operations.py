@@ -7,8 +7,9 @@ from imaging_fhir.errors import InvalidRequest, VersionConflict
 from imaging_fhir.fhir.parameters import Given, resource_in
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.fhir.validation import check
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import Resource, decode
-from imaging_fhir.services.access import AccessPolicy, Caller
+from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.settings import Settings
 from imaging_fhir.storage import meta_in_use

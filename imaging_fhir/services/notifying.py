@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from imaging_fhir.errors import InvalidResource, SearchTooCostly
 from imaging_fhir.fhir.subscription import Wanted
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.change import Change, told
 from imaging_fhir.model.codec import decode, decode_as
-from imaging_fhir.services.access import AccessPolicy, Caller
+from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.services.subscriptions import Subscriptions
 from imaging_fhir.storage import outbox, search, subscriptions
 from imaging_fhir.storage.database import AnyRow, Connection, Database, Transaction

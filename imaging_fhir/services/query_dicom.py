@@ -13,11 +13,12 @@ from imaging_fhir.dicomweb.query_answer import (
     wants,
 )
 from imaging_fhir.images.dicom_identity import coerced_json
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import decode, decode_as
 from imaging_fhir.model.dicom_query import DicomQuery
 from imaging_fhir.model.merge import Merged
 from imaging_fhir.model.study import DicomJson
-from imaging_fhir.services.access import AccessPolicy, Caller
+from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.services.coercion import Identity, identities_of
 from imaging_fhir.settings import Settings
 from imaging_fhir.storage import dicom_query

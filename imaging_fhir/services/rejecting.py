@@ -9,11 +9,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from imaging_fhir.images.rejection_note import rejection_note
+from imaging_fhir.model.caller import LOCAL
 from imaging_fhir.model.codec import decode_as, encode
 from imaging_fhir.model.link import Link
 from imaging_fhir.model.merge import Merged
 from imaging_fhir.model.rejection import TITLES
-from imaging_fhir.services.access import LOCAL
 from imaging_fhir.services.arrival import DicomArrival, Filed
 from imaging_fhir.services.correction_record import record
 from imaging_fhir.services.held import open_task

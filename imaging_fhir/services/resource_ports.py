@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import Resource
-from imaging_fhir.services.access import Caller
 from imaging_fhir.storage.database import Connection, Transaction
 from imaging_fhir.storage.resources import StoredResource
 

@@ -16,9 +16,10 @@ from imaging_fhir.fhir.compartments import membership, types_of
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.fhir.search_query import parse_query
 from imaging_fhir.fhir.search_union import Options, UnionQuery, parse_union
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import BASE_PLACEHOLDER
 from imaging_fhir.model.search import Condition, Query, Restrictions
-from imaging_fhir.services.access import AccessPolicy, Caller
+from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.settings import Settings
 from imaging_fhir.storage import search, search_inclusion

@@ -8,10 +8,10 @@ person decided, and of two sources that disagree, the first is followed: the stu
 from dataclasses import dataclass, replace
 
 from imaging_fhir.fhir.patient import is_provisional
+from imaging_fhir.model.caller import LOCAL
 from imaging_fhir.model.correction import subject_of_study
 from imaging_fhir.model.link import Decision, Link, id_of
 from imaging_fhir.services import decisions
-from imaging_fhir.services.access import LOCAL
 from imaging_fhir.services.arrival import DicomArrival, Filed
 from imaging_fhir.services.correction import Corrections
 from imaging_fhir.services.linking import BY_SOURCE, SOURCE_SAID, Linking

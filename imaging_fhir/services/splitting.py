@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from imaging_fhir.errors import InvalidResource, ResourceConflict
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import decode_as, encode
 from imaging_fhir.model.correction import (
     Corrected,
@@ -19,7 +20,6 @@ from imaging_fhir.model.correction import (
 from imaging_fhir.model.link import Decision, Given, Link, id_of
 from imaging_fhir.model.person import Person
 from imaging_fhir.services import decisions, minting
-from imaging_fhir.services.access import Caller
 from imaging_fhir.services.arrival import identity_of
 from imaging_fhir.services.correction import (
     DONE,

@@ -8,9 +8,9 @@ from imaging_fhir.fhir.notification import notification, subscription_status
 from imaging_fhir.fhir.parameters import Given, text, texts
 from imaging_fhir.fhir.subscription import CONTENTS
 from imaging_fhir.fhir.subscription_topic import BY_URL
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import BASE_PLACEHOLDER, Resource, decode, decode_as
 from imaging_fhir.model.search import Query
-from imaging_fhir.services.access import Caller
 from imaging_fhir.services.delivery import Delivery, noted, status_of
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.storage import resources as resource_rows

@@ -10,9 +10,9 @@ from imaging_fhir.errors import InvalidRequest, InvalidResource
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.search_query import parse_query
 from imaging_fhir.fhir.subscription import Criterion, Wanted, headers, wanted, with_masked_headers
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import Resource, decode, decode_as, encode
 from imaging_fhir.model.search import Query
-from imaging_fhir.services.access import Caller
 from imaging_fhir.services.addresses import Addresses
 from imaging_fhir.storage import outbox, resources, subscriptions
 from imaging_fhir.storage.database import AnyRow, Connection, Transaction

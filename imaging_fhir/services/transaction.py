@@ -10,9 +10,10 @@ from functools import partial
 
 from imaging_fhir.errors import ImagingError, InvalidRequest
 from imaging_fhir.fhir.validation import require_valid
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.search import Condition
-from imaging_fhir.services.access import AccessPolicy, Caller
+from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.services.attachment import Detached, Prepared, keep, prepare
 from imaging_fhir.services.bundle_answer import deleted, failed, shown, written
 from imaging_fhir.services.bundle_entry import READING, WRITING, Entry, entry_at, named

@@ -15,10 +15,10 @@ from imaging_fhir.fhir.patient import PROVISIONAL, PROVISIONAL_PREFIX
 from imaging_fhir.fhir.profiles import claimed
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.task import HELD
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import Resource, decode, decode_as
 from imaging_fhir.model.correction import Corrected, Correction, SplitOff
 from imaging_fhir.model.link import Decision
-from imaging_fhir.services.access import Caller
 from imaging_fhir.services.candidates import Candidate, Candidates
 from imaging_fhir.services.chart import HeldItem, code_of, held_item
 from imaging_fhir.services.chart_words import counted, shown_moment

@@ -4,7 +4,7 @@ from typing import cast
 
 from flask import current_app, request
 
-from imaging_fhir.services.access import Caller
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.services.composition import Services
 from imaging_fhir.settings import Source
 

@@ -15,7 +15,7 @@ from prometheus_client import Histogram
 
 from imaging_fhir.errors import UnsupportedMediaType
 from imaging_fhir.logs import request_id
-from imaging_fhir.services.access import CALLER
+from imaging_fhir.model.caller import CALLER
 from imaging_fhir.services.metrics import REQUESTS
 from imaging_fhir.web.compression import DOORS
 from imaging_fhir.web.context import caller, services

@@ -10,7 +10,7 @@ from time import perf_counter
 
 from imaging_fhir.errors import ImagingError
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
-from imaging_fhir.services.access import Caller
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.services.composition import Services
 from imaging_fhir.storage.resources import StoredResource
 from imaging_fhir.web.negotiation import accepts_json
@@ -43,7 +43,7 @@ class PlainReads:
         access = self.services.access
         if type_name not in TYPES - BYTES or not access.admits(environ["HTTP_HOST"]):
             return self.application(environ, start_response)
-        found = self.found(Caller(environ.get("REMOTE_ADDR", "")), type_name, resource_id)
+        found = self.found(Caller(address=environ.get("REMOTE_ADDR", "")), type_name, resource_id)
         if found is None:
             return self.application(environ, start_response)
         stored, body = found

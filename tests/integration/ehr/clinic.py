@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from imaging_fhir.model.caller import LOCAL
 from imaging_fhir.model.codec import Resource, decode
 from imaging_fhir.model.link import Given
-from imaging_fhir.services.access import LOCAL
 from imaging_fhir.services.composition import Services, build_services
 from imaging_fhir.services.ingest import Outcome
 from imaging_fhir.settings import DEFAULT_SOURCE, Settings

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from imaging_fhir.model.caller import LOCAL
 from imaging_fhir.model.explanation import LinkExplanation
 from imaging_fhir.model.link import Given
-from imaging_fhir.services.access import LOCAL
 from imaging_fhir.services.explain_link import NOT_ASKED
 from imaging_fhir.settings import DEFAULT_SOURCE
 from imaging_fhir.storage.schema import metadata

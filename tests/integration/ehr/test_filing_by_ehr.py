@@ -9,10 +9,10 @@ import pytest
 from benchmarks.statements import counting
 from imaging_fhir.errors import NotSupported, ResourceNotFound
 from imaging_fhir.fhir.search_index import index_entries
+from imaging_fhir.model.caller import LOCAL
 from imaging_fhir.model.codec import decode
 from imaging_fhir.model.person import IssuedId, Issuer, Person
 from imaging_fhir.model.study import LocalDateTime
-from imaging_fhir.services.access import LOCAL
 from imaging_fhir.services.evidence import Evidence
 from imaging_fhir.services.ingest import Outcome
 from imaging_fhir.settings import DEFAULT_SOURCE

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from imaging_fhir.model.caller import LOCAL
 from imaging_fhir.model.codec import Resource, decode
-from imaging_fhir.services.access import LOCAL
 from imaging_fhir.services.ehr_sync import EhrSync
 from imaging_fhir.storage import ehr as known_of_ehr
 from tests.dicom_samples import ROOT

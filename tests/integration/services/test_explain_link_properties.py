@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imaging_fhir.linking_rules import SWITCHES
+from imaging_fhir.model.caller import LOCAL
 from imaging_fhir.model.explanation import LinkExplanation
 from imaging_fhir.model.link import Given
 from imaging_fhir.policy import Policy, Tolerance
-from imaging_fhir.services.access import LOCAL, AccessPolicy
+from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.services.explain_link import ExplainLink
 from imaging_fhir.services.ingest import Outcome
 from imaging_fhir.settings import Settings, Source

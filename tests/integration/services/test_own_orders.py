@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from imaging_fhir.model.caller import LOCAL
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.correction import Corrected
 from imaging_fhir.model.link import Decision
-from imaging_fhir.services.access import LOCAL
 from imaging_fhir.services.composition import new_id
 from imaging_fhir.services.correction import Corrections
 from imaging_fhir.services.splitting import Part, Splitting

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from imaging_fhir.model.caller import LOCAL
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.link import Decision
 from imaging_fhir.model.rejection import KEY_OBJECT_SELECTION, TITLES
 from imaging_fhir.policy import Policy
-from imaging_fhir.services.access import LOCAL
 from imaging_fhir.services.check import Check
 from imaging_fhir.services.composition import new_id
 from imaging_fhir.services.correction import Corrections

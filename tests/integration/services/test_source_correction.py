@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import select
 
 from imaging_fhir.errors import InvalidSetting
+from imaging_fhir.model.caller import LOCAL
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.correction import Corrected
 from imaging_fhir.model.link import Decision
 from imaging_fhir.policy import Policy
-from imaging_fhir.services.access import LOCAL
 from imaging_fhir.services.composition import new_id
 from imaging_fhir.services.correction import Corrections
 from imaging_fhir.services.held_parts import HeldParts

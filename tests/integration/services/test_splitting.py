@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from imaging_fhir.errors import ImagingError, InvalidResource, ResourceConflict, VersionConflict
+from imaging_fhir.model.caller import LOCAL
 from imaging_fhir.model.correction import Corrected
 from imaging_fhir.model.link import Decision
-from imaging_fhir.services.access import LOCAL
 from imaging_fhir.services.check import Check
 from imaging_fhir.services.composition import new_id
 from imaging_fhir.services.correction import Corrections

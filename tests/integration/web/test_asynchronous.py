@@ -11,7 +11,8 @@ from sqlalchemy import func, select
 
 from imaging_fhir.errors import AccessDenied
 from imaging_fhir.fhir.openapi import openapi
-from imaging_fhir.services.access import AccessPolicy, Caller
+from imaging_fhir.model.caller import Caller
+from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.services.asynchronous import LAST_ATTEMPT, Answered, Asked, Asynchronous
 from imaging_fhir.services.composition import Services
 from imaging_fhir.services.erase import Erase

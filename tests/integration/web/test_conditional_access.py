@@ -9,8 +9,9 @@ from werkzeug.test import TestResponse
 
 from imaging_fhir.app import app_of
 from imaging_fhir.errors import AccessDenied
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.search import Criterion, Restrictions, TokenValue
-from imaging_fhir.services.access import AccessPolicy, Caller
+from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.services.composition import build_services
 from imaging_fhir.settings import Settings
 from tests.integration.web.answers import json_of

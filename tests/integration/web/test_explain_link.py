@@ -12,7 +12,8 @@ from werkzeug.test import TestResponse
 from imaging_fhir.app import app_of
 from imaging_fhir.errors import AccessDenied
 from imaging_fhir.linking_rules import BY_NAME, PATIENT_RULES, VISIT_RULES
-from imaging_fhir.services.access import AccessPolicy, Caller
+from imaging_fhir.model.caller import Caller
+from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.services.composition import build_services
 from imaging_fhir.services.explain_words import CHANGES, USES
 from imaging_fhir.settings import Settings

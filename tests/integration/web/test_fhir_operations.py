@@ -10,7 +10,8 @@ from werkzeug.test import TestResponse
 from imaging_fhir.errors import AccessDenied
 from imaging_fhir.fhir.operation_definition import OPERATIONS
 from imaging_fhir.fhir.validation import check
-from imaging_fhir.services.access import AccessPolicy, Caller
+from imaging_fhir.model.caller import Caller
+from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.settings import Settings
 from imaging_fhir.storage import compartment
 from imaging_fhir.storage.compartment import CompartmentQuery

@@ -9,8 +9,9 @@ from sqlalchemy import text
 
 from imaging_fhir.app import app_of
 from imaging_fhir.fhir.validation import check
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.search import Criterion, TokenValue
-from imaging_fhir.services.access import AccessPolicy, Caller
+from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.services.composition import build_services
 from imaging_fhir.settings import Settings
 from imaging_fhir.storage import history

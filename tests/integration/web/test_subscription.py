@@ -15,8 +15,9 @@ from werkzeug.test import TestResponse
 
 from imaging_fhir.fhir.subscription_topic import BY_URL, TOPICS
 from imaging_fhir.fhir.xml import from_xml
+from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.search import Criterion, Restrictions, TokenValue
-from imaging_fhir.services.access import AccessPolicy, Caller
+from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.services.composition import Services, build_services
 from imaging_fhir.settings import Settings
 from imaging_fhir.storage import outbox, schema, subscriptions

@@ -17,9 +17,9 @@ from sqlalchemy import select, update
 from benchmarks.fhir_scale import transaction
 from benchmarks.statements import counting
 from imaging_fhir.errors import VersionConflict
+from imaging_fhir.model.caller import LOCAL
 from imaging_fhir.model.change import Change
 from imaging_fhir.model.codec import Resource, decode
-from imaging_fhir.services.access import LOCAL
 from imaging_fhir.services.composition import Services, build_services
 from imaging_fhir.services.transaction import supported_part
 from imaging_fhir.settings import Settings

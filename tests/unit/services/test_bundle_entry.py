@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from imaging_fhir.errors import InvalidRequest, InvalidResource, VersionConflict
-from imaging_fhir.services.access import LOCAL
+from imaging_fhir.model.caller import LOCAL
 from imaging_fhir.services.bundle_entry import entry_at, named
 
 BASE = "https://images.example/fhir"
