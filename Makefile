@@ -17,7 +17,7 @@ demo: package viewer ## make sample images, take them in, serve them and print w
 
 test: dev ## run all tests but the long ones, on SQLite and PostgreSQL, with every client
 	@$(PREPARE) tools
-	@$(WITH_SERVICES) $(PYTEST) -m "not long"
+	@$(WITH_SERVICES) --in-memory $(PYTEST) -m "not long"
 
 test-long: dev ## run all tests, soaks and fuzzing too
 	@$(PREPARE) tools

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.ingest import STUDY_NUMBERS, Timed
 from benchmarks.instances import Template
@@ -94,7 +95,7 @@ def compared(root: Path, *, count: int, rounds: int) -> Iterator[Measured]:
 def started(stack: ExitStack, root: Path) -> Iterator[Receiver]:
     site, port = root / "site.toml", free_port()
     site.write_text(SITE)
-    settings = {
+    settings: dict[str, Any] = {
         "IMAGING_FHIR_SITE_FILE": str(site),
         "IMAGING_FHIR_DIMSE_PORT": str(port),
         "IMAGING_FHIR_DIMSE_AE_TITLE": TITLE,

@@ -6,7 +6,7 @@ from io import BytesIO
 
 import numpy as np
 from pydicom import dcmread, dcmwrite
-from pydicom.uid import CTImageStorage
+from pydicom.uid import UID, CTImageStorage
 
 from imaging_fhir.images.sample import axial_position, dicom_file
 
@@ -144,7 +144,7 @@ def with_uids(content: bytes) -> bytes:
     read = dcmread(BytesIO(content))
     read.SeriesInstanceUID = uid(2, 0)
     read.SOPInstanceUID = uid(3, 0)
-    read.file_meta.MediaStorageSOPInstanceUID = uid(3, 0)
+    read.file_meta.MediaStorageSOPInstanceUID = UID(uid(3, 0))
     target = BytesIO()
     dcmwrite(target, read, enforce_file_format=True)
     return target.getvalue()

@@ -1,9 +1,10 @@
 """The servers that the tests talk to, for the time of one command:
 
-    python tests/services.py pytest -n 2
+    python tests/services.py [--in-memory] pytest -n 2
 
 PostgreSQL, Redis and a server of S3's protocol start on free ports in a temporary folder, the
 command finds them by IMAGING_FHIR_TEST_* variables, and they stop when it ends, however it ends.
+With --in-memory all temporary files are in memory where that is large: a sync takes no time there.
 """
 
 import os
@@ -23,15 +24,22 @@ from types import FrameType
 ROOT = Path(__file__).resolve().parent.parent
 NODE_MODULES = ROOT / ".venv/node/node_modules"
 START_SECONDS = 60
+MEMORY = Path("/dev/shm")  # noqa: S108 (a folder of its own is made there)
+ENOUGH_BYTES = 8 * 1024**3
 
 
 def main(command: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
+    place = None
+    if command[:1] == ["--in-memory"]:
+        place, command = memory(), command[1:]
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imaging-fhir-")))
+        home = tempfile.TemporaryDirectory(prefix="imaging-fhir-", dir=place)
+        folder = Path(stack.enter_context(home))
         folder.chmod(0o755)  # PostgreSQL's user must pass through
         environment = {
+            "TMPDIR": str(folder if place else tempfile.gettempdir()),
             "IMAGING_FHIR_TEST_POSTGRESQL_URL": stack.enter_context(postgresql(folder)),
             "IMAGING_FHIR_TEST_REDIS_URL": stack.enter_context(redis(folder)),
             "IMAGING_FHIR_TEST_S3_URL": stack.enter_context(s3(folder)),
@@ -40,6 +48,13 @@ def main(command: list[str]) -> int:
             "IMAGING_FHIR_TEST_CHROMIUM": shutil.which("chromium") or "",
         }
         return run(command, os.environ | environment)
+
+
+def memory() -> Path | None:
+    """A file system in memory; None where there is little of it."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    has_room = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ENOUGH_BYTES
+    return MEMORY if has_room and total >= 2 * ENOUGH_BYTES else None
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
