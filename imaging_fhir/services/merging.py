@@ -20,8 +20,16 @@ from imaging_fhir.model.link import Link, id_of
 from imaging_fhir.services.correction import DONE, undoable
 from imaging_fhir.services.correction_record import record
 from imaging_fhir.services.ehr_copies import require_no_copy
+from imaging_fhir.services.merged_patients import (
+    is_replaced_by,
+    new_identifiers,
+    replaced,
+    replacing,
+    restored,
+    without_source,
+)
 from imaging_fhir.services.preconditions import require_match
-from imaging_fhir.services.refiling import refile
+from imaging_fhir.services.refiling import refile, show
 from imaging_fhir.services.relinking import Relinking, concerned, waiting
 from imaging_fhir.storage import (
     corrections,
@@ -35,7 +43,13 @@ from imaging_fhir.storage import (
     resources,
 )
 from imaging_fhir.storage.database import AnyRow, Database, Transaction
-from imaging_fhir.storage.people import encounters_of, resolve_patient, resources_with, successor_of
+from imaging_fhir.storage.people import (
+    encounters_of,
+    predecessors,
+    resolve_patient,
+    resources_with,
+    successor_of,
+)
 from imaging_fhir.storage.resources import Put, StoredResource
 from imaging_fhir.storage.search_index import by_table
 
@@ -232,6 +246,7 @@ class Merging:
         keys = sorted(dicom_index.studies_of_patient(transaction.connection, old))
         rows = refiling.studies(transaction.connection, keys)
         self.refile(transaction, rows, new, dict.fromkeys(keys, True))
+        self.show_followers(transaction, old, new)
         return tuple(
             Refiled(pk=row.pk, link=decode_as(Link, row.link), corrected=bool(row.corrected))
             for row in rows
@@ -252,6 +267,16 @@ class Merging:
             corrected,
             quiet_milliseconds=self.relinking.studies.quiet_milliseconds,
         )
+
+    def show_followers(self, transaction: Transaction, old: str, new: Resource) -> None:
+        """What is filed to those whom the old one has replaced by their links is the new one's."""
+        connection = transaction.connection
+        of_each = (
+            dicom_index.studies_of_patient(connection, one) for one in predecessors(connection, old)
+        )
+        rows = refiling.studies(connection, sorted(set().union(*of_each)))
+        quiet = self.relinking.studies.quiet_milliseconds
+        show(transaction, self.relinking.assembler, rows, new, quiet_milliseconds=quiet)
 
     def move_documents(self, transaction: Transaction, old: str, new: str) -> Iterator[Refiled]:
         """Their DocumentReferences have been rewritten as all else."""
@@ -324,6 +349,7 @@ class Merging:
         corrected = {pk: study.corrected for pk, study in before.items()}
         undecided = [row for row in rows if row.decision is None]
         self.refile(transaction, undecided, source, corrected)
+        self.show_followers(transaction, merged.source, source)
         for pk in parting.of_several(transaction.connection, (merged.source, merged.target)):
             self.relinking.part(transaction, pk)
         visits = {f"Encounter/{id_}" for type_, id_, _ in merged.rewritten if type_ == "Encounter"}
@@ -404,60 +430,6 @@ def chunks(keys: set[int]) -> Iterator[set[int]]:
     ordered = sorted(keys)
     for start in range(0, len(ordered), AT_ONCE):
         yield set(ordered[start : start + AT_ONCE])
-
-
-def new_identifiers(source: Resource, target: Resource) -> Iterator[int]:
-    """Positions of the source's identifiers that the target does not have."""
-    known = {(one.get("system"), one.get("value")) for one in target.get("identifier", ())}
-    for position, one in enumerate(source.get("identifier", ())):
-        if (one.get("system"), one.get("value")) not in known:
-            yield position
-
-
-def replaced(source: Resource, target_id: str) -> Resource:
-    link = {"other": {"reference": f"Patient/{target_id}"}, "type": "replaced-by"}
-    return {**source, "active": False, "link": [*source.get("link", ()), link]}
-
-
-def replacing(target: Resource, source: Resource, given: tuple[int, ...]) -> Resource:
-    link = {"other": {"reference": f"Patient/{source['id']}"}, "type": "replaces"}
-    old = [{**source["identifier"][position], "use": "old"} for position in given]
-    identifiers = [*target.get("identifier", ()), *old]
-    content = {**target, "link": [*target.get("link", ()), link]}
-    return {**content, "identifier": identifiers} if identifiers else content
-
-
-def restored(source: Resource, merged: MergedPatient) -> Resource:
-    content = without_link(source, "replaced-by", merged.target)
-    content.pop("active", None)
-    return content if merged.active is None else {**content, "active": merged.active}
-
-
-def without_source(target: Resource, source: Resource, given: tuple[int, ...]) -> Resource:
-    """The target without the identifiers that it was given."""
-    content = without_link(target, "replaces", source["id"])
-    numbers = source.get("identifier", ())
-    former = [{**numbers[at], "use": "old"} for at in given if at < len(numbers)]
-    kept = [one for one in target.get("identifier", ()) if one not in former]
-    content.pop("identifier", None)
-    return {**content, "identifier": kept} if kept else content
-
-
-def without_link(patient: Resource, type_: str, other: str) -> Resource:
-    links = [
-        link
-        for link in patient.get("link", ())
-        if (link.get("type"), link.get("other", {}).get("reference")) != (type_, f"Patient/{other}")
-    ]
-    rest = {name: value for name, value in patient.items() if name != "link"}
-    return {**rest, "link": links} if links else rest
-
-
-def is_replaced_by(source: Resource, target_id: str) -> bool:
-    link = ("replaced-by", f"Patient/{target_id}")
-    return link in (
-        (one.get("type"), one.get("other", {}).get("reference")) for one in source.get("link", ())
-    )
 
 
 def is_at(row: AnyRow, patient_id: str) -> bool:

@@ -1,6 +1,6 @@
 """All studies of a Patient to another one, or some of them back: many at a cost of few statements.
 
-Of each, only its subject changes: the visit is matched again afterwards.
+Of each, only whose it is changes: the visit is matched again afterwards.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,11 +28,39 @@ def refile(
     quiet_milliseconds: int,
 ) -> None:
     """The studies (rows of `refiling.studies`) to that Patient; `corrected` is by their key."""
+    to = dict.fromkeys((row.pk for row in rows), str(patient["id"]))
+    rewrite(transaction, assembler, rows, patient, to, corrected, quiet_milliseconds)
+
+
+def show(
+    transaction: Transaction,
+    assembler: Studies,
+    rows: Sequence[AnyRow],
+    patient: Resource,
+    *,
+    quiet_milliseconds: int,
+) -> None:
+    """They stay with whom they are filed to, whom that Patient has replaced by a link."""
+    to = {row.pk: str(row.patient) for row in rows}
+    corrected = {row.pk: bool(row.corrected) for row in rows}
+    rewrite(transaction, assembler, rows, patient, to, corrected, quiet_milliseconds)
+
+
+def rewrite(
+    transaction: Transaction,
+    assembler: Studies,
+    rows: Sequence[AnyRow],
+    patient: Resource,
+    to: Mapping[int, str],
+    corrected: Mapping[int, bool],
+    quiet_milliseconds: int,
+) -> None:
+    """`patient` is their subject, and `to` whom they are filed to."""
     keys = [row.pk for row in rows if row.body is None and not row.deleted]
     pieces = refiling.fragments(transaction.connection, keys)
     subject = subject_reference(patient["id"], patient)
     refiled = [
-        changed(row, patient["id"], subject, corrected[row.pk], body(assembler, row, pieces))
+        changed(row, to[row.pk], subject, corrected[row.pk], body(assembler, row, pieces))
         for row in rows
     ]
     refiling.write(transaction, refiled)

@@ -137,3 +137,20 @@ def test_a_document_that_is_moved_back_after_the_merge_has_ended_is_its_own_pati
     house.patient("jim", "8")
     actor.undo("corrections", move.provenance or "")
     assert house.subject(photo) == "Patient/jim"
+
+
+def test_whoever_was_replaced_by_the_source_follows_it_at_once_both_ways(
+    house: House, actor: Acting
+) -> None:
+    """A chain of a link, as an EHR tells of it, and a merge by a person here."""
+    house.send(ct())
+    link = [{"other": {"reference": "Patient/jim"}, "type": "replaced-by"}]
+    house.patient("jim", "8")
+    house.patient("jane", "4711", link=link, **JANE)
+    assert house.subject(IMAGING_STUDY) == "Patient/jim"
+    merge = actor.merge("jim", "john")
+    assert house.subject(IMAGING_STUDY) == "Patient/john"
+    actor.undo("merging", merge.provenance or "")
+    assert house.subject(IMAGING_STUDY) == "Patient/jim"
+    house.patient("jane", "4711", **JANE)
+    assert house.subject(IMAGING_STUDY) == "Patient/jane"
