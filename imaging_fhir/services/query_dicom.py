@@ -21,7 +21,7 @@ from imaging_fhir.model.study import DicomJson
 from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.services.coercion import Identity, identities_of
 from imaging_fhir.settings import Settings
-from imaging_fhir.storage import dicom_query
+from imaging_fhir.storage import dicom_matches, dicom_query
 from imaging_fhir.storage.database import AnyRow, Connection, Database
 from imaging_fhir.storage.search import limited
 
@@ -81,8 +81,8 @@ def in_studies(connection: Connection, query: DicomQuery, rows: Sequence[AnyRow]
         return look_up(connection, keys) if keys and wants(query, tag) else {}
 
     return InStudies(
-        modalities=if_wanted(MODALITIES_IN_STUDY, dicom_query.modalities_of),
-        sop_classes=if_wanted(SOP_CLASSES_IN_STUDY, dicom_query.sop_classes_of),
+        modalities=if_wanted(MODALITIES_IN_STUDY, dicom_matches.modalities_of),
+        sop_classes=if_wanted(SOP_CLASSES_IN_STUDY, dicom_matches.sop_classes_of),
         identities=identities_of(connection, list(studies.values())) if keys else {},
     )
 

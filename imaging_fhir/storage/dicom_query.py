@@ -6,15 +6,19 @@ rows are looked up by their value. Where every key finds many, the studies are w
 order instead, and each is looked at, until the page is full.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
+    Integer,
     Select,
     and_,
+    bindparam,
     exists,
     func,
     literal_column,
@@ -38,8 +42,9 @@ from imaging_fhir.model.dicom_query import (
 from imaging_fhir.model.search import Restrictions
 from imaging_fhir.model.text import index_beginning
 from imaging_fhir.storage.database import AnyRow
+from imaging_fhir.storage.dicom_matches import ID_COLUMNS, rows_of, source
+from imaging_fhir.storage.prepared import Prepared
 from imaging_fhir.storage.schema import (
-    dicom_json,
     dicom_value,
     instance,
     minted_uid,
@@ -58,7 +63,6 @@ FILED = study.c.state == literal_column("'filed'")  # as the partial indexes hav
 ESCAPES = str.maketrans(dict[str, int | str | None]({"/": "//", "%": "/%", "_": "/_"}))  # of LIKE
 MANY = 2_000  # rows of a key that is not worth looking up
 MOST_COUNTED = 10_000  # of what a page leaves
-ID_COLUMNS = {"study": study.c.pk, "series": series.c.pk, "instance": instance.c.pk}
 COLUMNS: dict[str, Column] = {  # of the row itself, whatever it is for
     "0020000D": study.c.study_instance_uid,
     "00080020": study.c.moment,
@@ -101,24 +105,8 @@ ORDER: dict[Level, tuple[Column, ...]] = {
         instance.c.sop_instance_uid,
     ),
 }
-STUDY_COLUMNS = (
-    study.c.pk.label("study_pk"),
-    study.c.study_instance_uid,
-    study.c.attributes,
-    study.c.corrected,
-    study.c.patient,
-    study.c.encounter,
-    study.c.created,
-    study.c.number_of_series,
-    study.c.number_of_instances,
-)
-SERIES_COLUMNS = (
-    series.c.series_instance_uid,
-    series.c.modality,
-    series.c.attributes.label("series_attributes"),
-    series.c.number_of_instances.label("instances_of_series"),
-)
-INSTANCE_COLUMNS = (instance.c.sop_instance_uid, instance.c.transfer_syntax_uid, dicom_json.c.body)
+OFFSET, LIMIT = bindparam("offset", type_=Integer), bindparam("limit", type_=Integer)
+NARROW = -1  # in the place of a key: few are left by the address, or by a UID of their own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,76 +120,121 @@ class Page:
 
 def page(connection: Connection, query: DicomQuery, restrictions: Restrictions) -> Page:
     """One page, in order."""
-    search = Search(connection.dialect.name, restrictions)
-    driver = search.driver(connection, query)
-    matching = search.matching(query, driver)
-    wanted = matching.order_by(*search.order(query, driver))
-    wanted = wanted.offset(query.offset).limit(query.limit + 1)
-    keys = list(connection.execute(wanted).scalars())
+    shape, values = shape_of(query)
+    dialect = connection.dialect.name
+    plan = Plan(Search(dialect, restrictions), shape) if restrictions else planned(dialect, shape)
+    driver = plan.driver(connection, values)
+    at = {**values, "offset": query.offset, "limit": query.limit + 1}
+    keys = [row.key for row in plan.run(connection, plan.wanted(driver), at)]
     has_more = len(keys) > query.limit
+    left = {**values, "offset": query.offset + query.limit, "limit": MOST_COUNTED + 1}
     return Page(
         rows=rows_of(connection, query.level, keys[: query.limit]),
         has_more=has_more,
-        left=left_after(connection, query, matching) if has_more else 0,
+        left=plan.count(connection, driver, left) if has_more else 0,
     )
 
 
-def left_after(connection: Connection, query: DicomQuery, matching: Select[Any]) -> int | None:
-    left = matching.offset(query.offset + query.limit).limit(MOST_COUNTED + 1)
-    count = connection.execute(select(func.count()).select_from(left.subquery())).scalar_one()
-    return None if count > MOST_COUNTED else int(count)
+class Bound(str):
+    """The name of a value that is bound when the statement runs."""
+
+    __slots__ = ()
 
 
-def rows_of(connection: Connection, level: Level, keys: Sequence[int]) -> list[AnyRow]:
-    """With all that the answer is made of, in the order of the keys."""
-    key = ID_COLUMNS[level]
-    columns = {
-        "study": STUDY_COLUMNS,
-        "series": (*STUDY_COLUMNS, *SERIES_COLUMNS),
-        "instance": (*STUDY_COLUMNS, *SERIES_COLUMNS, *INSTANCE_COLUMNS),
-    }[level]
-    wanted = select(key.label("key"), *columns).select_from(source(level)).where(key.in_(keys))
-    if level == "instance":
-        wanted = wanted.join(dicom_json, dicom_json.c.instance == instance.c.pk)
-    found = {row.key: row for row in connection.execute(wanted)}
-    return [found[one] for one in keys if one in found]
+def shape_of(query: DicomQuery) -> tuple[DicomQuery, dict[str, Any]]:
+    """The query with names in the place of its whole values, and what they stand for."""
+    values: dict[str, Any] = {}
 
+    def bound(value: str | None) -> str | None:
+        if value is None:
+            return None
+        name = f"asked{len(values) // 2}"
+        values[name] = index_beginning(value)
+        values[f"{name}_number"] = int(value) if value.isdecimal() else None
+        return Bound(name)
 
-def modalities_of(connection: Connection, studies: Sequence[int]) -> dict[int, list[str]]:
-    """Those of each study, each once and in the order of the alphabet."""
-    return distinct(
-        connection,
-        select(series.c.study, series.c.modality).where(series.c.study.in_(studies)),
+    def bound_key(key: Key) -> Key:
+        matches = (
+            OneOf(values=tuple(bound(value) or "" for value in match.values))
+            if isinstance(match, OneOf)
+            else match
+            for match in key.matches
+        )
+        return Key(path=key.path, matches=tuple(matches))
+
+    criteria = (
+        Criterion(
+            level=one.level,
+            alternatives=tuple(tuple(map(bound_key, keys)) for keys in one.alternatives),
+        )
+        for one in query.criteria
     )
-
-
-def sop_classes_of(connection: Connection, studies: Sequence[int]) -> dict[int, list[str]]:
-    return distinct(
-        connection,
-        select(series.c.study, instance.c.sop_class_uid)
-        .join(instance, instance.c.series == series.c.pk)
-        .where(series.c.study.in_(studies)),
+    shape = DicomQuery(
+        level=query.level,
+        study=bound(query.study),
+        series=bound(query.series),
+        patient=bound(query.patient),
+        criteria=tuple(criteria),
     )
+    return shape, values
 
 
-def distinct(connection: Connection, wanted: Select[Any]) -> dict[int, list[str]]:
-    found: dict[int, list[str]] = {}
-    for key, value in sorted(tuple(row) for row in connection.execute(wanted.distinct())):
-        found.setdefault(key, []).append(value)
-    return found
+@lru_cache(maxsize=256)
+def planned(dialect: str, shape: DicomQuery) -> "Plan":
+    return Plan(Search(dialect, {}), shape)
 
 
-def source(
-    level: Level, of_upper: Callable[[Column], Column] = lambda column: column
-) -> FromClause:
-    """What is joined; `of_upper` is done to the key of an upper level."""
-    of_study: FromClause = study.join(resource, resource.c.rid == study.c.rid)
-    if level == "study":
-        return of_study
-    of_series = of_study.join(series, series.c.study == of_upper(study.c.pk))
-    if level == "series":
-        return of_series
-    return of_series.join(instance, instance.c.series == of_upper(series.c.pk))
+class Plan:
+    """The statements for all queries of one shape: to put them together takes longer than to run
+    them."""
+
+    def __init__(self, search: "Search", shape: DicomQuery) -> None:
+        self.search = search
+        self.shape = shape
+        self.look_ups = tuple(
+            (column, found, Prepared(found.offset(MANY).limit(1)))
+            for column, found in search.look_ups(shape)
+        )
+        self.known: dict[int | None, Prepared] = {}
+
+    def driver(self, connection: Connection, values: Mapping[str, Any]) -> int | None:
+        """The one key by whose value rows are looked up; None where all find too many."""
+        if is_narrow(self.shape):
+            return NARROW
+        for at, (_, _, beyond) in enumerate(self.look_ups):
+            if not self.run(connection, beyond, values):
+                return at
+        return None
+
+    def wanted(self, driver: int | None) -> Prepared:
+        if driver not in self.known:
+            condition = self.condition(driver)
+            found = self.search.matching(self.shape, condition)
+            found = found.order_by(*self.search.order(self.shape, condition))
+            self.known[driver] = Prepared(found.offset(OFFSET).limit(LIMIT))
+        return self.known[driver]
+
+    def condition(self, driver: int | None) -> Condition | None:
+        if driver is None or driver == NARROW:
+            return None if driver is None else true()
+        return self.look_ups[driver][0].in_(self.look_ups[driver][1])
+
+    def count(
+        self, connection: Connection, driver: int | None, values: Mapping[str, Any]
+    ) -> int | None:
+        """How many come after the page; None where they are too many to be counted."""
+        left = self.search.matching(self.shape, self.condition(driver))
+        found = select(func.count()).select_from(left.offset(OFFSET).limit(LIMIT).subquery())
+        count = connection.execute(found, dict(values)).scalar_one()
+        return None if count > MOST_COUNTED else int(count)
+
+    def run(
+        self, connection: Connection, prepared: Prepared, values: Mapping[str, Any]
+    ) -> Sequence[AnyRow]:
+        """What restricts the caller may have any number of values, which the driver cannot take."""
+        if self.search.is_restricted:
+            return connection.execute(prepared.statement, dict(values)).all()
+        return prepared.all(connection, **values)
 
 
 class Search:
@@ -209,19 +242,24 @@ class Search:
 
     def __init__(self, dialect: str, restrictions: Restrictions) -> None:
         self.dialect = dialect
+        self.is_restricted = bool(restrictions)
         self.visible = Conditions(dialect, restrictions).visible(resource)
 
     def matching(self, query: DicomQuery, driver: Condition | None) -> Select[Any]:
         """The keys of all that match; where nothing drives, SQLite is to go from studies down."""
         joined = source(query.level) if driver is not None else source(query.level, self.checked)
-        wanted = select(ID_COLUMNS[query.level]).select_from(joined)
+        wanted = select(ID_COLUMNS[query.level].label("key")).select_from(joined)
         wanted = wanted.where(FILED, self.visible, *map(self.condition, query.criteria))
         if query.patient is not None:
-            wanted = wanted.where(study.c.patient == query.patient)
+            wanted = wanted.where(study.c.patient == bound(query.patient, study.c.patient))
         if query.study is not None:
-            wanted = wanted.where(study.c.study_instance_uid == query.study)
+            wanted = wanted.where(
+                study.c.study_instance_uid == bound(query.study, study.c.study_instance_uid)
+            )
         if query.series is not None:
-            wanted = wanted.where(series.c.series_instance_uid == query.series)
+            wanted = wanted.where(
+                series.c.series_instance_uid == bound(query.series, series.c.series_instance_uid)
+            )
         return wanted if driver is None else wanted.where(driver)
 
     def checked(self, column: Column) -> Column:
@@ -243,19 +281,10 @@ class Search:
             for column in order
         ]
 
-    def driver(self, connection: Connection, query: DicomQuery) -> Condition | None:
-        """The one key by whose value rows are looked up; None where all find too many."""
-        is_narrow = query.study is not None or query.patient is not None
-        if is_narrow or any(map(is_unique, query.criteria)):
-            return true()
-        for criterion in sorted(query.criteria, key=selectivity):
-            looked_up = self.looked_up(criterion)
-            if looked_up is None:
-                continue
-            column, found = looked_up
-            if connection.execute(found.offset(MANY).limit(1)).first() is None:
-                return column.in_(found)
-        return None
+    def look_ups(self, query: DicomQuery) -> Iterator[tuple[Column, Any]]:
+        """By which keys rows can be looked up, the one that most likely finds few first."""
+        found = map(self.looked_up, sorted(query.criteria, key=selectivity))
+        return (one for one in found if one is not None)
 
     def condition(self, criterion: Criterion) -> Condition:
         """As it is looked at for each row."""
@@ -406,9 +435,7 @@ class Search:
         """`is_checked`: of a row that is found by something else; only a whole value may be used
         to find it as well."""
         if isinstance(match, OneOf):
-            if column.type.python_type is int:
-                return column.in_([int(value) for value in match.values])
-            return column.in_([index_beginning(value) for value in match.values])
+            return or_(*(column == bound(value, column) for value in match.values))
         if is_checked:
             column = self.checked(column)
         if isinstance(match, Like):
@@ -444,6 +471,16 @@ def tells_its_orders() -> Condition:
         token_index.c.parameter == IDENTIFIER,
         token_index.c.value == value.c.value,
     )
+
+
+def bound(name: str, column: Column) -> BindParameter[Any]:
+    is_number = column.type.python_type is int
+    return bindparam(f"{name}_number" if is_number else str(name), type_=column.type)
+
+
+def is_narrow(query: DicomQuery) -> bool:
+    is_of_one = query.study is not None or query.patient is not None
+    return is_of_one or any(map(is_unique, query.criteria))
 
 
 def is_unique(criterion: Criterion) -> bool:
