@@ -42,6 +42,7 @@ from imaging_fhir.web import (
     worklist,
 )
 from imaging_fhir.web.allowed import allowed_methods
+from imaging_fhir.web.authentication import require_authentication
 from imaging_fhir.web.compression import Compression
 from imaging_fhir.web.context import EXTENSION
 from imaging_fhir.web.cors import with_cors
@@ -129,6 +130,7 @@ def app_of(services: Services) -> Flask:
     app.response_class = Answer
     app.extensions[EXTENSION] = services
     observe_requests(app)
+    require_authentication(app, services)
     app.before_request(asynchronous.answer_later)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)

@@ -2,7 +2,7 @@
 
     ImagingError              500 exception
     ├── InvalidRequest        400 invalid
-    ├── LoginRequired         401 login
+    ├── Unauthenticated       401 login
     ├── AccessDenied          403 forbidden
     ├── ResourceNotFound      404 not-found
     ├── NotSupported          405 not-supported
@@ -20,6 +20,7 @@
     ├── TooManyRequests       429 throttled
     ├── InvalidSetting        500 exception
     ├── EhrUnavailable        503 transient
+    ├── IssuerUnavailable     503 transient
     ├── DecodingBusy          503 transient
     ├── StorageUnavailable    503 transient
     ├── SearchTooCostly       503 too-costly
@@ -47,8 +48,17 @@ class InvalidRequest(ImagingError):
     status, issue_code = 400, "invalid"
 
 
-class LoginRequired(ImagingError):
+class Unauthenticated(ImagingError):
+    """Nobody is known to ask, or the access token does not count.
+
+    `error` is a code of RFC 6750 3.1, of WWW-Authenticate; none where no token was sent.
+    """
+
     status, issue_code = 401, "login"
+
+    def __init__(self, message: str, *, error: str = "") -> None:
+        super().__init__(message)
+        self.error = error
 
 
 class AccessDenied(ImagingError):
@@ -141,6 +151,12 @@ class InvalidSetting(ImagingError):
 
 class EhrUnavailable(ImagingError):
     """The EHR did not answer in time, or with nothing that can be used; never fails an upload."""
+
+    status, issue_code = 503, "transient"
+
+
+class IssuerUnavailable(ImagingError):
+    """Who issued the access token does not answer, so whether it counts is not known."""
 
     status, issue_code = 503, "transient"
 

@@ -4,7 +4,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from imaging_fhir.errors import InvalidSetting
 from imaging_fhir.policy import Policy
+from imaging_fhir.trust import Trust
 
 PREFIX = "IMAGING_FHIR_"
 SECRETS = frozenset({"ehr_secret"})  # never an option: other users of a machine see those
@@ -31,7 +32,9 @@ class Settings:
     public_url: Annotated[str, "Address that clients use, without /fhir; else host and port"] = ""
     site_file: Annotated[str, "TOML file of issuers and sources, see docs/configuration.md"] = ""
     time_zone: Annotated[str, "Zone of times without an offset, such as Europe/Berlin"] = ""
-    auth: Annotated[str, "none: everyone who reaches the port may do everything"] = "none"
+    auth: Annotated[
+        str, "smart: by access tokens; none: everyone who reaches the port may do everything"
+    ] = "none"
     allow_open: Annotated[bool, "yes: listen beyond loopback without authentication"] = False
     allowed_hosts: Annotated[str, "Further names for the Host header, separated by commas"] = ""
     cors_origins: Annotated[
@@ -126,8 +129,8 @@ class Settings:
         return cls(**given)
 
     def __post_init__(self) -> None:
-        if self.auth != "none":
-            raise InvalidSetting(f"{PREFIX}AUTH is {self.auth!r}; this version knows only none.")
+        if self.auth not in ("none", "smart"):
+            raise InvalidSetting(f"{PREFIX}AUTH is {self.auth!r}: none or smart.")
         if self.log_format not in ("plain", "json"):
             raise InvalidSetting(f"{PREFIX}LOG_FORMAT is {self.log_format!r}: plain or json.")
         if self.reference_integrity not in ("lenient", "strict"):
@@ -320,6 +323,7 @@ class Site:
     issuers: Mapping[str, str] = field(default_factory=dict)  # LocalNamespaceEntityID -> system
     sources: tuple[Source, ...] = ()
     policy: Policy = field(default_factory=Policy)
+    trust: Trust = field(default_factory=Trust)
 
     @classmethod
     def from_file(cls, path: str) -> "Site":
@@ -338,7 +342,12 @@ class Site:
                 require_proof(source)
                 _ = [ip_network(address, strict=False) for address in source.addresses]
             policy = Policy.from_description(described.get("linking", {}))
-            site = cls(issuers=described.get("issuers", {}), sources=sources, policy=policy)
+            site = cls(
+                issuers=described.get("issuers", {}),
+                sources=sources,
+                policy=policy,
+                trust=Trust.from_description(described),
+            )
             for named in sorted((policy.trusted_sources or set()) | policy.authoritative_sources):
                 site.source(named)
             if DEFAULT_SOURCE.id in policy.authoritative_sources:
@@ -350,7 +359,7 @@ class Site:
     @property
     def fingerprint(self) -> str:
         """A digest of all that decides about images here."""
-        said = json.dumps(asdict(self), sort_keys=True, default=sorted)
+        said = json.dumps(asdict(replace(self, trust=Trust())), sort_keys=True, default=sorted)
         return sha256(said.encode()).hexdigest()
 
     def source(self, source_id: str) -> Source:

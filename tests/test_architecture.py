@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "imaging_fhir"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = (  # each may import from those above it; neighbours on a line do not know one another
-    ("errors", "linking_rules", "policy", "settings", "logs"),
+    ("errors", "linking_rules", "policy", "trust", "settings", "logs"),
     ("model",),
     ("images", "fhir", "dicomweb", "hl7v2", "smart", "storage", "jobs", "ehr", "channel"),
     ("services",),
@@ -35,6 +35,8 @@ ALLOWED_NEIGHBOURS = {
     ("policy", "linking_rules"),
     ("settings", "errors"),
     ("settings", "policy"),
+    ("settings", "trust"),
+    ("trust", "errors"),
     *((a, b) for a in LAYERS[-1] for b in LAYERS[-1]),
 }
 

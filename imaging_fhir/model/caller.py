@@ -39,6 +39,13 @@ class Caller:
     purposes: frozenset[str] = frozenset()
     token_id: str = ""  # of the access token or the session; never the token itself
     expires: int = 0  # seconds since 1970; 0: never
+    patients: frozenset[str] | None = None  # ids: with `studies`, all that `system/` may see
+    studies: frozenset[str] | None = None  # Study Instance UIDs; None, both: no such limit
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Nobody vouches for it."""
+        return not self.internal and not self.issuer
 
 
 LOCAL = Caller(internal=True)

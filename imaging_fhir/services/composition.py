@@ -60,6 +60,8 @@ from imaging_fhir.services.study_edit import StudyEdit
 from imaging_fhir.services.study_filing import StudyFiling
 from imaging_fhir.services.subscription_status import SubscriptionStatus
 from imaging_fhir.services.subscriptions import Subscriptions
+from imaging_fhir.services.token_composition import tokens_of
+from imaging_fhir.services.tokens import Tokens
 from imaging_fhir.services.transaction import Transactions
 from imaging_fhir.services.validating import Validating
 from imaging_fhir.services.worklist import Worklist
@@ -83,6 +85,7 @@ class Services:
     blobs: BlobStore
     site: Site
     access: AccessPolicy
+    tokens: Tokens | None  # where access tokens are asked for
     addresses: Addresses
     resources: Resources
     patching: Patching
@@ -253,6 +256,7 @@ def build_services(settings: Settings) -> Services:
         blobs=blobs,
         site=site,
         access=access,
+        tokens=tokens_of(settings, site),
         addresses=addresses,
         resources=resources,
         patching=Patching(resources),

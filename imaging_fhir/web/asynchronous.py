@@ -17,6 +17,7 @@ from imaging_fhir.errors import InvalidRequest
 from imaging_fhir.logs import request_id as log_id
 from imaging_fhir.services.asynchronous import Answered, Asked, Perform
 from imaging_fhir.web import streams
+from imaging_fhir.web.authentication import KNOWN
 from imaging_fhir.web.context import caller, services
 from imaging_fhir.web.negotiation import FHIR_JSON, preference, require_acceptable
 from imaging_fhir.web.responses import json_response, no_content
@@ -133,6 +134,7 @@ def environ_of(asked: Asked) -> Environ:
         "SERVER_PROTOCOL": "HTTP/1.1",
         **asked.environ,
         "REMOTE_ADDR": asked.caller.address,
+        KNOWN: asked.caller,
         "HTTP_ACCEPT": FHIR_JSON,
         "CONTENT_LENGTH": str(asked.size),
         "wsgi.url_scheme": "http",

@@ -7,6 +7,7 @@ from flask import current_app, request
 from imaging_fhir.model.caller import Caller
 from imaging_fhir.services.composition import Services
 from imaging_fhir.settings import Source
+from imaging_fhir.web.authentication import authenticate
 
 EXTENSION = "imaging_fhir"
 
@@ -16,7 +17,7 @@ def services() -> Services:
 
 
 def caller() -> Caller:
-    return Caller(address=request.remote_addr or "")
+    return authenticate(request.environ, services())
 
 
 def source_of_caller() -> Source:

@@ -10,9 +10,9 @@ from time import perf_counter
 
 from imaging_fhir.errors import ImagingError
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
-from imaging_fhir.model.caller import Caller
 from imaging_fhir.services.composition import Services
 from imaging_fhir.storage.resources import StoredResource
+from imaging_fhir.web.authentication import authenticate
 from imaging_fhir.web.negotiation import accepts_json
 from imaging_fhir.web.observation import HEADER, begin_request, end_request
 from imaging_fhir.web.responses import ANY_CACHE, CONTENT_TYPE, version_headers
@@ -43,7 +43,7 @@ class PlainReads:
         access = self.services.access
         if type_name not in TYPES - BYTES or not access.admits(environ["HTTP_HOST"]):
             return self.application(environ, start_response)
-        found = self.found(Caller(address=environ.get("REMOTE_ADDR", "")), type_name, resource_id)
+        found = self.found(environ, type_name, resource_id)
         if found is None:
             return self.application(environ, start_response)
         stored, body = found
@@ -59,10 +59,13 @@ class PlainReads:
         return [body]
 
     def found(
-        self, caller: Caller, type_name: str, resource_id: str
+        self, environ: Environ, type_name: str, resource_id: str
     ) -> tuple[StoredResource, bytes] | None:
         """The current version and its body as it is served, where there is nothing else to say."""
         try:
+            caller = authenticate(environ, self.services)
+            if caller.is_anonymous and self.services.tokens is not None:
+                return None
             self.services.access.require(caller, "read", type_name)
             stored = self.services.resources.current.find(type_name, resource_id)
             if stored is None or stored.body is None:
