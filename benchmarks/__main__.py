@@ -23,7 +23,7 @@ PARTS: dict[str, Part] = {
     "reads": lambda root: reads.reads(root, instances=1_000, seconds=5, rounds=3),
     "rendering": lambda root: rendering.compared(root, count=100, rounds=3),
     "dicomweb": lambda root: dicomweb.results(
-        root, instances=1_000, large=5_000, patients=500, rounds=3
+        root, instances=1_000, large=5_000, patients=25, rounds=3
     ),
     "search": lambda root: search_growth.results(root, (1_000, 10_000, 100_000)),
     "fhir": lambda root: fhir_scale.results(

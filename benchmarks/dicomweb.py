@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.ingest import STUDY_NUMBERS
-from benchmarks.instances import patient_id, study_uid, uid
+from benchmarks.instances import SAME_PATIENT, patient_id, study_uid, uid
 from benchmarks.report import Measured, ratio
 from benchmarks.sender import TIMEOUT_SECONDS, send_all
 from benchmarks.servers import HOST, Server, family, has_orthanc, orthanc, ours
@@ -22,6 +22,7 @@ ROOTS = {"ours": "/dicomweb", "orthanc": "/dicom-web"}
 JSON = {"Accept": "application/dicom+json"}
 FRAME = {"Accept": 'multipart/related; type="application/octet-stream"'}
 FILES = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
+STUDIES = 20  # of a patient
 PULLING = 8
 PIECE = 256 * 1024
 FIRST_BYTE = "first byte of the metadata of a large study"
@@ -41,9 +42,13 @@ class Asked:
 @dataclass(slots=True)
 class Timed:
     taken: list[float] = field(default_factory=list)  # milliseconds
+    processor: list[float] = field(default_factory=list)  # the same, of all its processes
 
     def measured(self, name: str) -> Measured:
         return Measured(name=name, unit="ms", values=tuple(self.taken))
+
+    def of_processor(self, name: str) -> Measured:
+        return Measured(name=f"{name}: processor", unit="ms", values=tuple(self.processor))
 
 
 def results(
@@ -64,19 +69,27 @@ def compared(
     study, others = next(STUDY_NUMBERS), next(STUDY_NUMBERS)
     for server in servers:
         send_all(server.stow, [(study, number) for number in range(instances)], 4)
-        send_all(server.stow, [(others + number, 0) for number in range(patients)], 4)
+        priors = [(of_patient(others, n, k), 0) for n in range(patients) for k in range(STUDIES)]
+        send_all(server.stow, priors, 4)
         http_get(server, questions(study, others, instances, patients)[0].path(0), JSON)
     for asked in questions(study, others, instances, patients):
         timed = {server.name: Timed() for server in servers}
         for _ in range(rounds):
             for server in servers:
-                taken = timed_rounds(server, asked)
-                timed[server.name].taken.append(statistics.median(taken))
+                one, cpu = timed[server.name], server.cpu_seconds()
+                one.taken.append(statistics.median(timed_rounds(server, asked)))
+                one.processor.append((server.cpu_seconds() - cpu) / asked.times * 1000)
         found = [one.measured(f"{name}: {asked.name}") for name, one in timed.items()]
         yield from found
+        yield from (one.of_processor(f"{name}: {asked.name}") for name, one in timed.items())
         if len(found) == 2:
             mine, theirs = found
             yield ratio(f"{asked.name}: Orthanc's time to ours", theirs, mine, asked.target)
+
+
+def of_patient(first: int, patient: int, number: int) -> int:
+    """A study's number, which tells its patient."""
+    return first + patient + number * SAME_PATIENT
 
 
 def questions(study: int, others: int, instances: int, patients: int) -> list[Asked]:
@@ -86,11 +99,18 @@ def questions(study: int, others: int, instances: int, patients: int) -> list[As
             name=f"metadata of {instances} instances",
             path=lambda n: f"/studies/{study_uid(study)}/metadata",
             headers=JSON,
-            times=1,
+            times=3,
             target="at least 10",
         ),
         Asked(
-            name="studies by PatientID",
+            name=f"studies by PatientID, one of {instances} instances",
+            path=lambda n: f"/studies?PatientID={patient_id(study)}",
+            headers=JSON,
+            times=20,
+            target="",
+        ),
+        Asked(
+            name=f"studies by PatientID, {STUDIES} of one instance",
             path=lambda n: f"/studies?PatientID={patient_id(others + n % patients)}",
             headers=JSON,
             times=20,

@@ -11,6 +11,7 @@ from pydicom.uid import UID, CTImageStorage
 from imaging_fhir.images.sample import axial_position, dicom_file
 
 SIDE = 512
+SAME_PATIENT = 10_000_000  # so far apart are the numbers of a patient's studies
 ROOT = "1.2.826.0.1.3680043.10.1593"
 HEADER = {
     "SOPClassUID": CTImageStorage,
@@ -77,7 +78,7 @@ def uid(kind: int, study: int, number: int = 0) -> str:
 
 
 def patient_id(study: int) -> str:
-    return f"B{study % 10_000_000:07d}"
+    return f"B{study % SAME_PATIENT:07d}"
 
 
 def study_uid(study: int) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+PIECE = 64 * 1024
 RELATIVE = b'"BulkDataURI":"bulkdata/'  # a quote inside a JSON text is escaped: this is no text
 
 
@@ -13,9 +14,13 @@ def with_bulk_data_base(json: bytes, instance_address: str) -> bytes:
 
 
 def json_array(items: Iterable[bytes]) -> Iterator[bytes]:
-    """A JSON array, each item as it comes."""
-    separator = b"["
+    """A JSON array: the first item as it comes, then some at a time."""
+    separator, some, size, least = b"[", list[bytes](), 0, 1
     for item in items:
-        yield separator + item
-        separator = b","
-    yield b"]" if separator == b"," else b"[]"
+        some += (separator, item)
+        separator, size = b",", size + len(item)
+        if size >= least:
+            yield b"".join(some)
+            some, size, least = [], 0, PIECE
+    some.append(b"]" if separator == b"," else b"[]")
+    yield b"".join(some)

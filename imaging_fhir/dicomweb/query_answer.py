@@ -33,13 +33,16 @@ OWN = {"study": STUDY_TAGS, "series": SERIES_TAGS}
 
 def answer(elements: DicomJson, query: DicomQuery) -> DicomJson:
     """Those of the elements that the query wants, in the order of their tags."""
-    levels = levels_told(query)
+    required, told = tags_told(tuple(levels_told(query)))
+    wanted = (told | query.include) & elements.keys() if not query.include_all else elements.keys()
+    return {tag: elements.get(tag) or {"vr": vr_of(tag)} for tag in sorted(required | wanted)}
+
+
+@cache
+def tags_told(levels: tuple[Level, ...]) -> tuple[frozenset[str], frozenset[str]]:
+    """What is there even where it is empty, and with it what is told where it is known."""
     required = frozenset[str]().union(*(REQUIRED[level] for level in levels))
-    told = required.union(query.include, *(TOLD_IF_KNOWN[level] for level in levels))
-    found = {tag: one for tag, one in elements.items() if query.include_all or tag in told}
-    for tag in required - found.keys():
-        found[tag] = {"vr": vr_of(tag)}
-    return {tag: found[tag] for tag in sorted(found)}
+    return required, required.union(*(TOLD_IF_KNOWN[level] for level in levels))
 
 
 def levels_told(query: DicomQuery) -> list[Level]:

@@ -124,10 +124,8 @@ class Rendered:
         return Retrieve(self.database, self.store)
 
     def described(self, instance: StoredInstance) -> dict[str, dict[str, object]]:
-        for _, json in self.retrieve.metadata([instance]):
-            found: dict[str, dict[str, object]] = decode(json)
-            return found
-        raise ResourceNotFound("The instance was erased.")
+        found: dict[str, dict[str, object]] = decode(self.retrieve.metadata_of(instance))
+        return found
 
     def representative(self, study: str, series: str | None) -> tuple[str, str]:
         """SeriesInstanceUID and SOPInstanceUID; raise ResourceNotFound."""

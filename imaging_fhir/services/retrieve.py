@@ -16,10 +16,11 @@ from imaging_fhir.model.blob import Blob
 from imaging_fhir.model.dicom_attribute import is_of_identity
 from imaging_fhir.model.study import DicomJson
 from imaging_fhir.services.coercion import Identity, identity_of
-from imaging_fhir.storage.database import Database
+from imaging_fhir.storage.database import AnyRow, Database
 from imaging_fhir.storage.dicom_retrieval import dicom_json_of, visible_instances
 from imaging_fhir.storage.ports import BlobStore
 
+NOT_HERE = "There is no such study, series or instance here."
 INSTANCES_AT_ONCE = 100  # whose DICOM JSON is in memory together
 
 
@@ -38,6 +39,15 @@ class StoredInstance:
     blob: Blob
     blob_pk: int
     identity: Identity | None = None  # of a corrected study: its bytes name somebody else
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """Instances that may be seen, of one study, no more said of each than which it is."""
+
+    study_instance_uid: str
+    rows: Sequence[AnyRow]  # as storage.dicom_retrieval.KEYS
+    identity: Identity | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +87,7 @@ class Retrieve:
         with self.database.read() as connection:
             rows = visible_instances(connection, study, series, instance)
             if not rows:
-                raise ResourceNotFound("There is no such study, series or instance here.")
+                raise ResourceNotFound(NOT_HERE)
             identity = None if original else identity_of(connection, rows[0])
         return [
             StoredInstance(
@@ -95,6 +105,26 @@ class Retrieve:
             )
             for row in rows
         ]
+
+    def described(
+        self,
+        study: str,
+        series: str | None = None,
+        instance: str | None = None,
+        *,
+        original: bool = False,
+    ) -> Described:
+        """The same, for who wants their metadata alone."""
+        with self.database.read() as connection:
+            rows = visible_instances(connection, study, series, instance, keys_only=True)
+            if not rows:
+                raise ResourceNotFound(NOT_HERE)
+            identity = None
+            if not original:
+                first = rows[0]
+                uids = (first.series_instance_uid, first.sop_instance_uid)
+                identity = identity_of(connection, *visible_instances(connection, study, *uids))
+        return Described(study_instance_uid=study, rows=rows, identity=identity)
 
     def file(self, instance: StoredInstance) -> DicomFile:
         """The instance as it is served; raise ResourceNotFound, StorageUnavailable.
@@ -125,18 +155,23 @@ class Retrieve:
         file.stream.close()
         return file.size
 
-    def metadata(
-        self, instances: Sequence[StoredInstance]
-    ) -> Iterator[tuple[StoredInstance, bytes]]:
+    def metadata(self, found: Described) -> Iterator[tuple[AnyRow, bytes]]:
         """Each with its DICOM JSON; one that was erased meanwhile is left out."""
-        for first in range(0, len(instances), INSTANCES_AT_ONCE):
-            some = instances[first : first + INSTANCES_AT_ONCE]
+        for first in range(0, len(found.rows), INSTANCES_AT_ONCE):
+            some = found.rows[first : first + INSTANCES_AT_ONCE]
             with self.database.read() as connection:
-                found = dicom_json_of(connection, [one.pk for one in some])
+                stored = dicom_json_of(connection, [one.pk for one in some])
             for one in some:
-                if one.pk in found:
-                    json = zlib.decompress(found[one.pk])
-                    yield one, one.identity.put_in(json) if one.identity else json
+                if one.pk in stored:
+                    yield one, served(stored[one.pk], found.identity)
+
+    def metadata_of(self, instance: StoredInstance) -> bytes:
+        """Its DICOM JSON; raise ResourceNotFound."""
+        with self.database.read() as connection:
+            stored = dicom_json_of(connection, [instance.pk])
+        if not stored:
+            raise ResourceNotFound(NOT_HERE)
+        return served(stored[instance.pk], instance.identity)
 
     def bulk_data(self, instance: StoredInstance, path: str) -> tuple[BinaryIO, BulkValue]:
         """The value at a path of BulkDataURI, and the stream to close; raise ResourceNotFound.
@@ -151,6 +186,11 @@ class Retrieve:
         except BaseException:
             stream.close()
             raise
+
+
+def served(compressed: bytes, identity: Identity | None) -> bytes:
+    json = zlib.decompress(compressed)
+    return identity.put_in(json) if identity else json
 
 
 def with_identity(

@@ -1,12 +1,15 @@
 """The instances that DICOMweb serves: those of studies that are filed and not deleted."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from imaging_fhir.storage.database import AnyRow
+from imaging_fhir.storage.prepared import Prepared
 from imaging_fhir.storage.schema import blob, dicom_json, instance, resource, series, study
 
+KEYS = (instance.c.pk, series.c.series_instance_uid, instance.c.sop_instance_uid)
 VISIBLE = (
     select(
         instance.c.pk,
@@ -47,14 +50,30 @@ def visible_instances(
     study_instance_uid: str,
     series_instance_uid: str | None = None,
     sop_instance_uid: str | None = None,
+    *,
+    keys_only: bool = False,
 ) -> Sequence[AnyRow]:
-    """Instances of the study, or of one series of it, or the one, in the order of their numbers."""
-    query = VISIBLE.where(study.c.study_instance_uid == study_instance_uid)
-    if series_instance_uid is not None:
-        query = query.where(series.c.series_instance_uid == series_instance_uid)
-    if sop_instance_uid is not None:
-        query = query.where(instance.c.sop_instance_uid == sop_instance_uid)
-    return connection.execute(query).all()
+    """Instances of the study, or of one series of it, or the one, in the order of their numbers.
+
+    `keys_only`: no more than which they are, as KEYS.
+    """
+    found = statement(
+        series_instance_uid is not None, sop_instance_uid is not None, keys_only=keys_only
+    )
+    return found.all(
+        connection, study=study_instance_uid, series=series_instance_uid, sop=sop_instance_uid
+    )
+
+
+@lru_cache(maxsize=8)
+def statement(of_series: bool, of_instance: bool, *, keys_only: bool) -> Prepared:
+    query = VISIBLE.with_only_columns(*KEYS) if keys_only else VISIBLE
+    query = query.where(study.c.study_instance_uid == bindparam("study"))
+    if of_series:
+        query = query.where(series.c.series_instance_uid == bindparam("series"))
+    if of_instance:
+        query = query.where(instance.c.sop_instance_uid == bindparam("sop"))
+    return Prepared(query)
 
 
 def dicom_json_of(connection: Connection, pks: Sequence[int]) -> dict[int, bytes]:

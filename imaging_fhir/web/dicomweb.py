@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from typing import Protocol
 
 from flask import Blueprint, Response, request
 
@@ -20,8 +21,9 @@ from imaging_fhir.errors import (
     UnreadableImage,
     UnsupportedImage,
 )
+from imaging_fhir.services.coercion import Identity
 from imaging_fhir.services.frames import Frames
-from imaging_fhir.services.retrieve import DicomFile, Retrieve, StoredInstance
+from imaging_fhir.services.retrieve import Described, DicomFile, Retrieve, StoredInstance
 from imaging_fhir.services.transcoding import Transcoding
 from imaging_fhir.web.context import caller, services
 from imaging_fhir.web.dicomweb_answers import (
@@ -43,6 +45,11 @@ SERIES = f"{STUDY}/series/<series>"
 INSTANCE = f"{SERIES}/instances/<instance>"
 
 
+class HasKey(Protocol):
+    @property
+    def pk(self) -> int: ...
+
+
 @bp.get(STUDY)
 @bp.get(SERIES)
 @bp.get(INSTANCE)
@@ -60,14 +67,21 @@ def retrieve_instances(
 
 def visible_instances(study: str, series: str | None, instance: str | None) -> list[StoredInstance]:
     """Raise AccessDenied, InvalidRequest, ResourceNotFound."""
+    original = wants_original(study, series, instance)
+    return retrieve().instances(study, series, instance, original=original)
+
+
+def wants_original(*uids: str | None) -> bool:
+    """Of a corrected study, what came instead of what is served; raise what the request is
+    refused with."""
     services().access.require(caller(), "read", "ImagingStudy")
-    for uid in (study, series, instance):
+    for uid in uids:
         if uid is not None and not UID.fullmatch(uid):
             raise InvalidRequest("The address has something else than a UID in the place of one.")
     original = request.args.get("original") == "true"
     if original:
         services().access.require(caller(), "read-original", "ImagingStudy")
-    return retrieve().instances(study, series, instance, original=original)
+    return original
 
 
 def retrieve() -> Retrieve:
@@ -177,43 +191,49 @@ def retrieve_metadata(
     study: str, series: str | None = None, instance: str | None = None
 ) -> Response:
     """10.4.1.1.2: of each instance DICOM JSON, or XML, from the index alone."""
-    instances = visible_instances(study, series, instance)
-    media_type = data_set_type(accepted())
-    if is_known_to_client(instances):
-        return not_modified(instances)
-    response = data_sets_answer(media_type, metadata(instances))
-    response.headers["ETag"] = etag(instances)
+    original = wants_original(study, series, instance)
+    found = retrieve().described(study, series, instance, original=original)
+    media_type, known = data_set_type(accepted()), tag(found.rows, found.identity)
+    if request.if_none_match.contains_weak(known):
+        return unchanged(f'W/"{known}"')
+    response = data_sets_answer(media_type, metadata(found))
+    response.headers["ETag"] = f'W/"{known}"'
     return response
 
 
-def metadata(instances: Sequence[StoredInstance]) -> Iterator[bytes]:
-    root = base()
+def metadata(found: Described) -> Iterator[bytes]:
+    of_study = f"{base()}/studies/{found.study_instance_uid}"
     return (
-        with_bulk_data_base(json, address(root, instance))
-        for instance, json in retrieve().metadata(instances)
+        with_bulk_data_base(
+            json, f"{of_study}/series/{one.series_instance_uid}/instances/{one.sop_instance_uid}"
+        )
+        for one, json in retrieve().metadata(found)
     )
 
 
 def etag(instances: Sequence[StoredInstance]) -> str:
+    return f'W/"{tag(instances, instances[0].identity)}"'
+
+
+def tag(instances: Sequence[HasKey], identity: Identity | None) -> str:
     """An instance never changes, and none gets the key of another: so their number and last key.
 
     In a corrected study, with the identity that they are given.
     """
-    return f'W/"{tag(instances)}"'
-
-
-def tag(instances: Sequence[StoredInstance]) -> str:
-    identity = instances[0].identity
     known = f"{len(instances)}-{max(one.pk for one in instances)}"
     return f"{known}-{identity.digest}" if identity else known
 
 
 def is_known_to_client(instances: Sequence[StoredInstance]) -> bool:
-    return request.if_none_match.contains_weak(tag(instances))
+    return request.if_none_match.contains_weak(tag(instances, instances[0].identity))
 
 
 def not_modified(instances: Sequence[StoredInstance]) -> Response:
+    return unchanged(etag(instances))
+
+
+def unchanged(known: str) -> Response:
     response = answer(b"", 304, content_type=DICOM)
     del response.headers["Content-Type"]
-    response.headers["ETag"] = etag(instances)
+    response.headers["ETag"] = known
     return response

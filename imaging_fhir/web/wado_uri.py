@@ -58,10 +58,8 @@ def is_shown_by_default(stored: StoredInstance, asked: WadoUri) -> bool:
 
 def size_of(stored: StoredInstance) -> tuple[int, int]:
     """Rows and columns; 0 where it is no image."""
-    for _, json in retrieve().metadata([stored]):
-        found: dict[str, Any] = decode(json)
-        return first(found, ROWS), first(found, COLUMNS)
-    return 0, 0
+    found: dict[str, Any] = decode(retrieve().metadata_of(stored))
+    return first(found, ROWS), first(found, COLUMNS)
 
 
 def first(found: dict[str, Any], tag: str) -> int:
