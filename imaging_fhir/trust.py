@@ -40,6 +40,7 @@ class TrustedIssuer:
     algorithms: tuple[str, ...] = USUAL_ALGORITHMS
     requires_at_jwt: bool = False  # only `typ: at+jwt` (RFC 9068)
     clock_skew: int = 60  # seconds
+    discovery_url: str = ""  # of its document, where that is not in its usual place
     hosts: tuple[str, ...] = ()  # of its discovery document, though they are not public
     fhir_bases: tuple[str, ...] = ()  # whose Practitioners and Patients are those here
     patient_claim: str = "patient"
@@ -52,7 +53,7 @@ class TrustedIssuer:
     @property
     def configured_hosts(self) -> frozenset[str]:
         """Named by the operator, so they may be anywhere."""
-        urls = (self.issuer, self.jwks_url, self.introspection_url)
+        urls = (self.issuer, self.jwks_url, self.introspection_url, self.discovery_url)
         found = {urlsplit(url).hostname or "" for url in urls}
         return frozenset(found | {host.lower() for host in self.hosts}) - {""}
 
@@ -124,7 +125,8 @@ def require_distinct(name: str, values: Iterable[str]) -> None:
 def require_sound(issuer: TrustedIssuer) -> None:
     """What an entry says makes sense together; raise InvalidSetting."""
     name = f"token_issuers: {issuer.issuer!r}"
-    for url in filter(None, (issuer.issuer, issuer.jwks_url, issuer.introspection_url)):
+    urls = (issuer.jwks_url, issuer.introspection_url, issuer.discovery_url)
+    for url in (issuer.issuer, *filter(None, urls)):
         require_url(name, url)
     if sum(map(bool, (issuer.jwks_url, issuer.jwks_file, issuer.introspection_url))) > 1:
         raise InvalidSetting(f"{name} has more than one of jwks_url, jwks_file, introspection_url.")

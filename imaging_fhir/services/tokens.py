@@ -1,7 +1,7 @@
-"""Who asks, by an access token: of a trusted issuer, signed with its keys, for this server.
+"""Who asks, by an access token: of a trusted issuer, for this server, not over and not revoked.
 
-A token that counted is remembered for a while by a digest, so that its signature is not checked
-with each request; never longer than it lives.
+What was found out about a token is remembered for a while by a digest, so that neither its
+signature is checked nor its issuer asked with each request; never longer than the token lives.
 """
 
 import threading
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Protocol
 
+from imaging_fhir.errors import Unauthenticated
 from imaging_fhir.model.caller import Caller
 from imaging_fhir.smart.access_token import (
     LARGEST,
@@ -25,10 +26,16 @@ from imaging_fhir.smart.access_token import (
     verified,
 )
 from imaging_fhir.smart.granted import Reading, caller_of
-from imaging_fhir.trust import Trust, TrustedIssuer
+from imaging_fhir.trust import Trust
 
 REMEMBERED_SECONDS = 60  # a key that its issuer took back counts for so long at most
+ASKED_SECONDS = 30  # the same of a token that its issuer says is over
+REVOKED_SECONDS = 5  # the same of one that our own authorization server revoked
+REFUSED_SECONDS = 5  # so long no issuer is asked again about a token that does not count
 MOST_REMEMBERED = 4096
+LOCKS = 16
+
+Digest = tuple[bytes, str]  # of the token, and the address it came from
 
 
 class Keys(Protocol):
@@ -38,8 +45,8 @@ class Keys(Protocol):
         """Those that are known; raise IssuerUnavailable."""
         ...
 
-    def renewed(self) -> Sequence[Key]:
-        """After one was asked for that is not among them; raise IssuerUnavailable."""
+    def renewed(self, known: Sequence[Key]) -> Sequence[Key]:
+        """After one was asked for that is not among `known`; raise IssuerUnavailable."""
         ...
 
 
@@ -56,32 +63,65 @@ class OwnIssuer(Protocol):
     def is_revoked(self, claims: Claims) -> bool: ...
 
 
+class Judge(Protocol):
+    def claims(self, token: str, *, now: float) -> Claims:
+        """Of a token that counts; raise Unauthenticated, IssuerUnavailable."""
+        ...
+
+
+def never_revoked(claims: Claims) -> bool:
+    """Of an issuer that tells nobody: its tokens are over when they expire."""
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedTokens:
+    """JWTs."""
+
+    expected: Expected
+    keys: Keys
+    is_revoked: Callable[[Claims], bool] = never_revoked
+
+    def claims(self, token: str, *, now: float) -> Claims:
+        found, keys = unverified(token), self.keys.current()
+        try:
+            claims = verified(found, keys, self.expected, now=now)
+        except KeyUnknown:
+            claims = verified(found, self.keys.renewed(keys), self.expected, now=now)
+        if self.is_revoked(claims):
+            raise refused("The access token was revoked.")
+        return claims
+
+
 @dataclass(frozen=True, slots=True)
-class Remembered:
-    caller: Caller
-    until: float
+class OwnKeys:
+    """Of our own authorization server, from the database."""
+
+    own: OwnIssuer
+
+    def current(self) -> Sequence[Key]:
+        return self.own.public_keys()
+
+    def renewed(self, known: Sequence[Key]) -> Sequence[Key]:
+        return self.own.public_keys()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenIssuer:
-    """All that is needed to judge a token of one issuer."""
-
     reading: Reading
-    expected: Expected
-    keys: Keys
-    remembered_seconds: float = REMEMBERED_SECONDS
-    is_revoked: Callable[[Claims], bool] = lambda claims: False
+    judge: Judge
+    is_asked: bool = False  # about each token, so that these need be no JWTs
+    seconds: float = REMEMBERED_SECONDS
 
-    def claims(self, token: str, *, now: float) -> Claims:
-        """Raise Unauthenticated, IssuerUnavailable."""
-        found = unverified(token)
-        try:
-            claims = verified(found, self.keys.current(), self.expected, now=now)
-        except KeyUnknown:
-            claims = verified(found, self.keys.renewed(), self.expected, now=now)
-        if self.is_revoked(claims):
-            raise refused("The access token was revoked.")
-        return claims
+    @property
+    def issuer(self) -> str:
+        return self.reading.issuer.issuer
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    found: Caller | str  # or why the token does not count
+    until: float
 
 
 class Tokens:
@@ -93,47 +133,73 @@ class Tokens:
         clock: Callable[[], float] = time.time,
         most: int = MOST_REMEMBERED,
     ) -> None:
-        self.issuers = {one.expected.issuer: one for one in issuers}
+        self.issuers = {one.issuer: one for one in issuers}
+        asked = [one for one in issuers if one.is_asked]
+        self.asked = asked[0] if len(asked) == 1 else None
         self.trust = trust
         self.clock = clock
         self.most = most
         self.guard = threading.Lock()
-        self.remembered: OrderedDict[tuple[bytes, str], Remembered] = OrderedDict()
+        self.locks = [threading.Lock() for _ in range(LOCKS)]
+        self.remembered: OrderedDict[Digest, Remembered] = OrderedDict()
 
     def caller(self, token: str, address: str) -> Caller:
         """Whom the token lets in; raise Unauthenticated, IssuerUnavailable."""
         if not 0 < len(token) <= LARGEST or not token.isascii():
-            raise refused("The access token is not one that can be read here.")
-        key = (sha256(token.encode()).digest(), address)
-        now = self.clock()
-        known = self.recalled(key)
-        if known is not None and now < known.until:
-            return known.caller
-        return self.remember(key, *self.judged(token, address, now), now)
+            raise unreadable()
+        digest = (sha256(token.encode()).digest(), address)
+        known = self.recalled(digest)
+        if known is None:
+            with self.locks[digest[0][0] % LOCKS]:  # whoever comes with it meanwhile waits
+                known = self.recalled(digest) or self.judged(digest, token)
+        if isinstance(known, str):
+            raise refused(known)
+        return known
 
-    def recalled(self, key: tuple[bytes, str]) -> Remembered | None:
+    def recalled(self, digest: Digest) -> Caller | str | None:
         with self.guard:
-            known = self.remembered.get(key)
-            if known is not None:
-                self.remembered.move_to_end(key)
-            return known
+            known = self.remembered.get(digest)
+            if known is None or self.clock() >= known.until:
+                return None
+            self.remembered.move_to_end(digest)
+            return known.found
 
-    def judged(self, token: str, address: str, now: float) -> tuple[Caller, float]:
-        """And for how many seconds that counts."""
-        issuer = self.issuers.get(unverified(token).issuer)
-        if issuer is None:
+    def judged(self, digest: Digest, token: str) -> Caller | str:
+        now, issuer = self.clock(), self.issuer_of(token)
+        try:
+            claims = issuer.judge.claims(token, now=now)
+            caller = caller_of(claims, issuer.reading, token_id=token_id(token, claims))
+        except Unauthenticated as error:
+            if not issuer.is_asked:
+                raise
+            self.remember(digest, Remembered(str(error), now + REFUSED_SECONDS))
+            return str(error)
+        caller = replace(self.limited(caller, issuer.reading), address=digest[1])
+        self.remember(digest, Remembered(caller, min(now + issuer.seconds, caller.expires)))
+        return caller
+
+    def issuer_of(self, token: str) -> TokenIssuer:
+        """As the token says, which is checked later; what says nothing only one can be asked about.
+
+        No issuer is shown the token of another. Raise Unauthenticated.
+        """
+        try:
+            found = self.issuers.get(unverified(token).issuer)
+        except Unauthenticated:
+            if self.asked is None:
+                raise
+            return self.asked
+        if found is None:
             raise refused("The access token is of an issuer that is not trusted here.")
-        claims = issuer.claims(token, now=now)
-        caller = caller_of(claims, issuer.reading, token_id=token_id(token, claims))
-        caller = replace(self.limited(caller, is_own=issuer.reading.is_own), address=address)
-        return caller, issuer.remembered_seconds
+        return found
 
-    def limited(self, caller: Caller, *, is_own: bool) -> Caller:
-        """A system client of the EHR gets no more than the site file lets it: tokens cannot say."""
+    def limited(self, caller: Caller, reading: Reading) -> Caller:
+        """A system client gets no more than the site file lets it: an EHR's tokens cannot say."""
         if all(scope.context != "system" for scope in caller.scopes):
             return caller
-        client = self.trust.system_client("" if is_own else caller.issuer, caller.client_id)
-        if client is None and not is_own:
+        issuer = "" if reading.is_own else caller.issuer
+        client = self.trust.system_client(issuer, caller.client_id)
+        if client is None and not reading.is_own:
             rest = tuple(scope for scope in caller.scopes if scope.context != "system")
             return replace(caller, scopes=rest)
         if client is None or client.everything:
@@ -142,29 +208,18 @@ class Tokens:
             caller, patients=frozenset(client.patients), studies=frozenset(client.studies)
         )
 
-    def remember(
-        self, key: tuple[bytes, str], caller: Caller, seconds: float, now: float
-    ) -> Caller:
-        until = min(now + seconds, caller.expires) if caller.expires else now + seconds
+    def remember(self, digest: Digest, remembered: Remembered) -> None:
         with self.guard:
-            self.remembered[key] = Remembered(caller, until)
-            self.remembered.move_to_end(key)
+            self.remembered[digest] = remembered
+            self.remembered.move_to_end(digest)
             while len(self.remembered) > self.most:
                 self.remembered.popitem(last=False)
-        return caller
 
     def forget(self) -> None:
-        """What was remembered: something was revoked by this process."""
+        """All that was remembered: something was revoked by this process."""
         with self.guard:
             self.remembered.clear()
 
 
-def expected_of(issuer: TrustedIssuer, base: str) -> Expected:
-    """`base`: our FHIR base, which tokens are for where the site file does not say otherwise."""
-    return Expected(
-        issuer=issuer.issuer,
-        audiences=frozenset(one.rstrip("/") for one in issuer.audiences or (base,)),
-        algorithms=frozenset(issuer.algorithms),
-        requires_at_jwt=issuer.requires_at_jwt,
-        clock_skew=issuer.clock_skew,
-    )
+def unreadable() -> Unauthenticated:
+    return refused("The access token is not one that can be read here.")

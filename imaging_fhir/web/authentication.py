@@ -73,20 +73,21 @@ def require_caller() -> None:
             expression=f"http.{IN_ADDRESS}",
         )
     if caller.is_anonymous and request.method != "OPTIONS" and not is_open(request.endpoint):
-        raise request.environ.get(FAULT) or NOBODY
+        raise request.environ.get(FAULT) or nobody()
 
 
 def is_open(endpoint: str | None) -> bool:
     return endpoint in OPEN_ENDPOINTS
 
 
-NOBODY = Unauthenticated("Sign in first: there is no access token.")
+def nobody() -> Unauthenticated:
+    return Unauthenticated("Sign in first: there is no access token.")
 
 
 def say_why(response: Response) -> Response:
     """In the header too."""
     if response.status_code == Unauthenticated.status:
-        fault = request.environ.get(FAULT, NOBODY)
+        fault = request.environ.get(FAULT) or nobody()
         response.headers.setdefault("WWW-Authenticate", challenge(fault))
         response.headers["Cache-Control"] = "no-store"
     return response
