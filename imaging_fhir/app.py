@@ -51,6 +51,7 @@ from imaging_fhir.web.fhir_pages import FhirPages
 from imaging_fhir.web.fhir_xml import FhirXml
 from imaging_fhir.web.observation import observe_requests
 from imaging_fhir.web.plain_read import PlainReads
+from imaging_fhir.web.plain_upload import PlainUploads
 from imaging_fhir.web.posted_search import PostedSearches
 from imaging_fhir.web.responses import Answer, no_content
 from imaging_fhir.web.viewer_site import ViewerFiles, ViewerSite
@@ -135,8 +136,8 @@ def app_of(services: Services) -> Flask:
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     register_error_handlers(app)
-    reads = PlainReads(app.wsgi_app, services)
-    in_xml = FhirXml(reads, max_bytes=services.settings.max_resource_bytes)
+    plain = PlainUploads(PlainReads(app.wsgi_app, services), services)
+    in_xml = FhirXml(plain, max_bytes=services.settings.max_resource_bytes)
     shown = FhirPages(in_xml, app.jinja_env, services.base)
     compressed = Compression(PostedSearches(shown))
     app.wsgi_app = with_cors(compressed, services.access)  # type: ignore[method-assign, assignment]

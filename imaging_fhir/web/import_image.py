@@ -15,6 +15,7 @@ from imaging_fhir.web import streams
 from imaging_fhir.web.context import caller, services, source_of_caller
 from imaging_fhir.web.negotiation import require_acceptable
 from imaging_fhir.web.responses import fhir_response
+from imaging_fhir.web.wsgi import TAKEN
 
 bp = Blueprint("import_image", __name__, url_prefix="/fhir")
 
@@ -37,6 +38,9 @@ def import_image() -> Response:
     services().access.require(caller(), "create", "ImagingStudy")
     services().access.require(caller(), "create", "DocumentReference")
     require_acceptable(request)
+    taken = request.environ.get(TAKEN)
+    if taken is not None:
+        return answer(taken.results())
     here = Receiver()
     receive(here)
     return answer(here.outcomes)

@@ -1,12 +1,38 @@
 """What the layers before Flask share: types of WSGI (PEP 3333), and the header `Vary`."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 from wsgiref.headers import Headers
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
+T = TypeVar("T")
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+TAKEN = "imaging_fhir.taken"
+"""In the environment of a request whose body has been read, and `Taken` in."""
+
+
+@dataclass(slots=True)
+class Taken(Generic[T]):
+    """What became of a body, as far as it came."""
+
+    values: list[T] = field(default_factory=list)
+    error: Exception | None = None
+
+    @classmethod
+    def of(cls, values: Iterable[T]) -> "Taken[T]":
+        taken = cls()
+        try:
+            taken.values += values
+        except Exception as error:  # raised again by whoever answers it
+            taken.error = error
+        return taken
+
+    def results(self) -> list[T]:
+        if self.error is not None:
+            raise self.error
+        return self.values
 
 
 def varying(headers: list[tuple[str, str]], name: str) -> None:
