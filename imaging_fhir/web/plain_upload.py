@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 from time import perf_counter
-from typing import IO, Protocol
+from typing import IO, Any, Protocol, TypeVar
 
 from werkzeug.exceptions import ClientDisconnected
 
@@ -37,6 +37,7 @@ from imaging_fhir.web.responses import ANY_CACHE, CONTENT_TYPE
 from imaging_fhir.web.storing import Result, Storing, written
 from imaging_fhir.web.wsgi import TAKEN, Application, Environ, StartResponse, Taken
 
+T = TypeVar("T")
 OTHER = (  # what has an answer, or a policy, of its own
     "HTTP_AUTHORIZATION",
     "HTTP_CONTENT_ENCODING",
@@ -81,31 +82,31 @@ class Sent:
     content_type: str
 
 
-class Door(Protocol):
+class Door(Protocol[T]):
     """One address; `answer` is None where Flask has to say more of it."""
 
     types: tuple[str, ...]  # that are created
     headers: tuple[tuple[str, str], ...]
 
     def is_plain(self, content_type: str, accept: str) -> bool: ...
-    def take(self, sent: Sent) -> Taken: ...
-    def answer(self, sent: Sent, taken: Taken) -> bytes | None: ...
+    def take(self, sent: Sent) -> Taken[T]: ...
+    def answer(self, sent: Sent, taken: Taken[T]) -> bytes | None: ...
 
 
 class StoreInstances:
-    types = ("ImagingStudy",)
-    headers = (
+    types: tuple[str, ...] = ("ImagingStudy",)
+    headers: tuple[tuple[str, str], ...] = (
         *(ANY_CACHE | {"Content-Type": DICOM_JSON, "X-Content-Type-Options": "nosniff"}).items(),
     )
 
     def is_plain(self, content_type: str, accept: str) -> bool:
         return is_of_instances(content_type) and takes_dicom_json(accept)
 
-    def take(self, sent: Sent) -> "Taken[Result]":
+    def take(self, sent: Sent) -> Taken[Result]:
         storing = Storing(sent.services, sent.source)
         return Taken.of(storing.related(sent.body, sent.content_type))
 
-    def answer(self, sent: Sent, taken: "Taken[Result]") -> bytes | None:
+    def answer(self, sent: Sent, taken: Taken[Result]) -> bytes | None:
         if taken.error is not None or not taken.values:
             return None
         status, body = written(taken.values, DICOM_JSON)
@@ -113,13 +114,13 @@ class StoreInstances:
 
 
 class ImportImage:
-    types = ("ImagingStudy", "DocumentReference")
-    headers = (*(ANY_CACHE | {"Content-Type": CONTENT_TYPE}).items(),)
+    types: tuple[str, ...] = ("ImagingStudy", "DocumentReference")
+    headers: tuple[tuple[str, str], ...] = (*(ANY_CACHE | {"Content-Type": CONTENT_TYPE}).items(),)
 
     def is_plain(self, content_type: str, accept: str) -> bool:
         return not content_type.lower().startswith("multipart/") and accepts_json(accept)
 
-    def take(self, sent: Sent) -> "Taken[Outcome]":
+    def take(self, sent: Sent) -> Taken[Outcome]:
         return Taken.of(self.outcomes(sent))
 
     def outcomes(self, sent: Sent) -> Iterator[Outcome]:
@@ -127,13 +128,13 @@ class ImportImage:
         with ingest.store.stage(sent.body.chunks(), limit=ingest.max_bytes) as staged:
             yield from ingest.ingest_staged(staged, source=sent.source)
 
-    def answer(self, sent: Sent, taken: "Taken[Outcome]") -> bytes | None:
+    def answer(self, sent: Sent, taken: Taken[Outcome]) -> bytes | None:
         if taken.error is not None or any(one.error is not None for one in taken.values):
             return None
         return sent.services.addresses.served(encode(import_answer(taken.values)))
 
 
-DOORS: dict[str, Door] = {
+DOORS: dict[str, Door[Any]] = {
     "/dicomweb/studies": StoreInstances(),
     "/fhir/$import-image": ImportImage(),
 }
@@ -169,7 +170,7 @@ class PlainUploads:
         end_request("POST", environ["PATH_INFO"], HTTPStatus.OK, perf_counter() - started)
         return [body]
 
-    def lets_in(self, environ: Environ, door: Door) -> bool:
+    def lets_in(self, environ: Environ, door: Door[Any]) -> bool:
         """As Flask would; what it says to those whom it does not is its own."""
         access, caller = self.services.access, Caller(address=environ.get("REMOTE_ADDR", ""))
         return access.admits(environ["HTTP_HOST"]) and all(
@@ -177,7 +178,7 @@ class PlainUploads:
         )
 
 
-def is_plain(environ: Environ, door: Door) -> bool:
+def is_plain(environ: Environ, door: Door[Any]) -> bool:
     return (
         environ["REQUEST_METHOD"] == "POST"
         and not environ.get("QUERY_STRING")
