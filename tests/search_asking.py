@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.fhir.search_index import index_entries
+from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.search import (
     DICOM_PARAMETERS,
     CompositeEntry,
@@ -39,6 +40,11 @@ class Sayings:
     known: tuple[Saying, ...]
 
 
+def searched_entries(type_: str, content: Resource) -> list[IndexEntry]:
+    """What search parameters find; QIDO-RS alone asks for what is indexed by a tag of DICOM."""
+    return [one for one in index_entries(type_, content) if not one.parameter[:1].isdigit()]
+
+
 def sayings(kept: list[Kept]) -> Sayings:
     return Sayings(
         tuple(
@@ -48,7 +54,7 @@ def sayings(kept: list[Kept]) -> Sayings:
                 one.content["meta"]["lastUpdated"],
                 tuple(
                     entry
-                    for entry in index_entries(one.type, one.content)
+                    for entry in searched_entries(one.type, one.content)
                     if not isinstance(entry, TextEntry)
                 ),
             )

@@ -220,7 +220,7 @@ def add_images(database: Database, rid: int) -> None:
             study, study_instance_uid="1.2.3", state="filed", corrected=False, rid=rid,
             person=b"", given=b"",
             source="", zone="", link=b"", number_of_series=1, number_of_instances=1, created=0,
-            updated=0, **empty,
+            updated=0, moment="", **empty,
         )  # fmt: skip
         of_series = add(
             series, study=of_study, series_instance_uid="1.2.3.4", modality="CT",

@@ -12,7 +12,6 @@ from flask.testing import FlaskClient
 
 from imaging_fhir.fhir.attachment import attachments, with_attachments
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
-from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.model.codec import Resource, decode, encode
 from imaging_fhir.model.search import (
     CompositeEntry,
@@ -26,6 +25,7 @@ from imaging_fhir.model.search import (
     UriEntry,
 )
 from tests.integration.web.answers import json_of
+from tests.search_asking import searched_entries
 from tests.search_population import synthea
 from tests.seeded_defects import RIGHT
 from tests.unit.fhir.test_xml import canonical
@@ -182,7 +182,7 @@ def test_every_example_is_found_by_all_that_it_says(client: FlaskClient, shared_
     asked = set()
     for one in given.values():
         type_ = one["resourceType"]
-        for entry in index_entries(type_, one):
+        for entry in searched_entries(type_, one):
             text = text_of(entry)
             if text and (type_, entry.parameter) not in asked:
                 asked.add((type_, entry.parameter))
