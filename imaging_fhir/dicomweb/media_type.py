@@ -13,6 +13,7 @@ DICOM_JSON = "application/dicom+json"
 DICOM_XML = "application/dicom+xml"
 OCTET_STREAM = "application/octet-stream"
 RELATED = "multipart/related"
+ZIP = "application/zip"
 JSON_RANGES = frozenset({DICOM_JSON, "application/json", "application/*", "*/*"})
 AS_STORED = "*"  # of the transfer-syntax parameter
 EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
@@ -40,6 +41,7 @@ class DicomForm:
     is_multipart: bool
     wanted: tuple[tuple[str, ...], ...]
     takes_as_stored: bool
+    is_zip: bool = False
 
     def chosen(self, stored: str, possible: Container[str]) -> str | None:
         """The transfer syntax to send an instance in; as stored before others of the same quality.
@@ -100,12 +102,16 @@ def dicom_form(ranges: Iterable[MediaRange], *, single: bool) -> DicomForm:
     offers = [offer for one in ranges if (offer := dicom_offer(one, single)) is not None]
     if not offers:
         raise NotAcceptable(
-            f'Instances are sent as {RELATED}; type="{DICOM}"'
+            f'Instances are sent as {RELATED}; type="{DICOM}", in an archive as {ZIP}'
             f"{f', or one alone as {DICOM}' if single else ''}.",
             expression="http.Accept",
         )
-    is_multipart = offers[0].is_multipart
-    chosen = [offer for offer in offers if offer.is_multipart == is_multipart]
+    is_multipart, is_zip = offers[0].is_multipart, offers[0].media_type == ZIP
+    chosen = [
+        offer
+        for offer in offers
+        if (offer.is_multipart, offer.media_type == ZIP) == (is_multipart, is_zip)
+    ]
     return DicomForm(
         is_multipart=is_multipart,
         wanted=tuple(
@@ -113,6 +119,7 @@ def dicom_form(ranges: Iterable[MediaRange], *, single: bool) -> DicomForm:
             for _, alike in groupby(chosen, key=lambda offer: offer.quality)
         ),
         takes_as_stored=any(offer.transfer_syntax is None for offer in chosen),
+        is_zip=is_zip,
     )
 
 
@@ -122,6 +129,8 @@ def dicom_offer(accepted: MediaRange, single: bool) -> MediaRange | None:
     if media_type == DICOM and (accepted.is_multipart or single):
         return accepted
     as_stored = replace(accepted, transfer_syntax=accepted.transfer_syntax or AS_STORED)
+    if media_type == ZIP and not accepted.is_multipart:
+        return as_stored
     if media_type == "*/*" or (media_type == "application/*" and accepted.is_multipart):
         return replace(as_stored, is_multipart=True)
     if media_type == "application/*" and single:

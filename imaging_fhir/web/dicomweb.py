@@ -7,8 +7,10 @@ from typing import Protocol
 
 from flask import Blueprint, Response, request
 
+from imaging_fhir.dicomweb.archive import zip_archive
 from imaging_fhir.dicomweb.media_type import (
     DICOM,
+    ZIP,
     DicomForm,
     data_set_type,
     dicom_form,
@@ -56,12 +58,14 @@ class HasKey(Protocol):
 def retrieve_instances(
     study: str, series: str | None = None, instance: str | None = None
 ) -> Response:
-    """10.4.1.1.1: in a multipart body, or one alone as application/dicom."""
+    """10.4.1.1.1: in a multipart body or an archive, or one alone as application/dicom."""
     instances = visible_instances(study, series, instance)
     form = dicom_form(accepted(), single=instance is not None)
     if is_known_to_client(instances):
         return not_modified(instances)
     require_form(instances, form)
+    if form.is_zip:
+        return archive_answer(instances, form)
     return parts_answer(instances, form) if form.is_multipart else file_answer(instances[0], form)
 
 
@@ -144,6 +148,27 @@ def parts_answer(instances: Sequence[StoredInstance], form: DicomForm) -> Respon
     response.headers["ETag"] = etag(instances)
     response.call_on_close(first[0].stream.close)
     return response
+
+
+def archive_answer(instances: Sequence[StoredInstance], form: DicomForm) -> Response:
+    """Of Part 10 files, a folder for each series; one that fails half-way lacks its end."""
+    known = transcoding()
+    files = (file_in(known, instance, form)[0] for instance in instances)
+    first = next(files)  # before the status is said
+    contents = zip(instances, chain([first], files), strict=True)
+    response = answer(
+        zip_archive((name_in_archive(one), file.chunks()) for one, file in contents),
+        content_type=ZIP,
+    )
+    name = f"{instances[0].study_instance_uid}.zip"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    response.headers["ETag"] = etag(instances)
+    response.call_on_close(first.stream.close)
+    return response
+
+
+def name_in_archive(instance: StoredInstance) -> str:
+    return f"{instance.series_instance_uid}/{instance.sop_instance_uid}.dcm"
 
 
 def is_as_stored(known: Transcoding, instances: Sequence[StoredInstance], form: DicomForm) -> bool:
