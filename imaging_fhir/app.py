@@ -35,6 +35,7 @@ from imaging_fhir.web import (
     patch,
     pictures,
     search,
+    smart_configuration,
     viewer,
     viewer_query,
     viewer_site,
@@ -42,7 +43,7 @@ from imaging_fhir.web import (
     worklist,
 )
 from imaging_fhir.web.allowed import allowed_methods
-from imaging_fhir.web.authentication import require_authentication
+from imaging_fhir.web.authentication import OPEN_PATHS, require_authentication
 from imaging_fhir.web.compression import Compression
 from imaging_fhir.web.context import EXTENSION
 from imaging_fhir.web.cors import with_cors
@@ -70,6 +71,7 @@ BLUEPRINTS = (
     fhir_operations.bp,
     search.bp,
     metadata.bp,
+    smart_configuration.bp,
     openapi.bp,
     dicomweb.bp,
     dicomweb_bulk.bp,
@@ -140,7 +142,9 @@ def app_of(services: Services) -> Flask:
     in_xml = FhirXml(plain, max_bytes=services.settings.max_resource_bytes)
     shown = FhirPages(in_xml, app.jinja_env, services.base)
     compressed = Compression(PostedSearches(shown))
-    app.wsgi_app = with_cors(compressed, services.access)  # type: ignore[method-assign, assignment]
+    app.wsgi_app = with_cors(
+        compressed, services.access, opened=OPEN_PATHS if services.tokens else frozenset()
+    )  # type: ignore[method-assign, assignment]
     show_viewer(app, ViewerSite.of(services.settings.viewer_dir))
     return app
 

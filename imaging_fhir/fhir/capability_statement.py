@@ -19,6 +19,14 @@ DOCUMENTATION = (
     "Every clinical image, linked to its Patient and Encounter. Prefer: respond-async is honoured "
     "by batch, transaction, search, history and operations (batch-response of one entry)."
 )
+OAUTH_URIS = {
+    "authorize": "authorization_endpoint",
+    "token": "token_endpoint",
+    "introspect": "introspection_endpoint",
+    "revoke": "revocation_endpoint",
+    "register": "registration_endpoint",
+    "manage": "management_endpoint",
+}
 SYSTEM_INTERACTIONS = ("batch", "transaction", "history-system", "search-system")
 
 
@@ -79,6 +87,33 @@ def capability_statement(
         ],
         "rest": [without_empty(rest)],
     }
+
+
+def smart_security(endpoints: Mapping[str, object]) -> Resource:
+    """SMART's, with the end points by their names in RFC 8414."""
+    uris = [
+        {"url": name, "valueUri": endpoints[key]}
+        for name, key in OAUTH_URIS.items()
+        if key in endpoints
+    ]
+    return without_empty(
+        {
+            "extension": [{"url": canonical.OAUTH_URIS, "extension": uris}] if uris else [],
+            "cors": True,
+            "service": [
+                {
+                    "coding": [
+                        {
+                            "system": canonical.SECURITY_SERVICE,
+                            "code": "SMART-on-FHIR",
+                            "display": "SMART-on-FHIR",
+                        }
+                    ],
+                    "text": "OAuth2 using SMART-on-FHIR profile (see http://docs.smarthealthit.org)",
+                }
+            ],
+        }
+    )
 
 
 def rest_resource(

@@ -22,6 +22,7 @@ ANSWERS = {
     206: "The part asked for.",
     304: "It is as the client knows it.",
     400: "The request makes no sense.",
+    401: "There is no access token, or it does not count.",
     403: "The caller may not do this.",
     404: "There is nothing of this name.",
     405: "This is not offered here.",
@@ -38,7 +39,7 @@ ANSWERS = {
     503: "Not now: try again later.",
     507: "There is no room left.",
 }
-ALWAYS = (400, 403, 404, 406, 503)
+ALWAYS = (400, 401, 403, 404, 406, 503)
 WRITING = (*ALWAYS, 405, 409, 410, 412, 413, 415, 422, 507)
 
 

@@ -36,6 +36,16 @@ def base_calls() -> Iterator[Call]:
         summary="What the server can do (capabilities)",
         answer_type="CapabilityStatement",
     )
+    yield Call(
+        id="smartConfiguration",
+        method="get",
+        path="/fhir/.well-known/smart-configuration",
+        tag="Server",
+        summary="Where access tokens are had, where there is a log-in",
+        errors=(400, 403, 404, 503),
+        parameters=(),
+        answers=("application/json",),
+    )
     if "history-system" in SYSTEM_INTERACTIONS:
         yield Call(
             id="historyOfEverything",

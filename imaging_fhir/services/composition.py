@@ -53,6 +53,7 @@ from imaging_fhir.services.rejecting import Rejecting
 from imaging_fhir.services.relinking import Relinking
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.services.search import Search
+from imaging_fhir.services.smart_configuration import SmartConfiguration
 from imaging_fhir.services.source_correction import SourceCorrections
 from imaging_fhir.services.splitting import Splitting
 from imaging_fhir.services.studies import Studies
@@ -60,7 +61,7 @@ from imaging_fhir.services.study_edit import StudyEdit
 from imaging_fhir.services.study_filing import StudyFiling
 from imaging_fhir.services.subscription_status import SubscriptionStatus
 from imaging_fhir.services.subscriptions import Subscriptions
-from imaging_fhir.services.token_composition import tokens_of
+from imaging_fhir.services.token_composition import smart_configuration_of, tokens_of
 from imaging_fhir.services.tokens import Tokens
 from imaging_fhir.services.transaction import Transactions
 from imaging_fhir.services.validating import Validating
@@ -86,6 +87,7 @@ class Services:
     site: Site
     access: AccessPolicy
     tokens: Tokens | None  # where access tokens are asked for
+    smart_configuration: SmartConfiguration | None
     addresses: Addresses
     resources: Resources
     patching: Patching
@@ -184,7 +186,8 @@ def build_services(settings: Settings) -> Services:
     relinking = Relinking(assembler=studies, studies=filing, documents=document_filing)
     ehr = with_ehr(settings, database, relinking)
     pictures = Pictures(database=database, store=blobs)
-    database.write(put_archive_endpoint)
+    is_open = settings.auth == "none"
+    database.write(partial(put_archive_endpoint, requires_access_token=not is_open))
     access = AccessPolicy(settings)
     guard = Guard.of(settings.subscription_hosts, allow_http=settings.subscription_http)
     addresses = Addresses(
@@ -257,6 +260,7 @@ def build_services(settings: Settings) -> Services:
         site=site,
         access=access,
         tokens=tokens_of(settings, site),
+        smart_configuration=smart_configuration_of(settings, site),
         addresses=addresses,
         resources=resources,
         patching=Patching(resources),
@@ -314,9 +318,11 @@ def may_write_with_ehr(connection: Connection, resource_type: str, resource_id: 
     require_unregistered(connection, resource_type, resource_id)
 
 
-def put_archive_endpoint(transaction: Transaction) -> None:
+def put_archive_endpoint(transaction: Transaction, *, requires_access_token: bool) -> None:
     """The one Endpoint that every ImagingStudy refers to; written only when it changes."""
-    content = archive_endpoint(f"{ROOT_PLACEHOLDER}/dicomweb")
+    content = archive_endpoint(
+        f"{ROOT_PLACEHOLDER}/dicomweb", requires_access_token=requires_access_token
+    )
     resource_type, _, resource_id = ARCHIVE_ENDPOINT.partition("/")
     known = find_content(transaction.connection, resource_type, resource_id) or {}
     if {name: known.get(name) for name in content} != content:

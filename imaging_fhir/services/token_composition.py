@@ -10,6 +10,11 @@ from imaging_fhir.errors import InvalidSetting, IssuerUnavailable
 from imaging_fhir.services.discovery import Discovery
 from imaging_fhir.services.introspection import Introspection
 from imaging_fhir.services.issuer_keys import FixedKeys, RemoteKeys
+from imaging_fhir.services.smart_configuration import (
+    ForeignConfiguration,
+    OwnConfiguration,
+    SmartConfiguration,
+)
 from imaging_fhir.services.tokens import (
     ASKED_SECONDS,
     REVOKED_SECONDS,
@@ -34,6 +39,22 @@ def tokens_of(settings: Settings, site: Site, own: OwnIssuer | None = None) -> T
     if own is not None:
         issuers.append(own_issuer(own, settings))
     return Tokens(issuers, site.trust)
+
+
+def smart_configuration_of(
+    settings: Settings, site: Site, own: OwnIssuer | None = None, *, registers: bool = False
+) -> SmartConfiguration | None:
+    """Of our own authorization server where it is on, else of the first issuer of the site file."""
+    if settings.auth != "smart":
+        return None
+    if own is not None:
+        return OwnConfiguration(
+            root=settings.public_address, issuer=own.issuer, registers=registers
+        )
+    if not site.trust.issuers:
+        return None
+    first = site.trust.issuers[0]
+    return ForeignConfiguration(issuer=first, discovery=discovery_of(first), trust=site.trust)
 
 
 def foreign_issuer(issuer: TrustedIssuer, settings: Settings) -> TokenIssuer:

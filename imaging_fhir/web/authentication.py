@@ -8,7 +8,7 @@ from typing import cast
 
 from flask import Flask, Response, current_app, request
 
-from imaging_fhir.errors import InvalidRequest, IssuerUnavailable, Unauthenticated
+from imaging_fhir.errors import AccessDenied, InvalidRequest, IssuerUnavailable, Unauthenticated
 from imaging_fhir.model.caller import Caller
 from imaging_fhir.services.composition import Services
 from imaging_fhir.web.wsgi import Environ
@@ -22,8 +22,11 @@ OPEN_ENDPOINTS = frozenset(
         "metadata.metadata",
         "operations.healthz",
         "operations.readyz",
+        "smart_configuration.smart_configuration",
+        "chart.static_file",
     }
 )
+OPEN_PATHS = frozenset({"/fhir/metadata", "/fhir/.well-known/smart-configuration"})  # to any page
 
 
 def authenticate(environ: Environ, services: Services) -> Caller:
@@ -85,9 +88,11 @@ def nobody() -> Unauthenticated:
 
 
 def say_why(response: Response) -> Response:
-    """In the header too."""
+    """In the header too; and of one that counts but does not reach, that it does not."""
     if response.status_code == Unauthenticated.status:
         fault = request.environ.get(FAULT) or nobody()
         response.headers.setdefault("WWW-Authenticate", challenge(fault))
         response.headers["Cache-Control"] = "no-store"
+    elif response.status_code == AccessDenied.status and "Authorization" in request.headers:
+        response.headers.setdefault("WWW-Authenticate", f'{REALM}, error="insufficient_scope"')
     return response

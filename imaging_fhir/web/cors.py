@@ -59,8 +59,13 @@ PREFLIGHT_SECONDS = "7200"  # the most that Chromium keeps it for
 
 
 class Cors:
-    def __init__(self, application: Application, access: AccessPolicy) -> None:
+    """`opened` are addresses that pages of any origin may read."""
+
+    def __init__(
+        self, application: Application, access: AccessPolicy, opened: frozenset[str]
+    ) -> None:
         self.application = application
+        self.opened = opened
         self.access = access
         self.is_any = "*" in access.listed_origins
 
@@ -74,7 +79,7 @@ class Cors:
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             answered = [*headers, *allowed]
-            if not self.is_any:
+            if not self.is_any and environ["PATH_INFO"] not in self.opened:
                 varying(answered, "Origin")
             return start_response(status, answered, *rest)
 
@@ -82,18 +87,30 @@ class Cors:
 
     def allowed(self, environ: Environ) -> list[tuple[str, str]]:
         """With `*` whoever asks, so that a cache may give the answer to any page."""
-        origin = "*" if self.is_any else environ.get("HTTP_ORIGIN")
+        if self.is_any or environ["PATH_INFO"] in self.opened:
+            return allowing("*")
+        origin = environ.get("HTTP_ORIGIN")
         if origin is None or not self.access.is_listed(origin):
             return []
-        return [
-            ("Access-Control-Allow-Origin", origin),
-            ("Access-Control-Expose-Headers", MAY_BE_READ),
-        ]
+        return allowing(origin)
 
 
-def with_cors(application: Application, access: AccessPolicy) -> Application:
-    """The application itself where no origin is listed."""
-    return Cors(application, access) if access.listed_origins else application
+def allowing(origin: str) -> list[tuple[str, str]]:
+    return [
+        ("Access-Control-Allow-Origin", origin),
+        ("Access-Control-Expose-Headers", MAY_BE_READ),
+    ]
+
+
+NOTHING: frozenset[str] = frozenset()
+
+
+def with_cors(
+    application: Application, access: AccessPolicy, opened: frozenset[str] = NOTHING
+) -> Application:
+    """The application itself where there is nothing to allow."""
+    needed = bool(access.listed_origins or opened)
+    return Cors(application, access, opened) if needed else application
 
 
 PREFLIGHT = [
