@@ -1,8 +1,8 @@
 """python -m benchmarks [--smoke | --long] [--json] [PART ...]
 
-Parts: ingest, dimse, growth, folder, reads, rendering, dicomweb, search, fhir, ehr, sustained; all
-but the last by default. It takes 20,000 instances (10 GB of disk for each server, removed
-afterwards) and comes with --long.
+Parts: ingest, dimse, growth, folder, reads, authorised, rendering, dicomweb, search, fhir, ehr,
+sustained; all but the last by default. It takes 20,000 instances (10 GB of disk for each server,
+removed afterwards) and comes with --long.
 """
 
 import argparse
@@ -11,7 +11,17 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from benchmarks import dicomweb, dimse, ehr, fhir_scale, ingest, reads, rendering, search_growth
+from benchmarks import (
+    authorised,
+    dicomweb,
+    dimse,
+    ehr,
+    fhir_scale,
+    ingest,
+    reads,
+    rendering,
+    search_growth,
+)
 from benchmarks.report import Measured, as_json, as_line, as_table
 
 Part = Callable[[Path], Iterable[Measured]]
@@ -21,6 +31,7 @@ PARTS: dict[str, Part] = {
     "growth": lambda root: ingest.growth(root, sizes=(100, 1_000, 10_000), rounds=10),
     "folder": lambda root: ingest.from_folder(root, count=600),
     "reads": lambda root: reads.reads(root, instances=1_000, seconds=5, rounds=3),
+    "authorised": lambda root: authorised.results(root, reads=2_000, seconds=5, rounds=5),
     "rendering": lambda root: rendering.compared(root, count=100, rounds=3),
     "dicomweb": lambda root: dicomweb.results(
         root, instances=1_000, large=5_000, patients=25, rounds=3
@@ -38,6 +49,7 @@ SMOKE: dict[str, Part] = {
     "growth": lambda root: ingest.growth(root, sizes=(8, 16), rounds=1),
     "folder": lambda root: ingest.from_folder(root, count=4),
     "reads": lambda root: reads.reads(root, instances=4, seconds=0.2, rounds=1),
+    "authorised": lambda root: authorised.results(root, reads=20, seconds=0.2, rounds=1),
     "rendering": lambda root: rendering.compared(root, count=2, rounds=1),
     "dicomweb": lambda root: dicomweb.results(root, instances=4, large=6, patients=3, rounds=1),
     "search": lambda root: search_growth.results(root, (1_000,)),

@@ -32,12 +32,12 @@ def subject_of(body: bytes) -> str:
     return body[start : body.index(b'"', start)].decode()
 
 
-def rate(port: int, path: str, seconds: float, clients: int = 4) -> float:
+def rate(port: int, path: str, seconds: float, clients: int = 4, header: str = "") -> float:
     """Answers a second, to some clients that ask again and again."""
     context = multiprocessing.get_context("fork")
     ready, counts = context.Barrier(clients), context.SimpleQueue()
     processes = [
-        context.Process(target=reader, args=(port, path, seconds, ready, counts))
+        context.Process(target=reader, args=(port, path, seconds, ready, counts, header))
         for _ in range(clients)
     ]
     for process in processes:
@@ -48,10 +48,12 @@ def rate(port: int, path: str, seconds: float, clients: int = 4) -> float:
     return float(total)
 
 
-def reader(port: int, path: str, seconds: float, ready, counts) -> None:  # type: ignore[no-untyped-def]
+def reader(port: int, path: str, seconds: float, ready, counts, header: str) -> None:  # type: ignore[no-untyped-def]
     connection = Connection(HOST, port)
-    request = f"GET {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nAccept: */*\r\n\r\n".encode()
-    connection.get(path, f"{HOST}:{port}")
+    head = f"GET {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nAccept: */*\r\n{header}\r\n"
+    request = head.encode()
+    connection.send(request)
+    connection.receive()
     ready.wait(TIMEOUT_SECONDS)
     answered, started = 0, time.perf_counter()
     while time.perf_counter() - started < seconds:

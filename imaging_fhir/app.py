@@ -142,9 +142,9 @@ def app_of(services: Services) -> Flask:
     in_xml = FhirXml(plain, max_bytes=services.settings.max_resource_bytes)
     shown = FhirPages(in_xml, app.jinja_env, services.base)
     compressed = Compression(PostedSearches(shown))
-    app.wsgi_app = with_cors(
-        compressed, services.access, opened=OPEN_PATHS if services.tokens else frozenset()
-    )  # type: ignore[method-assign, assignment]
+    opened = OPEN_PATHS if services.tokens else frozenset[str]()
+    with_origins = with_cors(compressed, services.access, opened)
+    app.wsgi_app = with_origins  # type: ignore[method-assign, assignment]
     show_viewer(app, ViewerSite.of(services.settings.viewer_dir))
     return app
 
