@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -26,6 +27,7 @@ from imaging_fhir.fhir.search_parameters import COMMON, TEXTS
 from imaging_fhir.linking_rules import PATIENT_RULES, VISIT_RULES
 from imaging_fhir.policy import Policy
 from imaging_fhir.settings import PREFIX, Settings, Site, Source
+from imaging_fhir.trust import SystemClient, TrustedIssuer
 from tests.e2e.processes import COMMAND, environment
 from tests.e2e.server import Server
 from tests.serving import demo_server
@@ -175,9 +177,20 @@ def test_the_example_of_a_site_file_is_read_and_uses_every_field(tmp_path: Path)
     assert site.issuers["HOSPITAL"].startswith("urn:oid:")
     assert site.source_of_address("10.20.1.7").id == "ct-1"
     assert site.source_of_path(Path("/srv/incoming/wards/a.jpg")).id == "wards"
-    for type_ in (Source, Policy):
-        used = {field.name for field in fields(type_) if f"{field.name} =" in site_file()}
-        assert used == {field.name for field in fields(type_)}
+    for type_ in (Source, Policy, SystemClient):
+        assert unused(type_, site_file()) == set()
+    assert unused(TrustedIssuer, site_file()) == {"jwks_file", "client_secret_variable"}  # or
+
+
+def unused(type_: Any, text: str) -> set[str]:
+    return {one.name for one in fields(type_) if f"{one.name} =" not in text}
+
+
+@pytest.mark.parametrize("type_", [TrustedIssuer, SystemClient])
+def test_every_field_of_an_issuer_is_documented(type_: Any) -> None:
+    cells = re.findall(r"^\| (`[^|]+) \|", (DOCS / "smart.md").read_text(), re.MULTILINE)
+    documented = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    assert {one.name for one in fields(type_)} <= documented
 
 
 def test_every_error_is_documented_and_drawn_in_the_tree() -> None:
