@@ -44,7 +44,10 @@ class Identity:
 
 def identity_of(connection: Connection, study: AnyRow) -> Identity | None:
     """None for a study that was never corrected: it is served as it came."""
-    return identities_of(connection, [study]).get(study.study_instance_uid)
+    uid = study.study_instance_uid
+    if not study.corrected and not minted_uids.of_study(connection, uid):
+        return None
+    return identities_of(connection, [study]).get(uid)
 
 
 def identities_of(connection: Connection, studies: Collection[AnyRow]) -> dict[str, Identity]:

@@ -29,7 +29,7 @@ FOUND = Prepared(
     )
     .order_by(minted_uid.c.pk)
 )
-OF_STUDY = (
+OF_STUDY = Prepared(
     select(minted_uid)
     .join(study, study.c.pk == minted_uid.c.study)
     .where(study.c.study_instance_uid == bindparam("study_instance_uid"))
@@ -125,7 +125,7 @@ def parts_of(connection: Connection, origin: str) -> list[str]:
 
 def of_study(connection: Connection, study_instance_uid: str) -> Sequence[AnyRow]:
     """All that were minted for the study; none for one that was not split off."""
-    return connection.execute(OF_STUDY, {"study_instance_uid": study_instance_uid}).all()
+    return OF_STUDY.all(connection, study_instance_uid=study_instance_uid)
 
 
 def of_studies(
