@@ -6,7 +6,6 @@ of the issuer and of the key. Headers that say where a key is, or bring one, are
 
 import binascii
 import json
-import math
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from imaging_fhir.trust import ALGORITHMS
 
 LARGEST = 16 * 1024  # characters; a token of launch context and scopes has one or two thousand
 SMALLEST_RSA = 2048
+LATEST = 2**53  # seconds since 1970
 KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "Ed25519": "Ed25519"}
 TYPES = frozenset({"", "jwt", "at+jwt", "application/at+jwt"})
@@ -166,7 +166,8 @@ def moment(claims: Claims, name: str) -> float | None:
     value = claims.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    is_time = not isinstance(value, bool) and isinstance(value, int | float)
+    if not is_time or not 0 <= value <= LATEST:  # also of what is infinite or no number
         raise refused(f"The access token's {name} is no time.")
     return float(value)
 
