@@ -30,6 +30,11 @@ class Timed:
     rates: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
 
+    def whole(self) -> Measured:
+        """The rate over all runs, where each had as many instances."""
+        rate = len(self.rates) / sum(1 / one for one in self.rates)
+        return Measured(name=f"{self.name}: in all", unit="instances/s", values=(rate,))
+
     def results(self) -> list[Measured]:
         return [
             Measured(name=self.name, unit="instances/s", values=tuple(self.rates)),
@@ -86,17 +91,23 @@ def against_orthanc(timed: dict[str, Timed], mine: str, theirs: str) -> Measured
     return ratio(f"ours / orthanc: {mine}", one, other, "at least 1")
 
 
-def sustained(root: Path, *, count: int) -> Iterator[Measured]:
-    """A long run by four clients over STOW-RS, of ours and then of Orthanc."""
-    found: list[Measured] = []
-    for start in (ours, orthanc) if has_orthanc() else (ours,):
-        with start(root) as server:
-            timed = Timed(f"{server.name}: {count} instances sustained, 4 clients")
-            Counted(server).run(server.stow, count, 4, 500, timed)
-            found += timed.results()
-    yield from found
+def sustained(root: Path, *, count: int, in_turn: int = 1_000) -> Iterator[Measured]:
+    """A long run by four clients over STOW-RS, of ours and of Orthanc, so many in turn."""
+    with ExitStack() as stack:
+        servers = [Counted(stack.enter_context(ours(root)))]
+        if has_orthanc():
+            servers.append(Counted(stack.enter_context(orthanc(root))))
+        timed = [
+            Timed(f"{one.server.name}: {count} instances sustained, 4 clients") for one in servers
+        ]
+        for sent in range(0, count, in_turn):
+            for counted, one in zip(servers, timed, strict=True):
+                counted.run(counted.server.stow, min(in_turn, count - sent), 4, 500, one)
+    for one in timed:
+        yield from one.results()
+        yield one.whole()
     if has_orthanc():
-        yield ratio("ours / orthanc: sustained", found[0], found[2], "at least 1")
+        yield ratio("ours / orthanc: sustained", timed[0].whole(), timed[1].whole(), "at least 1")
 
 
 def growth(root: Path, *, sizes: tuple[int, ...], rounds: int) -> Iterator[Measured]:
