@@ -50,6 +50,7 @@ from imaging_fhir.web.cors import with_cors
 from imaging_fhir.web.errors import register_error_handlers
 from imaging_fhir.web.fhir_pages import FhirPages
 from imaging_fhir.web.fhir_xml import FhirXml
+from imaging_fhir.web.gate import guard_doors
 from imaging_fhir.web.observation import observe_requests
 from imaging_fhir.web.plain_read import PlainReads
 from imaging_fhir.web.plain_upload import PlainUploads
@@ -134,6 +135,7 @@ def app_of(services: Services) -> Flask:
     app.extensions[EXTENSION] = services
     observe_requests(app)
     require_authentication(app, services)
+    guard_doors(app, services)
     app.before_request(asynchronous.answer_later)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)

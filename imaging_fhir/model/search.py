@@ -282,7 +282,25 @@ class Membership:
     itself: bool = False
 
 
-AnyCriterion = Criterion | ReverseCriterion | Membership
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnyOf:
+    """One of the alternatives holds, all criteria of it; without alternatives nothing does."""
+
+    alternatives: "tuple[tuple[AnyCriterion, ...], ...]" = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """A resource of one of these types that fulfils its criteria refers to it.
+
+    A Binary is referred to by the address of an attachment, all others by a reference.
+    """
+
+    sources: "tuple[tuple[str, tuple[AnyCriterion, ...]], ...]"
+
+
+AnyCriterion = Criterion | ReverseCriterion | Membership | AnyOf | Reached
+NOTHING = AnyOf()  # what no resource fulfils
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,7 @@ class Binaries:
     def read(self, resource_id: str) -> tuple[StoredResource, BinaryContent]:
         """Raise ResourceNotFound, ResourceDeleted."""
         with self.database.read() as connection:
+            self.resources.guard.require_seen(connection, "Binary", resource_id)
             stored = resources.read(connection, "Binary", resource_id)
             return stored, binaries.content(connection, stored.rid)
 

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from imaging_fhir.channel.address import Guard
+from imaging_fhir.channel.address import Guard as AddressGuard
 from imaging_fhir.channel.rest_hook import RestHook
 from imaging_fhir.errors import ImagingError, InvalidSetting
 from imaging_fhir.fhir.endpoint import archive_endpoint
@@ -33,6 +33,7 @@ from imaging_fhir.services.ehr_composition import WithEhr, with_ehr
 from imaging_fhir.services.ehr_copies import require_own
 from imaging_fhir.services.everything import Everything
 from imaging_fhir.services.explain_link import ExplainLink
+from imaging_fhir.services.guard import Guard
 from imaging_fhir.services.held_parts import HeldParts
 from imaging_fhir.services.history import History
 from imaging_fhir.services.image_display import ImageDisplay
@@ -73,6 +74,7 @@ from imaging_fhir.storage.migrations import upgrade
 from imaging_fhir.storage.ports import BlobStore
 from imaging_fhir.storage.resources import find_content, put
 from imaging_fhir.storage.s3 import S3BlobStore
+from imaging_fhir.storage.same_person import same_person
 
 DELIVERY_THREADS = 2  # a subscriber that does not answer holds one up for its time-out
 STAGING = "staging"  # in the data folder: uploads on their way to a bucket
@@ -188,8 +190,8 @@ def build_services(settings: Settings) -> Services:
     pictures = Pictures(database=database, store=blobs)
     is_open = settings.auth == "none"
     database.write(partial(put_archive_endpoint, requires_access_token=not is_open))
-    access = AccessPolicy(settings)
-    guard = Guard.of(settings.subscription_hosts, allow_http=settings.subscription_http)
+    access = AccessPolicy(settings, partial(person_of, database))
+    guard = AddressGuard.of(settings.subscription_hosts, allow_http=settings.subscription_http)
     addresses = Addresses(
         database=database,
         base=settings.public_address + "/fhir",
@@ -210,6 +212,7 @@ def build_services(settings: Settings) -> Services:
         may_write=may_write_with_ehr if ehr else require_unregistered,
         integrity=Integrity(strict=settings.reference_integrity == "strict"),
         requires_declared=settings.declared_profiles == "strict",
+        guard=Guard(access=access if settings.auth == "smart" else None),
     )
     search = Search(resources, access, settings)
     notifying = Notifying(
@@ -311,6 +314,12 @@ def build_services(settings: Settings) -> Services:
             quiet_milliseconds=quiet_milliseconds,
         ),
     )
+
+
+def person_of(database: Database, patient_id: str) -> frozenset[str]:
+    """Ids of all Patients who are that person today."""
+    with database.read() as connection:
+        return same_person(connection, [patient_id])[patient_id]
 
 
 def may_write_with_ehr(connection: Connection, resource_type: str, resource_id: str) -> None:

@@ -42,6 +42,7 @@ class DocRef:
         """A searchset, empty where nothing is known of the patient; raise InvalidRequest."""
         patient = patient_of(given)
         period = period_of(given, self.resources.zone or UTC)
+        self.search.access.require_patient(caller, patient, "rs")
         restrictions = self.search.access.restrictions(caller)
         has_more = False
         with (

@@ -73,7 +73,9 @@ class Everything:
         A merged Patient is the one that they are today.
         """
         wanted = self.wanted(given)
-        restrictions = self.access.restrictions(caller)
+        if owner_type == PATIENT:
+            self.access.require_patient(caller, owner_id, "rs")
+        restrictions = self.access.restrictions(caller, "rs")
         with (
             self.resources.database.read(within) as connection,
             limited(connection, self.settings.search_seconds),

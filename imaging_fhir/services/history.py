@@ -46,10 +46,12 @@ class History:
     ) -> bytes:
         """Raise ResourceNotFound for what was never there, and for what the caller may not see."""
         query = self.parsed(parameters, strict=strict)
+        if resource_type == "Patient":
+            self.access.require_patient(caller, resource_id, "r")
         address = f"{resource_type}/{resource_id}/_history"
         with self.resources.database.read(within) as connection:
             current = find(connection, resource_type, resource_id)
-            if current is None or self.is_hidden(connection, current.rid, caller):
+            if current is None or self.is_hidden(connection, resource_type, current.rid, caller):
                 raise ResourceNotFound(f"{resource_type}/{resource_id} is not known.")
             own = replace(query, resource_type=resource_type, rid=current.rid)
             return self.bundle(connection, own, caller, address, parameters)
@@ -86,9 +88,11 @@ class History:
         offered = "history-type" in RESOURCE_TYPES[resource_type].interactions
         return offered and self.access.may(caller, "history-type", resource_type)
 
-    def is_hidden(self, connection: Connection, rid: int, caller: Caller) -> bool:
-        restrictions = self.access.restrictions(caller)
-        versions = HistoryQuery(count=0, rid=rid)
+    def is_hidden(
+        self, connection: Connection, resource_type: str, rid: int, caller: Caller
+    ) -> bool:
+        restrictions = self.access.restrictions(caller, "r")
+        versions = HistoryQuery(count=0, resource_type=resource_type, rid=rid)
         return bool(restrictions) and not stored_history.count(connection, versions, restrictions)
 
     def parsed(self, parameters: Parameters, *, strict: bool) -> HistoryQuery:
@@ -109,7 +113,8 @@ class History:
         parameters: Parameters,
     ) -> bytes:
         """The total is said of one resource, or where nothing else is asked for."""
-        restrictions = self.access.restrictions(caller)
+        letter = "s" if query.rid is None else "r"
+        restrictions = self.access.restrictions(caller, letter)
         with limited(connection, self.settings.search_seconds):
             page = stored_history.page(connection, query, restrictions)
             total = self.total(connection, query, restrictions)

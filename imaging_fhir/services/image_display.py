@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from imaging_fhir.errors import InvalidRequest, ResourceNotFound
 from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import Resource, decode
-from imaging_fhir.services.chart_image import study_row
+from imaging_fhir.services.chart_image import shown_id, study_row
 from imaging_fhir.services.search import Search
 from imaging_fhir.settings import Site
-from imaging_fhir.storage.database import Database
+from imaging_fhir.storage.compartment import find_visible
+from imaging_fhir.storage.database import AnyRow, Connection, Database
 from imaging_fhir.storage.people import resolve_patient
 
+STUDY = "ImagingStudy"
 MOST_STUDIES = 20  # that are shown together
 ACCESSION = "http://terminology.hl7.org/CodeSystem/v2-0203|ACSN"
 
@@ -30,7 +32,7 @@ class ImageDisplay:
     search: Search
     site: Site
 
-    def studies(self, uids: Sequence[str]) -> Shown:
+    def studies(self, uids: Sequence[str], caller: Caller) -> Shown:
         """Those of the UIDs, or of the ids that they have as ImagingStudy.
 
         Raise InvalidRequest for none, for too many and for those of several Patients: nobody is
@@ -39,12 +41,22 @@ class ImageDisplay:
         if not 0 < len(uids) <= MOST_STUDIES:
             raise InvalidRequest(f"One to {MOST_STUDIES} studies can be shown together.")
         with self.database.read() as connection:
-            rows = [study_row(connection, uid) for uid in dict.fromkeys(uids)]
+            rows = [self.row(connection, uid, caller) for uid in dict.fromkeys(uids)]
             people = {row.patient: resolve_patient(connection, row.patient) for row in rows}
         patients = {person["id"] if person else one for one, person in people.items()}
         if len(patients) > 1:
             raise InvalidRequest("The studies are those of several patients.")
         return Shown(patients.pop(), tuple(row.study_instance_uid for row in rows))
+
+    def row(self, connection: Connection, uid: str, caller: Caller) -> AnyRow:
+        """Of a study that is open to the caller; raise ResourceNotFound, ResourceDeleted."""
+        restrictions = self.search.access.restrictions(caller, "r")
+        if not restrictions:
+            return study_row(connection, uid)
+        id_ = shown_id(connection, uid)
+        if find_visible(connection, STUDY, id_, restrictions) is None:
+            raise ResourceNotFound(f"{STUDY}/{uid} is not known.")
+        return study_row(connection, uid)
 
     def with_accession_numbers(self, numbers: Sequence[str], caller: Caller) -> Shown:
         """Raise as `studies` does; a number may stand for several studies of one Patient."""
@@ -52,7 +64,7 @@ class ImageDisplay:
         found = self.found("ImagingStudy", [("identifier:of-type", asked)], caller)
         if not found:
             raise ResourceNotFound("No study has that accession number.")
-        return self.studies([study["id"] for study in found])
+        return self.studies([study["id"] for study in found], caller)
 
     def patient(self, number: str, birth_date: str, caller: Caller) -> str:
         """Id of the one Patient of that PatientID, as HL7 v2 CX writes it (`id^^^authority`).

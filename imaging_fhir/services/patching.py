@@ -105,7 +105,9 @@ class Patching:
         if_match: str | None,
     ) -> Written:
         with self.resources.database.read() as connection:
-            stored, body = self.resources.fetch(connection, resource_type, find(connection))
+            stored, body = self.resources.fetch(
+                connection, resource_type, find(connection), letters="u"
+            )
         prepared = self.prepared(stored, body, change, if_match)
 
         def unit(transaction: Transaction, kept: list[Detached]) -> Written:
@@ -129,7 +131,7 @@ class Patching:
     ) -> Written:
         """The same within a transaction; bytes that the patch brings are placed in it."""
         connection = transaction.connection
-        stored, body = self.resources.fetch(connection, resource_type, resource_id)
+        stored, body = self.resources.fetch(connection, resource_type, resource_id, letters="u")
         prepared = self.prepared(stored, body, change, if_match)
         kept = keep_within(transaction, self.resources.store, prepared.detached)
         return self.resources.update_in(transaction, prepared, kept, if_match=str(stored.version))

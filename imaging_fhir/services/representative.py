@@ -13,6 +13,7 @@ from imaging_fhir.model.codec import decode
 from imaging_fhir.storage import representative
 from imaging_fhir.storage.database import AnyRow, Connection
 
+NONE_STANDS_FOR_IT = "There is no such study or series here."
 MOST_TRIED = 16  # images of a series, from its middle outwards
 MOST_SERIES = 100  # of a study
 IMAGE_TYPE, DESCRIPTION, ROWS = "00080008", "0008103E", "00280010"
@@ -65,7 +66,7 @@ def chosen(
         if (instance := of_series(connection, row)) is not None
     ]
     if not ranked:
-        raise ResourceNotFound("There is no such study or series here.")
+        raise ResourceNotFound(NONE_STANDS_FOR_IT)
     _, _, series, instance = min(ranked, key=lambda one: one[:2])
     return Chosen(
         series_instance_uid=series.series_instance_uid,

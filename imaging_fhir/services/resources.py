@@ -8,6 +8,7 @@ from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from imaging_fhir.errors import (
+    AccessDenied,
     InvalidRequest,
     MultipleMatches,
     ResourceConflict,
@@ -20,6 +21,7 @@ from imaging_fhir.model.search import Condition
 from imaging_fhir.services.addresses import Addresses
 from imaging_fhir.services.attachment import Detached, Prepared, keep, prepare
 from imaging_fhir.services.filed_document import BINARY, require_own_bytes
+from imaging_fhir.services.guard import Guard
 from imaging_fhir.services.integrity import Integrity
 from imaging_fhir.services.preconditions import (
     require_id,
@@ -65,6 +67,7 @@ class Resources:
         may_write: MayWrite = anything,
         integrity: Integrity = LENIENT,
         requires_declared: bool = False,
+        guard: Guard | None = None,
     ) -> None:
         self.database = database
         self.store = store
@@ -75,7 +78,9 @@ class Resources:
         self.base = addresses.base
         self.new_id = new_id
         self.zone = zone
+        self.guard = guard or Guard()
         self.writing = Writing(
+            guard=self.guard,
             editor=editor,
             subscriber=subscriber,
             zone=zone,
@@ -87,9 +92,10 @@ class Resources:
 
     def read(self, resource_type: str, resource_id: str) -> tuple[StoredResource, bytes]:
         """The current version and its body; raise ResourceNotFound, ResourceDeleted."""
-        found = self.current.find(resource_type, resource_id)
-        if found is not None and found.body is not None:
-            return found, found.body
+        if not self.guard.is_limited(resource_type, "r"):
+            found = self.current.find(resource_type, resource_id)
+            if found is not None and found.body is not None:
+                return found, found.body
         with self.database.read() as connection:
             return self.fetch(connection, resource_type, resource_id)
 
@@ -99,8 +105,11 @@ class Resources:
         resource_type: str,
         resource_id: str,
         version_id: str | None = None,
+        *,
+        letters: str = "r",
     ) -> tuple[StoredResource, bytes]:
-        """The same on a connection that is in use already."""
+        """The same on a connection that is in use already, of what is open by the letters."""
+        self.guard.require_seen(connection, resource_type, resource_id, letters)
         if version_id is None:
             stored = resources.read(connection, resource_type, resource_id)
         else:
@@ -152,6 +161,7 @@ class Resources:
         self, resource_type: str, resource_id: str, summary: str | None, elements: Sequence[str]
     ) -> tuple[StoredResource, bytes]:
         with self.database.read() as connection:
+            self.guard.require_seen(connection, resource_type, resource_id)
             stored = resources.read(connection, resource_type, resource_id)
             return stored, next(self.shown(connection, [stored], summary, elements))
 
@@ -206,6 +216,8 @@ class Resources:
         """The id that a conditional update writes to."""
         known = self.only_match(transaction.connection, condition)
         if known is None:
+            if given_id and self.guard.is_limited(condition.resource_type, "u"):
+                raise AccessDenied("The access token does not allow to choose an id.")
             taken = given_id and resources.find(
                 transaction.connection, condition.resource_type, given_id
             )
@@ -311,6 +323,7 @@ class Resources:
         resource_id: str,
         *,
         if_match: str | None = None,
+        along: bool = False,  # with a document that may be deleted
     ) -> StoredResource | None:
         """With it go the Binaries that its attachments are and no document refers to.
 
@@ -318,6 +331,9 @@ class Resources:
         """
         connection = transaction.connection
         current = resources.find(connection, resource_type, resource_id)
+        if not along and not self.guard.may_delete(connection, resource_type, resource_id):
+            require_match(if_match, None)
+            return None
         if current is not None:
             self.writing.may_write(connection, resource_type, resource_id)
         require_match(if_match, current)
@@ -333,7 +349,7 @@ class Resources:
             self.writing.after_write(transaction, [(resource_type, resource_id, None)])
             for binary_id in binaries_of(current):
                 if goes_along(connection, binary_id, current):
-                    self.delete_in(transaction, "Binary", binary_id)
+                    self.delete_in(transaction, BINARY, binary_id, along=True)
         return deleted
 
     def keep_whole(self, transaction: Transaction, current: StoredResource | None) -> None:

@@ -14,13 +14,15 @@ from imaging_fhir.images.dicom_stream import start_of_file
 from imaging_fhir.images.pieces import Piece, chunks_of, size_of
 from imaging_fhir.model.blob import Blob
 from imaging_fhir.model.dicom_attribute import is_of_identity
+from imaging_fhir.model.search import Restrictions
 from imaging_fhir.model.study import DicomJson
 from imaging_fhir.services.coercion import Identity, identity_of
-from imaging_fhir.storage.database import AnyRow, Database
-from imaging_fhir.storage.dicom_retrieval import dicom_json_of, visible_instances
+from imaging_fhir.storage.database import AnyRow, Connection, Database
+from imaging_fhir.storage.dicom_retrieval import dicom_json_of, is_open, visible_instances
 from imaging_fhir.storage.ports import BlobStore
 
 NOT_HERE = "There is no such study, series or instance here."
+OPEN: Restrictions = {}
 INSTANCES_AT_ONCE = 100  # whose DICOM JSON is in memory together
 
 
@@ -68,9 +70,19 @@ class DicomFile:
 
 
 class Retrieve:
-    def __init__(self, database: Database, store: BlobStore) -> None:
+    """`restrictions` are what an ImagingStudy must fulfil for the caller to see its images."""
+
+    def __init__(
+        self, database: Database, store: BlobStore, restrictions: Restrictions = OPEN
+    ) -> None:
         self.database = database
         self.store = store
+        self.restrictions = restrictions
+
+    def require_open(self, connection: Connection, study: str, text: str = NOT_HERE) -> None:
+        """Raise ResourceNotFound, as for a study that is not here."""
+        if self.restrictions and not is_open(connection, study, self.restrictions):
+            raise ResourceNotFound(text)
 
     def instances(
         self,
@@ -85,6 +97,7 @@ class Retrieve:
         Those of a corrected study have the identity of its Patient, unless the original is wanted.
         """
         with self.database.read() as connection:
+            self.require_open(connection, study)
             rows = visible_instances(connection, study, series, instance)
             if not rows:
                 raise ResourceNotFound(NOT_HERE)
@@ -116,6 +129,7 @@ class Retrieve:
     ) -> Described:
         """The same, for who wants their metadata alone."""
         with self.database.read() as connection:
+            self.require_open(connection, study)
             rows = visible_instances(connection, study, series, instance, keys_only=True)
             if not rows:
                 raise ResourceNotFound(NOT_HERE)

@@ -18,7 +18,7 @@ from imaging_fhir.fhir.search_query import parse_query
 from imaging_fhir.fhir.search_union import Options, UnionQuery, parse_union
 from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import BASE_PLACEHOLDER
-from imaging_fhir.model.search import Condition, Query, Restrictions
+from imaging_fhir.model.search import Condition, Query
 from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.settings import Settings
@@ -51,6 +51,7 @@ class Search:
         query = self.parsed(resource_type, parameters, strict=strict)
         if compartment is not None:
             query = in_compartment(query, compartment)
+        self.access.require_own_patients(caller, query)
         with self.resources.database.read(within) as connection:
             return self.bundle(connection, query, caller)
 
@@ -65,16 +66,28 @@ class Search:
     ) -> bytes:
         """The same over all types, those of `_type`, or all that are in the compartment."""
         union = self.parsed_union(parameters, compartment=compartment, strict=strict)
-        for part in union.parts:
-            self.access.require(caller, "search-type", part.resource_type)
+        union = self.permitted(union, caller, named=any(name == "_type" for name, _ in parameters))
         restrictions = self.access.restrictions(caller)
         with self.resources.database.read(within) as connection:
             with search.limited(connection, self.settings.search_seconds):
                 page = search.search_union(
                     connection, union.whole, union.parts, restrictions=restrictions
                 )
-                included = self.included(connection, union.whole, page, restrictions)
+                included = self.included(connection, union.whole, page, caller)
             return self.page_bundle(connection, union.whole, page, included)
+
+    def permitted(self, union: UnionQuery, caller: Caller, *, named: bool) -> UnionQuery:
+        """Of all types those that the caller may search; raise AccessDenied where one that is
+        named, or each, is closed."""
+        parts = [
+            part
+            for part in union.parts
+            if named or self.access.may(caller, "search-type", part.resource_type)
+        ]
+        for part in parts or union.parts:
+            self.access.require(caller, "search-type", part.resource_type)
+            self.access.require_own_patients(caller, part)
+        return UnionQuery(whole=union.whole, parts=tuple(parts))
 
     def parsed_union(
         self, parameters: Parameters, *, compartment: tuple[str, str] | None, strict: bool
@@ -122,6 +135,7 @@ class Search:
         query = self.parsed(resource_type, parameters, strict=True)
         if not query.criteria:
             raise InvalidRequest("The condition has no search parameter.")
+        self.access.require_own_patients(caller, query)
         return Condition(query=query, restrictions=self.access.restrictions(caller))
 
     def bundle(self, connection: Connection, query: Query, caller: Caller) -> bytes:
@@ -129,12 +143,16 @@ class Search:
         restrictions = self.access.restrictions(caller)
         with search.limited(connection, self.settings.search_seconds):
             page = search.search(connection, query, restrictions=restrictions)
-            included = self.included(connection, query, page, restrictions)
+            included = self.included(connection, query, page, caller)
         return self.page_bundle(connection, query, page, included)
 
     def included(
-        self, connection: Connection, query: Query, page: Page, restrictions: Restrictions
+        self, connection: Connection, query: Query, page: Page, caller: Caller
     ) -> Included:
+        """What is led to needs be open to be read or to be searched."""
+        if not (query.includes or query.revincludes):
+            return [], False
+        restrictions = self.access.restrictions(caller, "rs")
         limit = self.settings.max_page_size
         return search_inclusion.included(
             connection, query, page.matches, limit=limit, restrictions=restrictions

@@ -3,7 +3,7 @@ as one (see `resources.put_all`), but for what their news is to images.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from imaging_fhir.errors import ResourceConflict, ResourceDeleted
@@ -14,6 +14,7 @@ from imaging_fhir.model.codec import Resource, decode, encode_sorted
 from imaging_fhir.model.reference import id_in
 from imaging_fhir.services.attachment import Detached, Prepared
 from imaging_fhir.services.filed_document import BINARY, require_own_bytes, require_right_chart
+from imaging_fhir.services.guard import Guard
 from imaging_fhir.services.integrity import Named, unnamed
 from imaging_fhir.services.kept_merge import require_merge_kept
 from imaging_fhir.services.preconditions import require_match, require_none, require_own_id
@@ -71,6 +72,7 @@ class Writing:
     zone: ZoneInfo | None
     after_write: AfterWrite
     may_write: MayWrite = anything
+    guard: Guard = field(default_factory=Guard)
 
     def write(
         self, transaction: Transaction, updates: Sequence[Update], named: Named = unnamed
@@ -101,6 +103,14 @@ class Writing:
     ) -> Written | None:
         """What there is nothing more to do for; None: it may be put."""
         connection, prepared = transaction.connection, update.prepared
+        self.guard.before_write(
+            connection,
+            update.key,
+            prepared.content,
+            current,
+            posted=prepared.posted,
+            brought={one.resource_id for one in prepared.detached},
+        )
         self.may_write(connection, *update.key)
         require_match(update.if_match, current)
         require_none(update.if_none_match, current)
@@ -127,6 +137,7 @@ class Writing:
         if current.deleted:
             raise ResourceDeleted(f"{current.reference} was deleted.")
         written = self.editor.edit(transaction, current, prepared.content)
+        self.guard.after_write(transaction.connection, written.stored, posted=False)
         if written.changed:
             self.after_write(transaction, [(type_, id_, prepared.content)])
         return written
@@ -136,9 +147,15 @@ class Writing:
     ) -> list[StoredResource]:
         first = accepted[0].update.prepared
         if first.resource_type == SUBSCRIPTION:
-            return [self.subscribe(transaction, first)]
+            subscribed = self.subscribe(transaction, first)
+            self.guard.after_write(transaction.connection, subscribed, posted=first.posted)
+            return [subscribed]
         puts = [self.as_put(one.update, one.current, transaction.watching) for one in accepted]
         stored = resources.put_all(transaction, puts)
+        for one, row in zip(accepted, stored, strict=True):
+            with named(one.position):
+                posted = one.update.prepared.posted
+                self.guard.after_write(transaction.connection, row, posted=posted)
         self.put_binaries(transaction, zip(accepted, stored, strict=True))
         for one in accepted:
             if one.update.prepared.resource_type == DOCUMENT:

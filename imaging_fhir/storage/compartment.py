@@ -39,9 +39,8 @@ def find_visible(
     """The current version, unless it is deleted or hidden from the caller."""
     conditions = Conditions(connection.dialect.name, restrictions)
     wanted = select(*COLUMNS).where(
-        resource.c.type == resource_type,
         resource.c.id == resource_id,
-        conditions.visible(resource),
+        conditions.of(resource, resource_type, (), driven=False),
     )
     row = connection.execute(wanted).first()
     return None if row is None else stored(row)

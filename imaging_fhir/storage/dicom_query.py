@@ -85,6 +85,7 @@ SUBJECTS = {  # whose identity a corrected study has, by group
     "0038": ("Encounter", study.c.encounter),
 }
 IDENTIFIER = "ImagingStudy.identifier"
+STUDY = "ImagingStudy"
 ACCESSION_NUMBER = "00080050"
 NUMBERS_OF_ORDERS = frozenset({ACCESSION_NUMBER, "00200010"})
 ORDERS = ("00080051", "00400275")  # sequences that say of which order it is
@@ -243,7 +244,8 @@ class Search:
     def __init__(self, dialect: str, restrictions: Restrictions) -> None:
         self.dialect = dialect
         self.is_restricted = bool(restrictions)
-        self.visible = Conditions(dialect, restrictions).visible(resource)
+        conditions = Conditions(dialect, restrictions)
+        self.visible = conditions.of(resource, STUDY, (), driven=False)
 
     def matching(self, query: DicomQuery, driver: Condition | None) -> Select[Any]:
         """The keys of all that match; where nothing drives, SQLite is to go from studies down."""

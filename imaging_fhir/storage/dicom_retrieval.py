@@ -5,9 +5,11 @@ from functools import lru_cache
 
 from sqlalchemy import Connection, bindparam, select
 
+from imaging_fhir.model.search import Restrictions
 from imaging_fhir.storage.database import AnyRow
 from imaging_fhir.storage.prepared import Prepared
 from imaging_fhir.storage.schema import blob, dicom_json, instance, resource, series, study
+from imaging_fhir.storage.search_conditions import Conditions
 
 KEYS = (instance.c.pk, series.c.series_instance_uid, instance.c.sop_instance_uid)
 VISIBLE = (
@@ -74,6 +76,17 @@ def statement(of_series: bool, of_instance: bool, *, keys_only: bool) -> Prepare
     if of_instance:
         query = query.where(instance.c.sop_instance_uid == bindparam("sop"))
     return Prepared(query)
+
+
+def is_open(connection: Connection, study_instance_uid: str, restrictions: Restrictions) -> bool:
+    """Is the study here, and its ImagingStudy open to whom the restrictions are for?"""
+    conditions = Conditions(connection.dialect.name, restrictions)
+    found = select(study.c.pk).join(resource, resource.c.rid == study.c.rid)
+    wanted = found.where(
+        study.c.study_instance_uid == study_instance_uid,
+        conditions.of(resource, "ImagingStudy", (), driven=False),
+    )
+    return connection.execute(wanted).first() is not None
 
 
 def dicom_json_of(connection: Connection, pks: Sequence[int]) -> dict[int, bytes]:

@@ -86,8 +86,8 @@ def statements(
     earlier = select(*KEYS[version], id_, type_, version.c.deleted, version.c.body)
     earlier = earlier.join(resource, resource.c.rid == version.c.rid)
     return (
-        current.where(*asked_for(resource, query), *visible(conditions)),
-        earlier.where(*asked_for(version, query), *visible(conditions)),
+        current.where(*asked_for(resource, query), *visible(conditions, query)),
+        earlier.where(*asked_for(version, query), *visible(conditions, query)),
     )
 
 
@@ -132,11 +132,14 @@ def lasts(table: Any, moment: int) -> Iterable[ColumnElement[bool]]:
     )
 
 
-def visible(conditions: Conditions) -> Iterable[ColumnElement[bool]]:
+def visible(conditions: Conditions, query: HistoryQuery) -> Iterable[ColumnElement[bool]]:
     """Who may not see the resource as it is now sees no version of it."""
-    for name in conditions.restrictions:
-        shown = conditions.of(resource, name, (), driven=False)
-        yield or_(resource.c.type != name, shown)
+    if query.resource_type is None:
+        for name in conditions.restrictions:
+            shown = conditions.of(resource, name, (), driven=False)
+            yield or_(resource.c.type != name, shown)
+    elif query.resource_type in conditions.restrictions:
+        yield conditions.of(resource, query.resource_type, (), driven=False)
 
 
 def position(found: StoredResource) -> Position:

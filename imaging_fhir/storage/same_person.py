@@ -13,9 +13,11 @@ from sqlalchemy import Connection, bindparam, select, union_all
 from imaging_fhir.model.codec import decode
 from imaging_fhir.model.search import (
     AnyCriterion,
+    AnyOf,
     Criterion,
     Membership,
     Query,
+    Reached,
     ReferenceValue,
     ReverseCriterion,
     SearchValue,
@@ -132,6 +134,8 @@ class Widening:
             return self.membership(criterion)
         if isinstance(criterion, ReverseCriterion):
             return self.reverse(criterion)
+        if isinstance(criterion, AnyOf | Reached):  # of the policy, which knows the person
+            return criterion
         return self.reference(resource_type, criterion)
 
     def membership(self, criterion: Membership) -> Membership:

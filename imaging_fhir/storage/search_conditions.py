@@ -6,7 +6,7 @@ would look up every criterion whole, however many studies are CT. Which one driv
 its kind, since neither engine knows beforehand how rare a value is.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,24 +18,37 @@ from sqlalchemy import (
     and_,
     exists,
     false,
+    func,
     or_,
     select,
+    true,
     union_all,
 )
 from sqlalchemy.sql.expression import FromClause
 
+from imaging_fhir.model.codec import BASE_PLACEHOLDER
 from imaging_fhir.model.search import (
     DICOM_PARAMETERS,
+    NOTHING,
     AnyCriterion,
+    AnyOf,
     Criterion,
     DateValue,
     Membership,
     QuantityValue,
+    Reached,
     Restrictions,
     ReverseCriterion,
     TokenValue,
 )
-from imaging_fhir.storage.schema import instance, reference_index, resource, series, study
+from imaging_fhir.storage.schema import (
+    instance,
+    reference_index,
+    resource,
+    series,
+    study,
+    uri_index,
+)
 from imaging_fhir.storage.search_composites import composite_condition
 from imaging_fhir.storage.search_text import words_condition
 from imaging_fhir.storage.search_values import (
@@ -44,13 +57,18 @@ from imaging_fhir.storage.search_values import (
     entries_of_row,
     number_condition,
     one_of,
+    starts_with,
     table_of,
 )
 
 Condition = ColumnElement[bool]
+Owner = tuple[str, tuple[str, ...]]  # type and ids
 CONDITIONS = {**VALUE_CONDITIONS, "composite": composite_condition}
 UNSELECTIVE = 10
 MANY = 2_000
+BINARY = "Binary"
+BINARIES = f"{BASE_PLACEHOLDER}/{BINARY}/"  # what the addresses of ours begin with
+ATTACHED = ["DocumentReference.location"]  # where they are found
 OF_THE_ROW = frozenset({"_id", "_lastUpdated"})
 DICOM_COLUMNS = {
     "instance": instance.c.sop_instance_uid,
@@ -83,7 +101,7 @@ class Conditions:
 
         Where the row is known by something else already, none of them is to drive.
         """
-        every = (*criteria, *self.restrictions.get(resource_type, ()))
+        every = dict.fromkeys((*criteria, *self.restrictions.get(resource_type, ())))
         driver = min(every, key=selectivity, default=None) if driven else None
         return and_(
             row.c.type == resource_type,
@@ -93,11 +111,40 @@ class Conditions:
 
     def visible(self, row: FromClause) -> Condition:
         """Any resource that is not deleted and that no restriction hides."""
-        seen = [
-            or_(row.c.type != name, self.of(row, name, (), driven=False))
-            for name in self.restrictions
-        ]
+        closed = [name for name, one in self.restrictions.items() if NOTHING in one]
+        alike, others = self.alike()
+        seen: list[Condition] = [row.c.type.not_in(closed)] if closed else []
+        if alike:
+            types = [type_ for group in alike.values() for type_ in group]
+            branches = [self.members(row, owner, group) for owner, group in alike.items()]
+            seen.append(or_(row.c.type.not_in(types), *branches))
+        seen += [or_(row.c.type != one, self.of(row, one, (), driven=False)) for one in others]
         return and_(row.c.deleted.is_(False), *seen)
+
+    def alike(self) -> "tuple[dict[Owner, dict[str, tuple[str, ...]]], list[str]]":
+        """Types of which the same owner's are seen, with the parameters; and all other types."""
+        alike: dict[Owner, dict[str, tuple[str, ...]]] = {}
+        others = []
+        for name, (first, *rest) in self.restrictions.items():
+            if isinstance(first, Membership) and not rest and not first.itself:
+                owner = first.owner_type, first.owner_ids
+                alike.setdefault(owner, {})[name] = first.parameters
+            elif NOTHING not in (first, *rest):
+                others.append(name)
+        return alike, others
+
+    def members(
+        self, row: FromClause, owner: "Owner", group: Mapping[str, tuple[str, ...]]
+    ) -> Condition:
+        """Of whichever of the types it is: what it refers to the owner by is told with its type."""
+        link = reference_index.alias()
+        names = [f"{type_}.{name}" for type_, names in group.items() for name in names]
+        return exists().where(
+            link.c.rid == row.c.rid,
+            entries_of_row(link, names, self.dialect),
+            checked_only(link.c.target_type, self.dialect) == owner[0],
+            one_of(checked_only(link.c.target_id, self.dialect), set(owner[1])),
+        )
 
     def one(
         self, row: FromClause, resource_type: str, criterion: AnyCriterion, *, drives: bool
@@ -106,6 +153,10 @@ class Conditions:
             return self.referred_to(row, resource_type, criterion, drives=drives)
         if isinstance(criterion, Membership):
             return self.member(row, resource_type, criterion, drives=drives)
+        if isinstance(criterion, AnyOf):
+            return self.any_of(row, resource_type, criterion)
+        if isinstance(criterion, Reached):
+            return self.reached(row, resource_type, criterion)
         if criterion.parameter == "_id":
             return id_condition(row, criterion)
         if criterion.parameter == "_lastUpdated":
@@ -115,6 +166,42 @@ class Conditions:
         if is_negative(criterion):
             return ~self.found(row, resource_type, criterion, drives=False)
         return self.found(row, resource_type, criterion, drives=drives)
+
+    def any_of(self, row: FromClause, resource_type: str, criterion: AnyOf) -> Condition:
+        return or_(
+            false(),
+            *(
+                and_(true(), *(self.one(row, resource_type, one, drives=False) for one in each))
+                for each in criterion.alternatives
+            ),
+        )
+
+    def reached(self, row: FromClause, resource_type: str, criterion: Reached) -> Condition:
+        """From the sources on, which are few: what many refer to is not gone back from."""
+        sources = union_all(
+            *(self.sources(type_, criteria) for type_, criteria in criterion.sources)
+        )
+        if resource_type == BINARY:
+            return row.c.id.in_(self.attached(sources))
+        link = reference_index.alias()
+        targets = select(link.c.target_id).where(
+            link.c.rid.in_(sources),
+            checked_only(link.c.target_type, self.dialect) == resource_type,
+        )
+        return row.c.id.in_(targets)
+
+    def sources(self, resource_type: str, criteria: tuple[AnyCriterion, ...]) -> Select[Any]:
+        source = resource.alias()
+        return select(source.c.rid).where(self.of(source, resource_type, criteria))
+
+    def attached(self, sources: CompoundSelect[Any]) -> Select[Any]:
+        """Ids of the Binaries that the attachments of the sources are."""
+        entry = uri_index.alias()
+        return select(func.substr(entry.c.value, len(BINARIES) + 1)).where(
+            entry.c.rid.in_(sources),
+            entries_of_row(entry, ATTACHED, self.dialect),
+            starts_with(checked_only(entry.c.value, self.dialect), BINARIES, self.dialect),
+        )
 
     def member(
         self, row: FromClause, resource_type: str, criterion: Membership, *, drives: bool
@@ -262,6 +349,8 @@ def selectivity(criterion: AnyCriterion) -> int:
         return 5
     if isinstance(criterion, Membership):
         return 2
+    if isinstance(criterion, AnyOf | Reached):
+        return UNSELECTIVE
     if criterion.chain:
         return 4
     if criterion.parameter == "_id":

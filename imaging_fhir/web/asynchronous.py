@@ -7,6 +7,7 @@ anyway, such as the read of a resource, ignores the preference, as RFC 7240 allo
 
 import sys
 from collections.abc import Callable, Iterable
+from contextvars import copy_context
 from io import BytesIO
 
 from flask import Blueprint, Flask, Response, request
@@ -121,7 +122,8 @@ def performing(app: Flask) -> Perform:
     """Asks the application as the client did, for JSON."""
 
     def perform(asked: Asked) -> Answered:
-        answer = Answer.from_app(app.wsgi_app, environ_of(asked))
+        asking = copy_context()  # who asks is of this request alone, not of what the thread does
+        answer = asking.run(Answer.from_app, app.wsgi_app, environ_of(asked))
         return Answered(status=answer.status_code, body=answer.get_data())
 
     return perform

@@ -89,7 +89,8 @@ def wants_original(*uids: str | None) -> bool:
 
 
 def retrieve() -> Retrieve:
-    return Retrieve(services().database, services().blobs)
+    restrictions = services().access.restrictions(caller(), "r")
+    return Retrieve(services().database, services().blobs, restrictions)
 
 
 def transcoding() -> Transcoding:

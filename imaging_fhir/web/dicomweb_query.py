@@ -69,6 +69,8 @@ def search_answer(
         parameters,
         max_results=settings.max_page_size,
     )
+    if patient is not None:
+        services().access.require_patient(caller(), patient, "s")
     found = QueryDicom(services().database, services().access, settings).find(
         replace(query, patient=patient), caller(), base()
     )

@@ -25,6 +25,7 @@ from imaging_fhir.images.report_html import report_html
 from imaging_fhir.model.rendering import CINE_TYPES, STILL_TYPES, Rendering, Viewport
 from imaging_fhir.services.pictures import DICOM, SIZES
 from imaging_fhir.services.rendered import PRESENTATION_STATES, Question, Rendered
+from imaging_fhir.services.representative import NONE_STANDS_FOR_IT
 from imaging_fhir.services.retrieve import StoredInstance
 from imaging_fhir.web.context import caller, services
 from imaging_fhir.web.dicomweb import INSTANCE, SERIES, STUDY, UID, retrieve, visible_instances
@@ -100,6 +101,8 @@ def representative(study: str, series: str | None) -> StoredInstance:
     for uid in (study, series):
         if uid is not None and not UID.fullmatch(uid):
             raise InvalidRequest("The address has something else than a UID in the place of one.")
+    with services().database.read() as connection:
+        retrieve().require_open(connection, study, NONE_STANDS_FOR_IT)
     in_series, instance = rendering_service().representative(study, series)
     [stored] = visible_instances(study, in_series, instance)
     return stored

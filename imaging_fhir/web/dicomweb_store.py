@@ -18,6 +18,7 @@ from imaging_fhir.dicomweb.media_type import (
 from imaging_fhir.dicomweb.multipart import parts, split_media_type
 from imaging_fhir.dicomweb.store_response import Failed, failure_reason
 from imaging_fhir.errors import ImagingError, InvalidRequest, UnsupportedMediaType
+from imaging_fhir.model.link import Given
 from imaging_fhir.model.study import DicomJson
 from imaging_fhir.web import streams
 from imaging_fhir.web.context import caller, services, source_of_caller
@@ -49,7 +50,8 @@ def store_instances(study: str | None = None) -> Response:
 
 def results_of_body(study: str | None) -> Iterator[Result]:
     """Of each instance in the body; raise UnsupportedMediaType."""
-    store = Storing(services(), source_of_caller(), study)
+    patient = services().access.patient_to_file(caller(), None)
+    store = Storing(services(), source_of_caller(), study, Given(patient=patient))
     media_type, parameters = split_media_type(request.content_type or "")
     kind = parameters.get("type", DICOM).lower() if media_type == RELATED else media_type
     if media_type == DICOM:

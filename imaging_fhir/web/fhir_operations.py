@@ -34,6 +34,7 @@ from imaging_fhir.services.splitting import Part
 from imaging_fhir.web.allowed import RESOURCE_ID
 from imaging_fhir.web.context import caller, services, source_of_caller
 from imaging_fhir.web.fhir import resource_sent
+from imaging_fhir.web.gate import require_operation
 from imaging_fhir.web.negotiation import require_acceptable
 from imaging_fhir.web.responses import fhir_response, json_response
 
@@ -83,6 +84,7 @@ def operate(
     if resource_id is not None and not RESOURCE_ID.fullmatch(resource_id):
         raise ResourceNotFound(f"There is no {resource_type} of this id: it is no FHIR id.")
     services().access.require(caller(), operation.interaction, resource_type or "")
+    require_operation(operation.code)
     given = [*request.args.items(multi=True), *sent(operation)]
     require_only(given, operation.inputs)
     call = Call(resource_type=resource_type, resource_id=resource_id, given=given)
@@ -228,7 +230,6 @@ def patient_named(call: Call, name: str) -> str:
 
 def explain_link(call: Call) -> Resource:
     """Without a file; with one, `web.explain_link` reads it."""
-    services().access.require(caller(), "create", "ImagingStudy")
     explanation = services().explain_link.parameters(
         call.given,
         default=source_of_caller(),

@@ -1,7 +1,7 @@
 """`POST /fhir/$import-image`: any image, from any door that speaks HTTP."""
 
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flask import Blueprint, Response, request
 
@@ -62,6 +62,8 @@ class Receiver:
     outcomes: list[Outcome] = field(default_factory=list)
 
     def take(self, files: list[NamedFile], given: Given) -> None:
+        patient = services().access.patient_to_file(caller(), given.patient)
+        given = replace(given, patient=patient)
         for name, staged in files:
             if isinstance(staged, ImagingError):
                 self.outcomes.append(Outcome(status=staged.status, error=staged, name=name))

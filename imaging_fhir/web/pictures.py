@@ -85,6 +85,8 @@ def thumbnail_of_held(task_id: str) -> Response:
 def binary_picture(resource_id: str, kind: Kind, frame: int) -> Response:
     """Raise ResourceNotFound where the bytes are no image, NotAcceptable, ..."""
     allow("read", "Binary", resource_id)
+    with services().database.read() as connection:
+        services().resources.guard.require_seen(connection, "Binary", resource_id)
     try:
         blob, found = services().image_pages.binary_picture(resource_id, kind, frame=frame)
     except UnsupportedImage as error:

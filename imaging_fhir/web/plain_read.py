@@ -10,6 +10,7 @@ from time import perf_counter
 
 from imaging_fhir.errors import ImagingError
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
+from imaging_fhir.model.caller import CALLER, Caller
 from imaging_fhir.services.composition import Services
 from imaging_fhir.storage.resources import StoredResource
 from imaging_fhir.web.authentication import authenticate
@@ -67,12 +68,25 @@ class PlainReads:
             if caller.is_anonymous and self.services.tokens is not None:
                 return None
             self.services.access.require(caller, "read", type_name)
+            if type_name in self.services.access.restrictions(caller, "r"):
+                return self.found_by(caller, type_name, resource_id)
             stored = self.services.resources.current.find(type_name, resource_id)
             if stored is None or stored.body is None:
                 return None
             return stored, self.services.addresses.served(stored.body)
         except ImagingError:
             return None
+
+    def found_by(
+        self, caller: Caller, type_name: str, resource_id: str
+    ) -> tuple[StoredResource, bytes]:
+        """The same of what is open to the caller; raise ImagingError."""
+        asking = CALLER.set(caller)
+        try:
+            stored, body = self.services.resources.read(type_name, resource_id)
+        finally:
+            CALLER.reset(asking)
+        return stored, self.services.addresses.served(body)
 
 
 def is_plain(environ: Environ) -> bool:

@@ -19,8 +19,9 @@ from imaging_fhir.errors import ImagingError, UnsupportedImage, UnsupportedMedia
 from imaging_fhir.images import HEAD_LENGTH
 from imaging_fhir.images.dicom import DicomReader
 from imaging_fhir.model.codec import encode
+from imaging_fhir.model.link import Given
 from imaging_fhir.services.composition import Services
-from imaging_fhir.services.ingest import Outcome
+from imaging_fhir.services.ingest import NOTHING_GIVEN, Outcome
 from imaging_fhir.settings import Source
 
 Result = Stored | Failed
@@ -33,6 +34,7 @@ class Storing:
     services: Services
     source: Source
     study: str | None = None
+    given: Given = NOTHING_GIVEN  # whose alone the sender may send
 
     def related(self, stream: ReadableBytes, content_type: str) -> Iterator[Result]:
         """Of each part of the body."""
@@ -48,7 +50,10 @@ class Storing:
     def alone(self, chunks: Iterable[bytes]) -> Result:
         return self.result(
             self.services.ingest.ingest(
-                only_dicom(iter(chunks)), source=self.source, expected_study=self.study
+                only_dicom(iter(chunks)),
+                source=self.source,
+                given=self.given,
+                expected_study=self.study,
             )
         )
 

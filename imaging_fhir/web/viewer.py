@@ -89,7 +89,7 @@ def studies_asked_for() -> Shown:
 
 def shown_studies(uids: list[str]) -> Shown:
     chart.may_read("Patient", "ImagingStudy")
-    return services().image_display.studies(uids)
+    return services().image_display.studies(uids, caller())
 
 
 def display_path(shown: Shown) -> str:

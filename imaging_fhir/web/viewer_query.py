@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 
 from imaging_fhir.model.dicom_query import Level
 from imaging_fhir.web.chart import may_read
-from imaging_fhir.web.context import services
+from imaging_fhir.web.context import caller, services
 from imaging_fhir.web.dicomweb_answers import answer_errors
 from imaging_fhir.web.dicomweb_query import search_answer
 
@@ -39,5 +39,5 @@ def search(
 ) -> Response:
     may_read("Patient", "ImagingStudy")
     asked = [one for one in request.args.items(multi=True) if one[0] not in PATIENT_NUMBER]
-    patient = services().image_display.studies([shown]).patient
+    patient = services().image_display.studies([shown], caller()).patient
     return search_answer(level, study, series, asked, patient=patient)

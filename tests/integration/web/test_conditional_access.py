@@ -27,7 +27,7 @@ class OnlyWomen(AccessPolicy):
         if (interaction, resource_type) == ("search-type", "Organization"):
             raise AccessDenied("No search for Organizations.")
 
-    def restrictions(self, caller: Caller) -> Restrictions:
+    def restrictions(self, caller: Caller, letters: str = "s") -> Restrictions:
         value = TokenValue(system=None, value="female")
         return {"Patient": (Criterion(parameter="gender", type="token", values=(value,)),)}
 

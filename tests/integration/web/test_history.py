@@ -221,7 +221,7 @@ def test_an_imaging_study_shows_its_current_version_and_those_that_were_kept(
 
 
 class OnlyWomen(AccessPolicy):
-    def restrictions(self, caller: Caller) -> Any:
+    def restrictions(self, caller: Caller, letters: str = "s") -> Any:
         value = TokenValue(system=None, value="female")
         return {"Patient": (Criterion(parameter="gender", type="token", values=(value,)),)}
 

@@ -729,7 +729,7 @@ def test_a_deleted_resource_is_told_of_without_its_name(
 class OnlyPublished(AccessPolicy):
     """A caller who may see documents of one type alone."""
 
-    def restrictions(self, caller: Caller) -> Restrictions:
+    def restrictions(self, caller: Caller, letters: str = "s") -> Restrictions:
         value = TokenValue(system=None, value="allowed")
         return {"DocumentReference": (Criterion(parameter="type", type="token", values=(value,)),)}
 
