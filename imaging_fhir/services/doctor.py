@@ -15,6 +15,7 @@ from imaging_fhir.errors import ImagingError
 from imaging_fhir.services.access import require_safe_address
 from imaging_fhir.services.composition import open_blob_store
 from imaging_fhir.services.dimse_door import tls_context
+from imaging_fhir.services.doctor_issuers import states_of_issuers
 from imaging_fhir.settings import PREFIX, Settings, Site
 from imaging_fhir.storage import condition, migrations
 from imaging_fhir.storage.cache import RedisCache
@@ -262,6 +263,20 @@ def look_at_dimse(settings: Settings) -> Iterator[Diagnosis]:
     )
 
 
+def look_at_issuers(settings: Settings) -> Iterator[Diagnosis]:
+    """Of access tokens, where there are any."""
+    for name, message, is_well in states_of_issuers(settings):
+        yield Diagnosis(
+            what="issuers",
+            state="ok" if is_well else "failed",
+            message=f"{name}: {message}",
+            advice="" if is_well else ISSUERS,
+        )
+
+
+ISSUERS = (
+    "Look at [[token_issuers]] in the site file; until an issuer answers, its tokens do not count."
+)
 PARTS: dict[str, Callable[[Settings], Iterator[Diagnosis]]] = {
     "site": look_at_site,
     "database": look_at_database,
@@ -270,6 +285,7 @@ PARTS: dict[str, Callable[[Settings], Iterator[Diagnosis]]] = {
     "public address": look_at_public_url,
     "decoders": look_at_decoders,
     "EHR": look_at_ehr,
+    "issuers": look_at_issuers,
     "Redis": look_at_redis,
     "port": look_at_port,
     "DIMSE": look_at_dimse,
@@ -289,6 +305,7 @@ ADVICE = {
     "public address": f"Set {PREFIX}PUBLIC_URL to the address that clients use.",
     "decoders": "Install the package again with all that it depends on.",
     "EHR": f"Look at {PREFIX}EHR_URL and _EHR_AUTH; until it answers, images wait.",
+    "issuers": ISSUERS,
     "Redis": f"Look at {PREFIX}REDIS_URL; without it each process asks the EHR for itself.",
     "port": f"If it is not this service that listens there, set {PREFIX}PORT to another.",
     "DIMSE": f"Look at {PREFIX}DIMSE_HOST and _DIMSE_TLS_CERT_FILE; see docs/dimse.md.",

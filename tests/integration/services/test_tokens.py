@@ -8,6 +8,7 @@ import pytest
 
 from imaging_fhir.errors import InvalidSetting, IssuerUnavailable, Unauthenticated
 from imaging_fhir.services import issuer_keys
+from imaging_fhir.services.doctor_issuers import states_of_issuers
 from imaging_fhir.services.token_composition import tokens_of
 from imaging_fhir.services.tokens import Tokens
 from imaging_fhir.settings import Settings, Site
@@ -209,6 +210,27 @@ def test_a_system_client_gets_what_the_site_file_lets_it(tmp_path: Path, peer: P
     assert len(reached.scopes) == 2
     unknown = here.caller(peer.token(client_id="app", scope=scope), ADDRESS)
     assert [one.context for one in unknown.scopes] == ["user"]
+
+
+def test_doctor_says_whether_the_issuers_answer(
+    tmp_path: Path, peer: Peer, introspection: str
+) -> None:
+    def said(more: str = "") -> tuple[str, bool]:
+        tokens(tmp_path, peer, more)
+        settings = Settings(auth="smart", site_file=str(tmp_path / "site.toml"))
+        [(name, message, is_well)] = states_of_issuers(settings)
+        assert name == peer.address
+        return message, is_well
+
+    message, is_well = said()
+    assert message.endswith("keys")
+    assert is_well
+    assert said(introspection) == ("it is asked about each token", True)
+    (tmp_path / "secret").write_text("another")
+    assert not said(introspection)[1]
+    peer.post("/down")
+    assert not said()[1]
+    assert list(states_of_issuers(Settings())) == []
 
 
 def test_what_is_remembered_is_bounded_and_ends_with_the_token(tmp_path: Path, peer: Peer) -> None:
