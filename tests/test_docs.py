@@ -243,7 +243,10 @@ def test_every_address_is_documented() -> None:
     real = {re.sub(r"<[^>]+>", "{}", rule.rule) for rule in app.url_map.iter_rules()}
     written = " ".join(page.read_text() for page in PAGES)
     documented = set(
-        re.findall(r"(/[\w$/{}*\-]*(?:\.json|\.js)?)", re.sub(r"\{\w+\}", "{}", written))
+        re.findall(
+            r"(/[\w$/{}*\-]*(?:\.well-known[\w/\-]*)?(?:\.json|\.js)?)",
+            re.sub(r"\{\w+\}", "{}", written),
+        )
     )
     assert sorted(real - documented) == []
 
