@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from imaging_fhir.cli_adoption import adopt_ehr
+from imaging_fhir.cli_audit import audit
 from imaging_fhir.cli_services import SOME_FAILED, running, settings_of_environment
 from imaging_fhir.services.backup import Backup, restore
 from imaging_fhir.services.check import Check
@@ -146,6 +147,8 @@ def tell(erased: Erasure, *, really: bool) -> None:
     click.echo(f"{erased.blobs:>8}  contents, {erased.bytes // MEBIBYTE} MiB")
     if erased.shared_blobs:
         click.echo(f"{erased.shared_blobs:>8}  contents stay: something else refers to them")
+    if erased.audit_rows:
+        click.echo(f"{erased.audit_rows:>8}  audit events that no longer say who is meant")
     if erased.redacted:
         click.echo(f"{erased.redacted:>8}  other resources that named it")
 
@@ -157,4 +160,5 @@ COMMANDS: tuple[Any, ...] = (
     restore_command,
     erase,
     adopt_ehr,
+    audit,
 )

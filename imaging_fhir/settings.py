@@ -115,6 +115,13 @@ class Settings:
         int, "Images of a study that follow one another within this are told of together"
     ] = 5
     ehr_sync: Annotated[int, "Seconds between polls of what changed at the EHR (0: never)"] = 0
+    audit: Annotated[
+        str, "yes: all access is in the audit trail; no: corrections alone; auto: yes unless open"
+    ] = "auto"
+    audit_sync: Annotated[
+        bool, "yes: what was read is on the disk before the answer, so that it outlives power loss"
+    ] = False
+    audit_retention_days: Annotated[int, "Audit events older than this are removed (0: never)"] = 0
     log_format: Annotated[str, "plain or json"] = "plain"
     log_level: Annotated[str, "DEBUG, INFO, WARNING or ERROR"] = "INFO"
 
@@ -147,6 +154,10 @@ class Settings:
             )
         if not self.profile_packs <= {"us-core", "ipa"}:
             raise InvalidSetting(f"{PREFIX}PROFILES is {self.profiles!r}: us-core, ipa or both.")
+        if self.audit not in ("auto", "yes", "no"):
+            raise InvalidSetting(f"{PREFIX}AUDIT is {self.audit!r}: auto, yes or no.")
+        if self.audit_retention_days < 0:
+            raise InvalidSetting(f"{PREFIX}AUDIT_RETENTION_DAYS is negative.")
         zone(self.time_zone)
         require_origins(self)
         require_ehr(self)
@@ -155,6 +166,10 @@ class Settings:
     @property
     def database_address(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir.absolute()}/imaging.db"
+
+    @property
+    def is_audited(self) -> bool:
+        return self.audit == "yes" or (self.audit == "auto" and self.auth != "none")
 
     @property
     def blob_address(self) -> str:

@@ -66,6 +66,6 @@ RESOURCE_TYPES: dict[str, ResourceType] = {
         resource_type("DocumentManifest", EVERYTHING),
         resource_type("Group", EVERYTHING),
         resource_type("Subscription", EVERYTHING),
-        resource_type("AuditEvent", (*READING, *SEARCHING)),
+        resource_type("AuditEvent", ("read", "vread", *SEARCHING)),
     )
 }

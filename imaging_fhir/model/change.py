@@ -9,6 +9,7 @@ class Change(IntFlag):
     CREATED = 1
     UPDATED = 2
     MOVED = 4  # to another patient or visit
+    DELETED = 8  # for the audit trail alone
 
 
 def told(changes: int) -> Change:

@@ -18,6 +18,7 @@ from imaging_fhir.model.correction import Corrected
 from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.services.addresses import Addresses
 from imaging_fhir.services.asynchronous import Asynchronous
+from imaging_fhir.services.audit import Audit
 from imaging_fhir.services.background import Background
 from imaging_fhir.services.binary import Binaries
 from imaging_fhir.services.candidates import Candidates
@@ -68,6 +69,8 @@ from imaging_fhir.services.transaction import Transactions
 from imaging_fhir.services.validating import Validating
 from imaging_fhir.services.worklist import Worklist
 from imaging_fhir.settings import Settings, Site, zone
+from imaging_fhir.storage import audit_writes
+from imaging_fhir.storage.audit_spool import Spool
 from imaging_fhir.storage.database import Connection, Database, Transaction
 from imaging_fhir.storage.folder import FolderBlobStore
 from imaging_fhir.storage.migrations import upgrade
@@ -77,6 +80,7 @@ from imaging_fhir.storage.s3 import S3BlobStore
 from imaging_fhir.storage.same_person import same_person
 
 DELIVERY_THREADS = 2  # a subscriber that does not answer holds one up for its time-out
+AUDIT_SPOOL = "audit-spool"  # in the data folder
 STAGING = "staging"  # in the data folder: uploads on their way to a bucket
 ARCHIVE_ENDPOINT = "Endpoint/dicomweb"
 
@@ -90,6 +94,7 @@ class Services:
     access: AccessPolicy
     tokens: Tokens | None  # where access tokens are asked for
     smart_configuration: SmartConfiguration | None
+    audit: Audit
     addresses: Addresses
     resources: Resources
     patching: Patching
@@ -122,7 +127,8 @@ class Services:
     def workers(self) -> list[Worker]:
         """Threads, not yet started, that do what is due."""
         deliveries = [Worker(self.delivery.work) for _ in range(DELIVERY_THREADS)]
-        return [self.background.worker(), Worker(self.notifying.work), *deliveries]
+        others = [Worker(self.notifying.work), Worker(self.audit.work)]
+        return [self.background.worker(), *others, *deliveries]
 
     @property
     def base(self) -> str:
@@ -153,6 +159,7 @@ class Services:
         if self.ehr is not None:
             self.ehr.close()
         self.resources.current.close()
+        self.audit.close()
         self.database.close()
 
 
@@ -167,6 +174,8 @@ def state_of(look: Callable[[], object]) -> str:
 def build_services(settings: Settings) -> Services:
     upgrade(settings.database_address)
     database = Database(settings.database_address)
+    if settings.is_audited:
+        database.trail = audit_writes.write
     blobs = open_blob_store(settings)
     site = Site.from_file(settings.site_file)
     quiet_milliseconds = settings.quiet_seconds * 1000
@@ -264,6 +273,7 @@ def build_services(settings: Settings) -> Services:
         access=access,
         tokens=tokens_of(settings, site),
         smart_configuration=smart_configuration_of(settings, site),
+        audit=audit_of(settings, database),
         addresses=addresses,
         resources=resources,
         patching=Patching(resources),
@@ -320,6 +330,15 @@ def person_of(database: Database, patient_id: str) -> frozenset[str]:
     """Ids of all Patients who are that person today."""
     with database.read() as connection:
         return same_person(connection, [patient_id])[patient_id]
+
+
+def audit_of(settings: Settings, database: Database) -> Audit:
+    folder = settings.data_dir / AUDIT_SPOOL
+    return Audit(
+        database=database,
+        spool=Spool(folder, sync=settings.audit_sync) if settings.is_audited else None,
+        retention_days=settings.audit_retention_days,
+    )
 
 
 def may_write_with_ehr(connection: Connection, resource_type: str, resource_id: str) -> None:

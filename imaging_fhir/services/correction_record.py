@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from imaging_fhir.fhir.audit_event import correction_event
 from imaging_fhir.fhir.provenance import provenance
 from imaging_fhir.fhir.search_index import index_entries
-from imaging_fhir.model.caller import LOCAL, Caller
-from imaging_fhir.storage import resources
+from imaging_fhir.model.audit import Agent, Event, agent_text
+from imaging_fhir.model.caller import Caller
+from imaging_fhir.storage import audit, resources
 from imaging_fhir.storage.database import Transaction
 from imaging_fhir.storage.resources import StoredResource
 
@@ -29,15 +29,23 @@ def record(
     `agent` is who did it, where that is not the caller.
     """
     recorded = datetime.fromtimestamp(transaction.now / 1000, UTC)
+    is_caller = agent is None
     agent = agent or f"Caller at {caller.address}"
-    event = correction_event(
-        activity,
-        what=tuple(dict.fromkeys((*targets, patient) if patient else targets)),
-        recorded=recorded,
-        agent=agent,
-        address=None if caller == LOCAL else caller.address,
+    about = tuple(dict.fromkeys((*targets, patient) if patient else targets))
+    owners = [name for name in about if name.startswith("Patient/")]
+    event = Event(
+        id=resource_id,
+        recorded=transaction.now,
+        kind="correct",
+        activity=activity,
+        agent=agent_text(caller) if is_caller else Agent(name=agent).text,
+        address="" if caller.internal else caller.address,
+        purposes=tuple(sorted(caller.purposes)),
+        patient=owners[0].partition("/")[2] if owners else None,
+        entity=targets[0] if targets else None,
+        mentions=about[1:] if targets else about,
     )
-    resources.put(transaction, "AuditEvent", resource_id, event, index_entries("AuditEvent", event))
+    audit.append(transaction, [event])
     content = provenance(
         activity,
         targets=targets,

@@ -4,6 +4,7 @@ The tombstone is a digest, by which a resend is known and refused, and by which 
 is erased again.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -14,7 +15,7 @@ from imaging_fhir.errors import ResourceNotFound
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.model.blob import Blob
 from imaging_fhir.model.codec import decode
-from imaging_fhir.storage import blobs, erasure, removal, resources, search_index, tombstones
+from imaging_fhir.storage import audit, blobs, erasure, removal, resources, search_index, tombstones
 from imaging_fhir.storage.database import Connection, Database, Transaction
 from imaging_fhir.storage.erasure import Scope
 from imaging_fhir.storage.erasure_scan import (
@@ -26,6 +27,7 @@ from imaging_fhir.storage.erasure_scan import (
 )
 from imaging_fhir.storage.ports import BlobStore
 
+NAME = re.compile(r"[A-Za-z0-9\-.]+")  # an id or a UID in a query
 Collect = Callable[[Connection, Scope], None]
 
 
@@ -39,6 +41,7 @@ class Erasure:
     blobs: int
     bytes: int
     shared_blobs: int  # stay, since something else refers to them
+    audit_rows: int = 0  # of the audit trail, which no more say who is meant
     removed: tuple[Blob, ...] = ()
 
 
@@ -154,6 +157,21 @@ def forget_notes(transaction: Transaction, journal: list[str], async_requests: l
     erasure.remove_async_requests(transaction, async_requests)
 
 
+def asks_for(scope: Scope) -> Callable[[str], bool]:
+    """Does a query name something of it, by its id or UID?"""
+    ids = {name.partition("/")[2] for name in scope.references} | scope.uids
+
+    def asks(query: str) -> bool:
+        return not ids.isdisjoint(NAME.findall(query))
+
+    return asks
+
+
+def audited_names(scope: Scope) -> set[str]:
+    """As the audit trail has them."""
+    return {*scope.references, *(f"urn:oid:{uid}" for uid in scope.uids)}
+
+
 def erase_rows(
     transaction: Transaction, collect: Collect, *, dry_run: bool, scan: Scan
 ) -> tuple[Erasure, Names]:
@@ -168,6 +186,7 @@ def erase_rows(
         index_words_again(transaction, rid)
     erasure.remove_from_index(transaction, scope, others)
     forget_notes(transaction, scan.journal, scan.async_requests)
+    audit_rows = audit.erase(transaction, audited_names(scope), asks_for(scope))
     rows = removal.remove_rows(transaction, erasure.RESOURCE_KEY, scope.rids)
     dead = blobs.mark_dead(transaction, sorted(scope.blobs))
     tombstones.put(transaction, [("content", blob.sha256) for blob in dead])
@@ -178,6 +197,7 @@ def erase_rows(
         blobs=len(dead),
         bytes=sum(blob.size for blob in dead),
         shared_blobs=len(scope.blobs) - len(dead),
+        audit_rows=audit_rows,
         removed=tuple(dead),
     )
     if dry_run:

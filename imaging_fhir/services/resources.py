@@ -12,12 +12,14 @@ from imaging_fhir.errors import (
     InvalidRequest,
     MultipleMatches,
     ResourceConflict,
+    ResourceNotFound,
 )
 from imaging_fhir.fhir.profiles import require_conformance
 from imaging_fhir.fhir.summary import subset
 from imaging_fhir.fhir.validation import require_valid
 from imaging_fhir.model.codec import Resource, decode, encode
 from imaging_fhir.model.search import Condition
+from imaging_fhir.services import audit_log
 from imaging_fhir.services.addresses import Addresses
 from imaging_fhir.services.attachment import Detached, Prepared, keep, prepare
 from imaging_fhir.services.filed_document import BINARY, require_own_bytes
@@ -110,11 +112,21 @@ class Resources:
     ) -> tuple[StoredResource, bytes]:
         """The same on a connection that is in use already, of what is open by the letters."""
         self.guard.require_seen(connection, resource_type, resource_id, letters)
+        if resource_type == audit_log.AUDIT_EVENT:
+            return self.audit_event(connection, resource_id, version_id)
         if version_id is None:
             stored = resources.read(connection, resource_type, resource_id)
         else:
             stored = resources.read_version(connection, resource_type, resource_id, version_id)
         return stored, self.body(connection, stored)
+
+    def audit_event(
+        self, connection: Connection, event_id: str, version_id: str | None
+    ) -> tuple[StoredResource, bytes]:
+        """It is never changed, so it has version 1 alone."""
+        if version_id not in (None, "1"):
+            raise ResourceNotFound(f"AuditEvent/{event_id} has no version {version_id}.")
+        return audit_log.read(connection, event_id, base=self.base)
 
     def read_version(
         self, resource_type: str, resource_id: str, version_id: str
@@ -161,8 +173,7 @@ class Resources:
         self, resource_type: str, resource_id: str, summary: str | None, elements: Sequence[str]
     ) -> tuple[StoredResource, bytes]:
         with self.database.read() as connection:
-            self.guard.require_seen(connection, resource_type, resource_id)
-            stored = resources.read(connection, resource_type, resource_id)
+            stored, _ = self.fetch(connection, resource_type, resource_id)
             return stored, next(self.shown(connection, [stored], summary, elements))
 
     def create(

@@ -19,6 +19,7 @@ from imaging_fhir.fhir.search_union import Options, UnionQuery, parse_union
 from imaging_fhir.model.caller import Caller
 from imaging_fhir.model.codec import BASE_PLACEHOLDER
 from imaging_fhir.model.search import Condition, Query
+from imaging_fhir.services import audit_log
 from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.settings import Settings
@@ -92,7 +93,8 @@ class Search:
     def parsed_union(
         self, parameters: Parameters, *, compartment: tuple[str, str] | None, strict: bool
     ) -> UnionQuery:
-        types = searched_types() if compartment is None else types_of(compartment[0])
+        every = searched_types() if compartment is None else types_of(compartment[0])
+        types = tuple(name for name in every if name != audit_log.AUDIT_EVENT)
         address = "" if compartment is None else "/".join((*compartment, "*"))
         options = Options(
             base=self.resources.base,
@@ -109,7 +111,7 @@ class Search:
         return UnionQuery(whole=union.whole, parts=parts)
 
     def parsed(self, resource_type: str, parameters: Parameters, *, strict: bool) -> Query:
-        return parse_query(
+        query = parse_query(
             resource_type,
             parameters,
             base=self.resources.base,
@@ -119,6 +121,8 @@ class Search:
             max_count=self.settings.max_page_size,
             strict=strict,
         )
+        audit_log.require_apart(query)
+        return query
 
     def query(self, resource_type: str, text: str, *, strict: bool = False) -> Query:
         """The search of a Bundle's entry."""
@@ -141,6 +145,10 @@ class Search:
     def bundle(self, connection: Connection, query: Query, caller: Caller) -> bytes:
         """One page: matches, what they include, and what had to be left out."""
         restrictions = self.access.restrictions(caller)
+        if query.resource_type == audit_log.AUDIT_EVENT:
+            with search.limited(connection, self.settings.search_seconds):
+                base = self.resources.base
+                return audit_log.bundle(connection, query, base=base, restrictions=restrictions)
         with search.limited(connection, self.settings.search_seconds):
             page = search.search(connection, query, restrictions=restrictions)
             included = self.included(connection, query, page, caller)

@@ -31,6 +31,9 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlch
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from imaging_fhir.errors import ImagingError, StorageFull, StorageUnavailable
+from imaging_fhir.model.audit import ORIGIN, Origin
+from imaging_fhir.model.caller import CALLER
+from imaging_fhir.model.change import Change
 from imaging_fhir.storage.prepared import AnyRow, Prepared
 from imaging_fhir.storage.schema import commit_clock
 
@@ -53,6 +56,7 @@ class Transaction:
     now: int
     watching: bool = False  # is there a subscription that may want to hear of changes?
     after_commit: list[Callable[[], object]] = field(default_factory=list)
+    changes: list[tuple[int, str, Change]] | None = None  # of the unit at hand, if audited
 
     def execute(self, statement: Any, parameters: Any = None) -> Any:
         return self.connection.execute(statement, parameters)
@@ -60,6 +64,7 @@ class Transaction:
 
 ALONG: ContextVar[Callable[[Transaction, Any], object] | None] = ContextVar("along", default=None)
 """What the units of this context commit along with themselves, told their result."""
+Trail = Callable[[Transaction, Origin], None]
 
 
 @dataclass(slots=True)
@@ -94,6 +99,7 @@ class Database:
         self.units: deque[Unit[Any]] = deque()  # that wait for a transaction
         self.writing = threading.Lock()
         self.kept: Connection | None = None  # by whoever has the lock
+        self.trail: Trail | None = None  # writes into the transaction what each unit changed
 
     @contextmanager
     def read(self, within: Connection | None = None) -> Iterator[Connection]:
@@ -113,7 +119,11 @@ class Database:
         lock is given up, so that the next transaction need not wait for the disk.
         """
         along = ALONG.get()
-        waiting = Unit(unit if along is None else with_along(unit, along))
+        if along is not None:
+            unit = with_along(unit, along)
+        if self.trail is not None:
+            unit = with_trail(unit, self.trail, ORIGIN.get() or Origin(caller=CALLER.get()))
+        waiting = Unit(unit)
         self.units.append(waiting)
         committed: list[Committed] = []
         try:
@@ -240,6 +250,22 @@ def with_along(
     def both(transaction: Transaction) -> T:
         result = unit(transaction)
         along(transaction, result)
+        return result
+
+    return both
+
+
+def with_trail(
+    unit: Callable[[Transaction], T], trail: Trail, origin: Origin
+) -> Callable[[Transaction], T]:
+    """The same of a unit that is audited, whose origin is known only here."""
+
+    def both(transaction: Transaction) -> T:
+        transaction.changes = []
+        result = unit(transaction)
+        if transaction.changes:
+            trail(transaction, origin)
+        transaction.changes = None
         return result
 
     return both

@@ -42,8 +42,12 @@ REWRITTEN = (
     "frame_table",
     "dicom_value",
     "rejection",
+    "audit_event",
+    "audit_name",
+    "audit_agent",
+    "audit_mention",
 )
-ABOUT_OTHERS = ("Task", "Provenance", "AuditEvent")  # without their subject they say nothing
+ABOUT_OTHERS = ("Task", "Provenance")  # without their subject they say nothing
 
 
 @dataclass(slots=True, kw_only=True)

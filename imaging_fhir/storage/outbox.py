@@ -43,6 +43,8 @@ ALSO_MOVED = Prepared(
 
 def note(transaction: Transaction, rid: int, resource_type: str, change: Change) -> None:
     """The resource was just changed so."""
+    if transaction.changes is not None:
+        transaction.changes.append((rid, resource_type, change))
     if not transaction.watching or resource_type in UNWATCHED:
         return
     now = transaction.now
@@ -56,6 +58,9 @@ def note(transaction: Transaction, rid: int, resource_type: str, change: Change)
 
 def note_all(transaction: Transaction, changes: Iterable[tuple[int, str, Change]]) -> None:
     """The same of many (rid, type, change), each resource once."""
+    if transaction.changes is not None:
+        changes = list(changes)
+        transaction.changes.extend(changes)
     if not transaction.watching:
         return
     now = transaction.now
@@ -71,8 +76,16 @@ def note_all(transaction: Transaction, changes: Iterable[tuple[int, str, Change]
             transaction.execute(known.statement, rows)
 
 
+def note_deleted(transaction: Transaction, gone: Iterable[tuple[int, str]]) -> None:
+    """Subscriptions do not hear of it; the audit trail does."""
+    if transaction.changes is not None:
+        transaction.changes.extend((rid, type_, Change.DELETED) for rid, type_ in gone)
+
+
 def note_moved(transaction: Transaction, rid: int, resource_type: str) -> None:
     """What was changed in this transaction is now another's, or of another visit."""
+    if transaction.changes is not None:
+        transaction.changes.append((rid, resource_type, Change.MOVED))
     if transaction.watching and not ALSO_MOVED.run(
         transaction.connection, row=rid, now=transaction.now
     ):

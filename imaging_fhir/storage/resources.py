@@ -346,6 +346,9 @@ def next_versions(
             if not after.deleted
         ],
     )
+    outbox.note_deleted(
+        transaction, [(after.rid, after.type) for _, after, _ in known if after.deleted]
+    )
 
 
 def change_of(current: StoredResource) -> Change:

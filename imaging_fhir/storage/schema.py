@@ -635,3 +635,79 @@ secret = Table(
     Column("name", Text, primary_key=True),
     Column("value", LargeBinary, nullable=False),
 )
+
+# One row for each thing that was done, see storage.audit. Who is meant by it stands apart
+# (audit_name, audit_agent, query) and can be destroyed; `commitment` is a salted digest of that.
+audit_event = Table(
+    "audit_event",
+    metadata,
+    key(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("recorded", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),  # model.audit.ACTIONS
+    Column("outcome", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("purposes", Text, nullable=False),  # apart by spaces
+    Column("activity", Text, nullable=False),
+    Column("agent", BigInteger, nullable=False),
+    Column("patient", BigInteger),
+    Column("entity", BigInteger),
+    Column("mentions", Text, nullable=False),  # keys of audit_name, apart by spaces
+    Column("query", Text),
+    Column("salt", LargeBinary),  # null: who is meant was erased
+    Column("commitment", LargeBinary, nullable=False),
+    Index("ix_audit_event_recorded", "recorded", "pk"),
+    Index("ix_audit_event_patient", "patient", "recorded", "pk"),
+    Index("ix_audit_event_entity", "entity", "recorded", "pk"),
+    Index("ix_audit_event_agent", "agent", "recorded", "pk"),
+    sqlite_autoincrement=True,  # a number is never used again
+)
+# What a number in audit_event stands for: `Type/id`.
+audit_name = Table(
+    "audit_name",
+    metadata,
+    key(),
+    Column("name", Text, nullable=False, unique=True),
+    sqlite_autoincrement=True,  # a number is never used again
+)
+audit_agent = Table(
+    "audit_agent",
+    metadata,
+    key(),
+    Column("text", Text, nullable=False, unique=True),  # model.audit.Agent
+    Column("name", Text, nullable=False),
+    Column("folded", Text, nullable=False),  # the name, for searches
+    Column("fhir_user", Text, nullable=False, index=True),
+    Column("subject", Text, nullable=False, index=True),
+    Column("roles", Text, nullable=False),  # each between spaces
+    sqlite_autoincrement=True,  # a number is never used again
+)
+# More of what an event is about, to be searched by.
+audit_mention = Table(
+    "audit_mention",
+    metadata,
+    Column("event", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", BigInteger, primary_key=True, autoincrement=False),
+    Index("ix_audit_mention_name", "name"),
+)
+# Events `first` to `last`, sealed: `hash` is over the batch before and `leaves`, a digest a row.
+audit_batch = Table(
+    "audit_batch",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("sealed", BigInteger, nullable=False),
+    Column("previous", LargeBinary, nullable=False),
+    Column("leaves", LargeBinary),  # null: its rows were removed when their time was over
+    Column("hash", LargeBinary, nullable=False),
+)
+# How far each spool file has been moved into audit_event.
+audit_spool = Table(
+    "audit_spool",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("moved", BigInteger, nullable=False),
+)

@@ -395,6 +395,10 @@ def stamp_condition(row: FromClause, value: DateValue | bool) -> Condition:
     stamp = row.c.last_updated
     if isinstance(value, bool):
         return stamp.is_not(None) if value else false()
+    return stamp_of(stamp, value)
+
+
+def stamp_of(stamp: ColumnElement[int], value: DateValue) -> Condition:
     low, high = -(-value.low // 1000), max(-(-value.high // 1000), value.low // 1000 + 1)
     match value.prefix:
         case "gt" | "sa":

@@ -1,9 +1,10 @@
 """QIDO-RS (PS3.18 10.6): studies, series and instances are searched, at their level or over all."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 
 from imaging_fhir.dicomweb.media_type import data_set_type
 from imaging_fhir.dicomweb.metadata import with_bulk_data_base
@@ -26,6 +27,7 @@ bp = Blueprint("dicomweb_query", __name__, url_prefix="/dicomweb")
 answer_errors(bp)
 
 STUDY = "/studies/<study>"
+Match = dict[str, dict[str, Any]]  # DICOM JSON
 
 
 @bp.get("/studies")
@@ -85,11 +87,20 @@ def matches_answer(found: Found, media_type: str) -> Response:
         response = answer(b"", 204, content_type=media_type)
         del response.headers["Content-Type"]
         return response
-    items = (with_address(encode(one), one) for one in found.matches)
+    items = (with_address(encode(one), one) for one in told_of(found.matches))
     return data_sets_answer(media_type, items)
 
 
-def with_address(json: bytes, match: dict[str, dict[str, object]]) -> bytes:
+def told_of(matches: Iterable[Match]) -> Iterable[Match]:
+    """The audit trail is told whose they are before the first one leaves."""
+    if not services().audit.is_on:
+        return matches
+    known = list(matches)
+    g.audited_studies = list(dict.fromkeys(str(one["0020000D"]["Value"][0]) for one in known))
+    return known
+
+
+def with_address(json: bytes, match: Match) -> bytes:
     """Bulk data is below what is retrieved."""
     values = match["00081190"]["Value"]  # as dicomweb.query_answer has it
     assert isinstance(values, list)  # noqa: S101 - for mypy

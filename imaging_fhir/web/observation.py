@@ -15,8 +15,10 @@ from prometheus_client import Histogram
 
 from imaging_fhir.errors import UnsupportedMediaType
 from imaging_fhir.logs import request_id
-from imaging_fhir.model.caller import CALLER
+from imaging_fhir.model.audit import ORIGIN, Origin
+from imaging_fhir.model.caller import CALLER, Caller
 from imaging_fhir.services.metrics import REQUESTS
+from imaging_fhir.web.auditing import audited
 from imaging_fhir.web.compression import DOORS
 from imaging_fhir.web.context import caller, services
 from imaging_fhir.web.responses import ANY_CACHE
@@ -36,7 +38,11 @@ def observe_requests(app: Flask) -> None:
 def begin() -> None:
     g.started = perf_counter()
     begin_request(request.headers.get(HEADER, ""))
-    CALLER.set(caller())
+    origin = Origin(caller=Caller(address=request.remote_addr or ""), request=request_id.get())
+    ORIGIN.set(origin)
+    CALLER.set(origin.caller)  # should it turn out that they may not come in
+    origin.caller = caller()
+    CALLER.set(origin.caller)
     services().access.admit(request.method, request.host, request.headers.get("Origin"))
     if is_encoded():
         raise UnsupportedMediaType(
@@ -51,6 +57,7 @@ def is_encoded() -> bool:
 
 def end(response: Response) -> Response:
     route = request.url_rule.rule if request.url_rule else "unknown"
+    response = audited(response)
     response.headers[HEADER] = request_id.get()
     if request.path.startswith(DOORS):
         for name, value in ANY_CACHE.items():

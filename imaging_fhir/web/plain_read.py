@@ -11,8 +11,10 @@ from time import perf_counter
 from imaging_fhir.errors import ImagingError
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.model.caller import CALLER, Caller
+from imaging_fhir.services.audit import Asked
 from imaging_fhir.services.composition import Services
 from imaging_fhir.storage.resources import StoredResource
+from imaging_fhir.web.auditing import patients_in
 from imaging_fhir.web.authentication import authenticate
 from imaging_fhir.web.negotiation import accepts_json
 from imaging_fhir.web.observation import HEADER, begin_request, end_request
@@ -23,7 +25,7 @@ ADDRESS = re.compile(r"/fhir/([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})")
 ROUTE = "/fhir/<type_name>/<resource_id>"
 CONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE")
 TYPES = frozenset(name for name, type_ in RESOURCE_TYPES.items() if "read" in type_.interactions)
-BYTES = frozenset({"Binary"})  # answered with what they stand for
+APART = frozenset({"Binary", "AuditEvent"})  # answered with what they stand for
 
 
 class PlainReads:
@@ -42,18 +44,21 @@ class PlainReads:
     ) -> Iterable[bytes]:
         started = perf_counter()
         access = self.services.access
-        if type_name not in TYPES - BYTES or not access.admits(environ["HTTP_HOST"]):
+        if type_name not in TYPES - APART or not access.admits(environ["HTTP_HOST"]):
             return self.application(environ, start_response)
         found = self.found(environ, type_name, resource_id)
         if found is None:
             return self.application(environ, start_response)
-        stored, body = found
+        caller, stored, body = found
+        request_id = begin_request(environ.get("HTTP_X_REQUEST_ID", ""))
+        if self.services.audit.is_on and not self.is_noted(caller, stored, body, request_id):
+            return self.application(environ, start_response)
         headers = [
             *version_headers(stored).items(),
             *ANY_CACHE.items(),
             ("Content-Type", CONTENT_TYPE),
             ("Content-Length", str(len(body))),
-            (HEADER, begin_request(environ.get("HTTP_X_REQUEST_ID", ""))),
+            (HEADER, request_id),
         ]
         start_response("200 OK", headers)
         end_request("GET", ROUTE, 200, perf_counter() - started)
@@ -61,19 +66,19 @@ class PlainReads:
 
     def found(
         self, environ: Environ, type_name: str, resource_id: str
-    ) -> tuple[StoredResource, bytes] | None:
-        """The current version and its body as it is served, where there is nothing else to say."""
+    ) -> tuple[Caller, StoredResource, bytes] | None:
+        """Who asks, the current version and its body; None where there is more to be said."""
         try:
             caller = authenticate(environ, self.services)
             if caller.is_anonymous and self.services.tokens is not None:
                 return None
             self.services.access.require(caller, "read", type_name)
             if type_name in self.services.access.restrictions(caller, "r"):
-                return self.found_by(caller, type_name, resource_id)
+                return (caller, *self.found_by(caller, type_name, resource_id))
             stored = self.services.resources.current.find(type_name, resource_id)
             if stored is None or stored.body is None:
                 return None
-            return stored, self.services.addresses.served(stored.body)
+            return caller, stored, self.services.addresses.served(stored.body)
         except ImagingError:
             return None
 
@@ -87,6 +92,17 @@ class PlainReads:
         finally:
             CALLER.reset(asking)
         return stored, self.services.addresses.served(body)
+
+    def is_noted(
+        self, caller: Caller, stored: StoredResource, body: bytes, request_id: str
+    ) -> bool:
+        """Is it in the audit trail? If not, nothing is answered but that."""
+        asked = Asked(kind="read", entity=stored.reference, patients=patients_in(body))
+        try:
+            self.services.audit.note(caller, asked, request=request_id)
+        except ImagingError:
+            return False
+        return True
 
 
 def is_plain(environ: Environ) -> bool:

@@ -1,9 +1,9 @@
 """One DICOM object by STOW-RS, or one file by `$import-image`: the uploads of every modality and
 gateway, taken in before Flask, which costs as much as a tenth of all that is done for an image.
 
-It answers only what was taken in well, on a server without authentication. All else is Flask's,
-with what has been taken in by then: the same policy is asked, and the answer is the same to the
-byte.
+It answers only what was taken in well, on a server without authentication and without an audit
+trail. All else is Flask's, with what has been taken in by then: the same policy is asked, and the
+answer is the same to the byte.
 """
 
 from collections.abc import Iterable, Iterator
@@ -144,7 +144,7 @@ class PlainUploads:
     def __init__(self, application: Application, services: Services) -> None:
         self.application = application
         self.services = services
-        self.is_open = services.settings.auth == "none"
+        self.is_open = services.settings.auth == "none" and not services.audit.is_on
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         door = DOORS.get(environ["PATH_INFO"]) if self.is_open else None

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from imaging_fhir.errors import InvalidSetting
+from imaging_fhir.model.audit import Agent
 from imaging_fhir.model.caller import LOCAL
 from imaging_fhir.model.codec import Resource
 from imaging_fhir.model.correction import Corrected
@@ -18,6 +19,7 @@ from imaging_fhir.services.correction import Corrections
 from imaging_fhir.services.held_parts import HeldParts
 from imaging_fhir.services.ingest import Outcome
 from imaging_fhir.settings import Site, Source
+from imaging_fhir.storage import audit_search
 from imaging_fhir.storage.schema import resource
 from imaging_fhir.storage.schema import study as study_table
 from tests.dicom_samples import INSTANCE, STUDY, ct_instance
@@ -107,10 +109,15 @@ def test_what_an_authoritative_source_sends_again_moves_the_study_and_says_so(ho
     assert first.location == second.location == IMAGING_STUDY
     [provenance] = told(house)
     assert provenance["agent"][0]["who"] == {"display": "Source pacs"}
-    [event] = all_of(house, "AuditEvent")
-    assert event["agent"][0]["who"] == {"display": "Source pacs"}
-    references = [one["what"]["reference"] for one in event["entity"]]
-    assert references == [IMAGING_STUDY, "Patient/john"]
+    with house.database.read() as connection:
+        [event] = audit_search.between(connection, since=None, until=None)
+    assert Agent.of_text(event.agent).name == "Source pacs"
+    assert (event.kind, event.activity) == ("correct", "correct-by-source")
+    assert (event.patient, event.entity, event.mentions) == (
+        "john",
+        IMAGING_STUDY,
+        ("Patient/john",),
+    )
     assert rule(house.send(ct(number=3))) == "authoritative-source"
 
 

@@ -95,7 +95,7 @@ def test_a_whole_study_is_hidden_and_shown_again_by_a_person(study: FlaskClient)
     assert total(study, "patient=jane") == 0
     assert found(study, "metadata") == found(study, "instances") == []
     entries = json_of(study.get("/fhir/Patient/jane/$everything"))["entry"]
-    assert {one["resource"]["resourceType"] for one in entries} == {"Patient", "AuditEvent"}
+    assert {one["resource"]["resourceType"] for one in entries} == {"Patient"}
     assert f"/chart/studies/{STUDY}" not in study.get("/chart/patients/jane").text
     [task] = json_of(study.get("/fhir/Task?reason=rejected-by-note"))["entry"]
     patient = {"name": "patient", "valueReference": {"reference": "Patient/jane"}}

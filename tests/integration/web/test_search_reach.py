@@ -11,6 +11,7 @@ from imaging_fhir.fhir.compartments import COMPARTMENTS, ITSELF
 from imaging_fhir.fhir.resource_type import RESOURCE_TYPES
 from imaging_fhir.fhir.search_index import index_entries
 from imaging_fhir.fhir.validation import require_valid
+from imaging_fhir.model.audit import Agent, Event
 from imaging_fhir.storage import resources
 from imaging_fhir.web.context import EXTENSION
 from tests.dicom_samples import ct_instance
@@ -386,24 +387,26 @@ def test_where_our_own_look_is_said_in_fhirpath(client: FlaskClient) -> None:
     )
 
 
-def test_an_audit_event_is_found_and_read_but_never_written(
-    app: Flask, client: FlaskClient
-) -> None:
-    event_ = {
-        "resourceType": "AuditEvent",
-        "id": "a",
-        "type": {"system": "urn:t", "code": "rest"},
-        "recorded": "2024-05-01T10:00:00Z",
-        "agent": [{"who": reference("Patient/ann"), "requestor": True}],
-        "source": {"observer": reference("Device/d")},
-    }
-    put_unseen(app, event_)
+def test_an_audit_shownis_found_and_read_but_never_written(app: Flask, client: FlaskClient) -> None:
+    kept = Event(
+        id="a",
+        recorded=1_714_557_600_000,
+        kind="read",
+        agent=Agent(name="Ann", subject="ann", fhir_user="Patient/ann").text,
+        patient="ann",
+        entity="ImagingStudy/1",
+    )
+    app.extensions[EXTENSION].audit.record(kept)
     assert found(client, "/AuditEvent?patient=ann&date=2024-05-01&type=rest") == ["AuditEvent/a"]
     assert found(client, "/Patient/ann/AuditEvent") == ["AuditEvent/a"]
-    assert client.get("/fhir/AuditEvent/a").status_code == 200
+    shown = client.get("/fhir/AuditEvent/a").get_json(force=True)
+    assert shown["agent"][-1]["who"]["reference"] == "Patient/ann"
+    assert client.get("/fhir/AuditEvent/a/_history/1").get_json(force=True) == shown
+    assert client.get("/fhir/AuditEvent/a/_history/2").status_code == 404
+    assert client.get("/fhir/AuditEvent/b").status_code == 404
     headers = {"Content-Type": "application/fhir+json"}
-    assert client.post("/fhir/AuditEvent", json=event_, headers=headers).status_code == 405
-    assert client.put("/fhir/AuditEvent/a", json=event_, headers=headers).status_code == 405
+    assert client.post("/fhir/AuditEvent", json=shown, headers=headers).status_code == 405
+    assert client.put("/fhir/AuditEvent/a", json=shown, headers=headers).status_code == 405
     assert client.delete("/fhir/AuditEvent/a").status_code == 405
 
 

@@ -36,6 +36,7 @@ def upgrade() -> None:
     create_work()
     create_subscriptions()
     create_ehr()
+    create_audit()
 
 
 def create_commit_clock() -> None:
@@ -525,6 +526,72 @@ def create_ehr() -> None:
         "secret",
         Column("name", Text, primary_key=True),
         Column("value", LargeBinary, nullable=False),
+    )
+
+
+def create_audit() -> None:
+    op.create_table(
+        "audit_event",
+        Column("pk", Key, primary_key=True, autoincrement=True),
+        Column("id", Text, nullable=False, unique=True),
+        Column("recorded", BigInteger, nullable=False),
+        Column("kind", Text, nullable=False),
+        Column("outcome", Text, nullable=False),
+        Column("status", Integer, nullable=False),
+        Column("address", Text, nullable=False),
+        Column("request", Text, nullable=False),
+        Column("purposes", Text, nullable=False),
+        Column("activity", Text, nullable=False),
+        Column("agent", BigInteger, nullable=False),
+        Column("patient", BigInteger),
+        Column("entity", BigInteger),
+        Column("mentions", Text, nullable=False),
+        Column("query", Text),
+        Column("salt", LargeBinary),
+        Column("commitment", LargeBinary, nullable=False),
+        Index("ix_audit_event_recorded", "recorded", "pk"),
+        Index("ix_audit_event_patient", "patient", "recorded", "pk"),
+        Index("ix_audit_event_entity", "entity", "recorded", "pk"),
+        Index("ix_audit_event_agent", "agent", "recorded", "pk"),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "audit_name",
+        Column("pk", Key, primary_key=True, autoincrement=True),
+        Column("name", Text, nullable=False, unique=True),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "audit_agent",
+        Column("pk", Key, primary_key=True, autoincrement=True),
+        Column("text", Text, nullable=False, unique=True),
+        Column("name", Text, nullable=False),
+        Column("folded", Text, nullable=False),
+        Column("fhir_user", Text, nullable=False, index=True),
+        Column("subject", Text, nullable=False, index=True),
+        Column("roles", Text, nullable=False),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "audit_mention",
+        Column("event", BigInteger, primary_key=True, autoincrement=False),
+        Column("name", BigInteger, primary_key=True, autoincrement=False),
+        Index("ix_audit_mention_name", "name"),
+    )
+    op.create_table(
+        "audit_batch",
+        Column("number", BigInteger, primary_key=True, autoincrement=False),
+        Column("first", BigInteger, nullable=False),
+        Column("last", BigInteger, nullable=False),
+        Column("sealed", BigInteger, nullable=False),
+        Column("previous", LargeBinary, nullable=False),
+        Column("leaves", LargeBinary),
+        Column("hash", LargeBinary, nullable=False),
+    )
+    op.create_table(
+        "audit_spool",
+        Column("name", Text, primary_key=True),
+        Column("moved", BigInteger, nullable=False),
     )
 
 
