@@ -22,10 +22,10 @@ OPEN_ENDPOINTS = frozenset(
         "metadata.metadata",
         "operations.healthz",
         "operations.readyz",
-        "smart_configuration.smart_configuration",
         "chart.static_file",
     }
 )
+SIGN_IN = ("/auth/", "/.well-known/", "/fhir/.well-known/")  # what it takes to get a token
 OPEN_PATHS = frozenset({"/fhir/metadata", "/fhir/.well-known/smart-configuration"})  # to any page
 
 
@@ -80,7 +80,7 @@ def require_caller() -> None:
 
 
 def is_open(endpoint: str | None) -> bool:
-    return endpoint in OPEN_ENDPOINTS
+    return endpoint in OPEN_ENDPOINTS or request.path.startswith(SIGN_IN)
 
 
 def nobody() -> Unauthenticated:

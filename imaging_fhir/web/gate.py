@@ -12,6 +12,7 @@ from flask import Flask, request
 
 from imaging_fhir.errors import AccessDenied
 from imaging_fhir.services.composition import Services
+from imaging_fhir.web.authentication import SIGN_IN
 from imaging_fhir.web.context import caller, services
 
 CHART = ("Patient", "Encounter", "ImagingStudy", "DocumentReference")
@@ -143,7 +144,6 @@ OPERATIONS: Mapping[str, Rule] = {  # beside the interaction that each is, by it
     "merge": Whole("u", ("Patient", "ImagingStudy", "DocumentReference")),
     "explain-link": READ_CHART,
 }
-SIGN_IN = ("/auth/", "/.well-known/", "/fhir/.well-known/")  # what it takes to get a token
 
 
 def guard_doors(app: Flask, known: Services) -> None:
