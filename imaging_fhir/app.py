@@ -55,8 +55,11 @@ from imaging_fhir.web.observation import observe_requests
 from imaging_fhir.web.plain_read import PlainReads
 from imaging_fhir.web.plain_upload import PlainUploads
 from imaging_fhir.web.posted_search import PostedSearches
+from imaging_fhir.web.proxies import behind_proxies
 from imaging_fhir.web.responses import Answer, no_content
+from imaging_fhir.web.security_headers import SecurityHeaders
 from imaging_fhir.web.viewer_site import ViewerFiles, ViewerSite
+from imaging_fhir.web.wsgi import AsciiQuery
 
 COLLECTOR_THRESHOLDS = (10_000, 20, 50)  # a request makes thousands of values, and frees them
 ASYNC_THREADS = 2
@@ -148,6 +151,8 @@ def app_of(services: Services) -> Flask:
     with_origins = with_cors(compressed, services.access, opened)
     app.wsgi_app = with_origins  # type: ignore[method-assign, assignment]
     show_viewer(app, ViewerSite.of(services.settings.viewer_dir))
+    safe = SecurityHeaders(AsciiQuery(app.wsgi_app), services.settings)
+    app.wsgi_app = behind_proxies(safe, services.settings)  # type: ignore[method-assign, assignment]
     return app
 
 

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -37,6 +37,12 @@ class Settings:
     ] = "none"
     allow_open: Annotated[bool, "yes: listen beyond loopback without authentication"] = False
     allowed_hosts: Annotated[str, "Further names for the Host header, separated by commas"] = ""
+    trusted_proxies: Annotated[
+        str, "Addresses or networks of proxies that say whose request they pass on, with commas"
+    ] = ""
+    proxy_header: Annotated[str, "The header in which they do: X-Forwarded-For or Forwarded"] = (
+        "X-Forwarded-For"
+    )
     cors_origins: Annotated[
         str, "Origins of browser apps that may read and write, with commas; * is any"
     ] = ""
@@ -160,6 +166,7 @@ class Settings:
             raise InvalidSetting(f"{PREFIX}AUDIT_RETENTION_DAYS is negative.")
         zone(self.time_zone)
         require_origins(self)
+        require_proxies(self)
         require_ehr(self)
         require_dimse(self)
 
@@ -193,6 +200,12 @@ class Settings:
         return frozenset(filter(None, listed))
 
     @property
+    def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Raise ValueError."""
+        listed = filter(None, map(str.strip, self.trusted_proxies.split(",")))
+        return tuple(ip_network(one, strict=False) for one in listed)
+
+    @property
     def ehr_base(self) -> str:
         return self.ehr_url.rstrip("/")
 
@@ -214,6 +227,18 @@ def require_origins(settings: Settings) -> None:
             f"Without authentication {PREFIX}CORS_ORIGINS=* would show every page of the web what "
             "is here: list the origins, or set IMAGING_FHIR_ALLOW_OPEN=yes if that is meant."
         )
+
+
+def require_proxies(settings: Settings) -> None:
+    """Raise InvalidSetting."""
+    if settings.proxy_header.lower() not in ("x-forwarded-for", "forwarded"):
+        raise InvalidSetting(
+            f"{PREFIX}PROXY_HEADER is {settings.proxy_header!r}: X-Forwarded-For or Forwarded."
+        )
+    try:
+        _ = settings.proxy_networks
+    except ValueError as error:
+        raise InvalidSetting(f"{PREFIX}TRUSTED_PROXIES: {error}.") from error
 
 
 ORIGIN = re.compile(

@@ -98,7 +98,8 @@ class ViewerFiles:
             conditional=not is_packed,
             max_age=365 * DAY if NAMED_BY_CONTENT.search(path.name) else DAY,
         )
-        response.headers["X-Content-Type-Options"] = "nosniff"
+        # A worker goes by its own file's policy: OHIF's fetch, and make code (WebAssembly).
+        response.headers["Content-Security-Policy"] = "frame-ancestors 'none'"
         response.headers["Vary"] = "Accept-Encoding"
         if is_packed:
             response.headers["Content-Encoding"] = "gzip"

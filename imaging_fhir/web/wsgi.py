@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
+from urllib.parse import quote
 from wsgiref.headers import Headers
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 T = TypeVar("T")
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+ASCII = "".join(map(chr, range(128)))
 TAKEN = "imaging_fhir.taken"
 """In the environment of a request whose body has been read, and `Taken` in."""
 
@@ -33,6 +35,19 @@ class Taken(Generic[T]):
         if self.error is not None:
             raise self.error
         return self.values
+
+
+class AsciiQuery:
+    """What a client sends unescaped in a query is escaped, whatever its encoding: RFC 3986 2.1."""
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        query = environ.get("QUERY_STRING", "")
+        if not query.isascii():
+            environ["QUERY_STRING"] = quote(query.encode("latin-1", "replace"), safe=ASCII)
+        return self.application(environ, start_response)
 
 
 def varying(headers: list[tuple[str, str]], name: str) -> None:
