@@ -251,6 +251,14 @@ def test_every_address_is_documented() -> None:
     assert sorted(real - documented) == []
 
 
+def test_every_threat_has_a_test_that_there_is() -> None:
+    page = (DOCS / "security.md").read_text()
+    [table] = re.findall(r"^\| threat \|.*\n\|[-|]+\n((?:\|.*\n)+)", page, re.MULTILINE)
+    named = re.findall(r"\| `(tests/[\w/]+\.py)::(test_\w+)` \|$", table, re.MULTILINE)
+    assert len(named) == len(table.splitlines())
+    assert [name for path, name in named if f"def {name}(" not in (ROOT / path).read_text()] == []
+
+
 def test_every_command_is_documented() -> None:
     page = (DOCS / "commands.md").read_text()
     names = set(re.findall(r"^\| `([a-z-]+)", page, re.MULTILINE))
