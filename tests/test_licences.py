@@ -33,9 +33,9 @@ def licences(name: str) -> list[str]:
     """As its metadata name them, never the whole text of one."""
     about = metadata.metadata(name)
     classifiers = [one for one in about.get_all("Classifier") or () if one.startswith("License")]
-    said = [about.get("License-Expression") or "", *classifiers]
-    if not any(said):
-        said = [(about.get("License") or "").partition("\n")[0]]
+    said = [*(about.get_all("License-Expression") or ()), *classifiers]
+    if not said:
+        said = [text.partition("\n")[0] for text in about.get_all("License") or ()]
     return [one for one in said if one]
 
 
