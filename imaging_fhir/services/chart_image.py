@@ -10,6 +10,7 @@ from imaging_fhir.model.document import Document
 from imaging_fhir.model.link import OWN_ID, Link
 from imaging_fhir.model.reference import local_id
 from imaging_fhir.model.study import ReadWarning
+from imaging_fhir.services import representative
 from imaging_fhir.services.chart import (
     Chart,
     Group,
@@ -339,10 +340,10 @@ def the_series(series: Sequence[AnyRow], uid: str) -> AnyRow:
 
 def series_blob(connection: Connection, series: AnyRow) -> int:
     """The instance that stands for the series; raise ResourceNotFound."""
-    found = series.picture or dicom_index.middle_blob(connection, series.pk)
+    found = representative.of_series(connection, series)
     if found is None:
         raise ResourceNotFound("The series has no image.")
-    return int(found)
+    return int(found.blob)
 
 
 def held_file(connection: Connection, task: int) -> tuple[int, str]:

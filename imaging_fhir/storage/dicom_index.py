@@ -181,16 +181,6 @@ def study_at(connection: Connection, rid: int) -> AnyRow | None:
     return connection.execute(STUDY_AT, {"rid": rid}).first()
 
 
-def middle_blob(connection: Connection, series_pk: int) -> int | None:
-    """The blob of the series' middle instance, by number; of one with pixels, if there is one."""
-    of_series = select(instance.c.blob).where(instance.c.series == series_pk)
-    with_pixels = of_series.where(instance.c.has_pixel_data).order_by(
-        instance.c.instance_number, instance.c.sop_instance_uid
-    )
-    found = connection.execute(with_pixels).all() or connection.execute(of_series.limit(1)).all()
-    return int(found[len(found) // 2].blob) if found else None
-
-
 def studies_of_patient(connection: Connection, patient: str) -> set[int]:
     """Keys of the filed studies."""
     return keys(connection, study.c.patient == patient)

@@ -310,6 +310,17 @@ def test_frames_of_an_image_are_leafed_through(jane: FlaskClient, services: Serv
     assert jane.get(f"{address}/preview?image=1&frame=3").mimetype == "image/jpeg"
 
 
+def test_a_localizer_in_the_middle_is_not_the_image_a_series_is_opened_at(
+    jane: FlaskClient, services: Services
+) -> None:
+    same = {"StudyInstanceUID": STUDY, "SeriesInstanceUID": SERIES}
+    address = f"{chart_of(send(services, ct()))}/series/{SERIES}"
+    localizer = ["DERIVED", "SECONDARY", "LOCALIZER"]
+    send(services, another(2, InstanceNumber=2, ImageType=localizer, **same))
+    send(services, another(3, InstanceNumber=3, **same))
+    assert "Image 3 of 3" in words(jane.get(address))
+
+
 @pytest.mark.parametrize("query", ["image=2", "image=1&frame=2", "image=99999999"])
 def test_an_image_beyond_the_last_is_not_found(
     jane: FlaskClient, services: Services, query: str
