@@ -30,7 +30,7 @@ def record(
     """
     recorded = datetime.fromtimestamp(transaction.now / 1000, UTC)
     is_caller = agent is None
-    agent = agent or f"Caller at {caller.address}"
+    agent = agent or named(caller)
     about = tuple(dict.fromkeys((*targets, patient) if patient else targets))
     owners = [name for name in about if name.startswith("Patient/")]
     event = Event(
@@ -56,3 +56,11 @@ def record(
     )
     entries = index_entries("Provenance", content)
     return resources.put(transaction, "Provenance", resource_id, content, entries)
+
+
+def named(caller: Caller) -> str:
+    """Who it is as their token says, and by which client; without one, where they are."""
+    if not caller.issuer:
+        return f"Caller at {caller.address}"
+    who = caller.fhir_user or caller.subject
+    return f"{who} by {caller.client_id}" if caller.client_id not in ("", who) else who

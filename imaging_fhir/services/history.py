@@ -78,6 +78,7 @@ class History:
         within: Connection | None = None,
     ) -> bytes:
         """Types without a history of their own, and those the caller may not see, are left out."""
+        self.access.require(caller, "history-type", "")
         query = self.parsed(parameters, strict=strict)
         without = tuple(name for name in RESOURCE_TYPES if not self.is_shown(name, caller))
         with self.resources.database.read(within) as connection:

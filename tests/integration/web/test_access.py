@@ -372,6 +372,8 @@ def test_a_merge_counts_from_the_next_request(ask: Client) -> None:
         for one in json_of(answer)["parameter"]
         if one["name"] == "provenance"
     ]
+    told = json_of(ask.get(f"/fhir/{undo}"))
+    assert told["agent"][0]["who"]["display"] == "x"
     undone = ask("POST", f"/fhir/{undo}/$undo", with_scopes("user/*.cruds"))
     assert undone.status_code == 200, undone.text
     assert ask.get("/fhir/Patient/b", ALL).status_code == 403
