@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from imaging_fhir.fhir.operation_definition import OPERATIONS
 from imaging_fhir.settings import Settings
-from imaging_fhir.web.authentication import is_open
+from imaging_fhir.web.authentication import OPEN_ENDPOINTS
 from imaging_fhir.web.gate import OPEN, RULES
 from tests.tokens import Issuer, bearer, rsa_key, site_file, urlsafe
 
@@ -104,7 +104,7 @@ def is_of_sign_in(address: str) -> bool:
 def test_a_wrong_token_opens_no_address(app: Flask, client: FlaskClient) -> None:
     tokens = wrong_tokens()
     for endpoint, method, address in requests_of(app):
-        if is_open(endpoint) or is_of_sign_in(address):
+        if endpoint in OPEN_ENDPOINTS or is_of_sign_in(address):
             continue
         for name, headers in tokens.items():
             answer = client.open(address, method=method, headers=headers, buffered=True)
