@@ -124,7 +124,7 @@ def test_what_no_scope_opens_is_refused_at_each(
         if RULES.get(endpoint) == OPEN or is_of_sign_in(address) or endpoint == "fhir.batch":
             continue
         if endpoint.startswith("asynchronous."):
-            expected = (404,)  # nobody has asked for anything
+            expected: tuple[int, ...] = (404,)  # nobody has asked for anything
         elif address.split("?")[0].rstrip("/") in SYSTEM and scope != "openid":
             expected = (200, 403, 415)  # of what the scope opens, which is nothing here
         else:
