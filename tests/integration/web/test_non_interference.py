@@ -192,3 +192,19 @@ def test_nobody_else_can_be_told(
 ) -> None:
     together, alone = (answered(one, asked, of_a(scopes)) for one in servers)
     assert together == alone
+
+
+PLAIN = [
+    *(f"/fhir/{type_}" for type_ in ["Patient", "Encounter", "Observation", "ImagingStudy"]),
+    *(f"/fhir/{type_}" for type_ in ["DocumentReference", "Practitioner", "Endpoint", "Binary"]),
+    *("/fhir", "/fhir/_history", "/fhir/Encounter/_history", "/dicomweb/studies"),
+    *("/fhir/Encounter/visit-b", "/fhir/Observation/finding-b", "/fhir/Practitioner/dr-b"),
+    *(f"/fhir/ImagingStudy/{UIDS['b']}", f"/dicomweb/studies/{UIDS['b']}", "/fhir/Patient/b"),
+]
+
+
+@pytest.mark.parametrize("scopes", TOKENS)
+def test_nor_by_the_plainest_questions(servers: list[Client], scopes: str) -> None:
+    for path in PLAIN:
+        there, nowhere = (answered(one, ("GET", path, None), of_a(scopes)) for one in servers)
+        assert there == nowhere, path
