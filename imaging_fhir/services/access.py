@@ -92,9 +92,10 @@ class AccessPolicy:
         letter = LETTERS.get(interaction)
         if letter is None:
             self.require_right(caller, interaction, resource_type)
-        elif not grants_of(caller, frozenset({caller.patient} - {""})).granted(
-            resource_type, letter
-        ):
+        elif not resource_type:  # of the system: what is found is told from each type
+            if not any(letter in scope.permissions for scope in caller.scopes):
+                raise AccessDenied(f"The access token does not allow {interaction}.")
+        elif not as_named(caller).granted(resource_type, letter):
             raise AccessDenied(f"The access token does not allow {interaction} of {resource_type}.")
 
     def require_right(self, caller: Caller, right: str, resource_type: str) -> None:
