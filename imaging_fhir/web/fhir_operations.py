@@ -230,6 +230,7 @@ def patient_named(call: Call, name: str) -> str:
 
 def explain_link(call: Call) -> Resource:
     """Without a file; with one, `web.explain_link` reads it."""
+    services().access.require(caller(), "create", "ImagingStudy")
     explanation = services().explain_link.parameters(
         call.given,
         default=source_of_caller(),

@@ -316,7 +316,7 @@ def test_a_merge_costs_no_more_statements_for_more_that_refer(
     house: House, merging: Merging
 ) -> None:
     counts = []
-    for number in (20, 100):
+    for number in (1, 20, 100):  # the first one finds nobody known to the audit trail
         house.patient(f"old{number}", f"o{number}")
         for visit in range(number):
             house.encounter(f"{number}-{visit}", f"old{number}")
@@ -325,8 +325,8 @@ def test_a_merge_costs_no_more_statements_for_more_that_refer(
         with counting(house.database) as undoing:
             undo(merging, done)
         counts.append((len(statements), len(undoing)))
-        assert house.subject(f"Encounter/{number}-7") == f"Patient/old{number}"
-    assert counts[0] == counts[1]
+        assert house.subject(f"Encounter/{number}-0") == f"Patient/old{number}"
+    assert counts[1] == counts[2]
 
 
 def test_a_merge_taken_back_by_an_update_gives_the_images_back(house: House) -> None:
