@@ -244,8 +244,9 @@ class Search:
     def __init__(self, dialect: str, restrictions: Restrictions) -> None:
         self.dialect = dialect
         self.is_restricted = bool(restrictions)
-        conditions = Conditions(dialect, restrictions)
-        self.visible = conditions.of(resource, STUDY, (), driven=False)
+        only, own = Conditions(dialect, restrictions), restrictions.get(STUDY, ())
+        seen = (only.one(resource, STUDY, one, drives=False) for one in own)
+        self.visible = and_(resource.c.deleted.is_(False), *seen)  # of filed studies: all of a type
 
     def matching(self, query: DicomQuery, driver: Condition | None) -> Select[Any]:
         """The keys of all that match; where nothing drives, SQLite is to go from studies down."""

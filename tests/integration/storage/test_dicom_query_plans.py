@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from sqlalchemy import Connection, event, text
@@ -12,6 +13,7 @@ from imaging_fhir.model.dicom_query import DicomQuery
 from imaging_fhir.services.query_dicom import in_studies
 from imaging_fhir.storage import dicom_query, schema
 from imaging_fhir.storage.database import Database
+from imaging_fhir.storage.prepared import Parameters, Prepared
 from tests.integration.storage.test_search_plans import make, whole
 
 EACH = 6_000  # studies, each of one series with one instance
@@ -112,11 +114,24 @@ def statements(connection: Connection, query: DicomQuery) -> list[tuple[str, Any
     def take(_: Any, cursor: Any, statement: str, parameters: Any, *rest: Any) -> None:
         found.append((statement, parameters))
 
+    direct = Prepared.cursor
+
+    def prepared(self: Prepared, connection: Connection, given: Parameters) -> Any:
+        compiled = self.of(connection.dialect)
+        found.append((compiled.sql, compiled.parameters(given)))
+        return direct(self, connection, given)
+
     event.listen(connection, "before_cursor_execute", take)
-    page = dicom_query.page(connection, query, {})
-    in_studies(connection, query, page.rows)
+    with patch.object(Prepared, "cursor", prepared):
+        page = dicom_query.page(connection, query, {})
+        in_studies(connection, query, page.rows)
     event.remove(connection, "before_cursor_execute", take)
     return found
+
+
+def as_given(parameters: Any) -> Any:
+    """As SQLAlchemy takes them: by name, or several by position in a tuple."""
+    return parameters if isinstance(parameters, dict) else tuple(parameters)
 
 
 def scans(connection: Connection, query: DicomQuery) -> list[str]:
@@ -129,7 +144,7 @@ def scans(connection: Connection, query: DicomQuery) -> list[str]:
         str(row[-1])
         for statement, parameters in statements(connection, query)
         if "count(" not in statement
-        for row in connection.exec_driver_sql(explain + statement, parameters)
+        for row in connection.exec_driver_sql(explain + statement, as_given(parameters))
     ]
     assert steps
     tables = r"(resource|\w+_index|study|series|instance|dicom_value|dicom_json)(_\d+)?\b"
@@ -156,7 +171,7 @@ def test_the_newest_studies_come_along_their_index(filled: Database) -> None:
                 str(row[-1])
                 for statement, parameters in asked
                 if "ORDER BY study.moment" in statement
-                for row in connection.exec_driver_sql(explain + statement, parameters)
+                for row in connection.exec_driver_sql(explain + statement, as_given(parameters))
             ]
             assert any("ix_study_moment" in step for step in steps), steps
             assert not any(of_all.search(step) for step in steps), steps
