@@ -4,12 +4,22 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from benchmarks.dimse import has_storescu
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def may_be_nothing(measured: dict[str, Any]) -> bool:
+    """Of so few: what memory grows by, differences, and processor time, counted in hundredths."""
+    name = measured["name"]
+    return measured["unit"] == "MB" or "more than" in name or "processor" in name
+
+
+@pytest.mark.timeout(900)
 def test_every_benchmark_runs() -> None:
     run = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--smoke", "--json"],
@@ -20,7 +30,7 @@ def test_every_benchmark_runs() -> None:
     )
     assert run.returncode == 0, run.stderr
     results = json.loads(run.stdout)
-    assert all(one["median"] > 0 for one in results)
+    assert all(one["median"] > 0 for one in results if not may_be_nothing(one))
     names = " ".join(one["name"] for one in results)
     for part in ("STOW-RS", "$import-image", "in a study of", "imaging-fhir ingest"):
         assert f"{part}" in names
@@ -28,6 +38,7 @@ def test_every_benchmark_runs() -> None:
     for part in (
         "read of a Patient",
         "rendered, cold",
+        "studies by PatientID",
         "search by identifier",
         "away / up",
         "sustained",
