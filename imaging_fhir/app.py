@@ -15,6 +15,7 @@ from imaging_fhir.services.composition import Services, build_services
 from imaging_fhir.settings import Settings
 from imaging_fhir.web import (
     asynchronous,
+    authorization,
     binary,
     chart,
     definitions,
@@ -76,6 +77,7 @@ BLUEPRINTS = (
     search.bp,
     metadata.bp,
     smart_configuration.bp,
+    authorization.bp,
     openapi.bp,
     dicomweb.bp,
     dicomweb_bulk.bp,

@@ -10,6 +10,7 @@ import click
 
 from imaging_fhir.cli_adoption import adopt_ehr
 from imaging_fhir.cli_audit import audit
+from imaging_fhir.cli_authorization import client, keys, user
 from imaging_fhir.cli_services import SOME_FAILED, running, settings_of_environment
 from imaging_fhir.services.backup import Backup, restore
 from imaging_fhir.services.check import Check
@@ -161,4 +162,7 @@ COMMANDS: tuple[Any, ...] = (
     erase,
     adopt_ehr,
     audit,
+    client,
+    user,
+    keys,
 )

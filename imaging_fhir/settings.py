@@ -35,6 +35,13 @@ class Settings:
     auth: Annotated[
         str, "smart: by access tokens; none: everyone who reaches the port may do everything"
     ] = "none"
+    authorization_server: Annotated[
+        bool, "yes: with auth=smart, people log in here and access tokens are given here"
+    ] = False
+    authorization_secret_file: Annotated[
+        str, "File that opens the keys which sign them; else one in data_dir"
+    ] = ""
+    client_registration: Annotated[bool, "yes: whatever app comes may register by itself"] = False
     allow_open: Annotated[bool, "yes: listen beyond loopback without authentication"] = False
     allowed_hosts: Annotated[str, "Further names for the Host header, separated by commas"] = ""
     trusted_proxies: Annotated[
@@ -144,6 +151,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.auth not in ("none", "smart"):
             raise InvalidSetting(f"{PREFIX}AUTH is {self.auth!r}: none or smart.")
+        if self.authorization_server and self.auth != "smart":
+            raise InvalidSetting(f"{PREFIX}AUTHORIZATION_SERVER needs {PREFIX}AUTH=smart.")
         if self.log_format not in ("plain", "json"):
             raise InvalidSetting(f"{PREFIX}LOG_FORMAT is {self.log_format!r}: plain or json.")
         if self.reference_integrity not in ("lenient", "strict"):
@@ -177,6 +186,10 @@ class Settings:
     @property
     def is_audited(self) -> bool:
         return self.audit == "yes" or (self.audit == "auto" and self.auth != "none")
+
+    @property
+    def is_authorization_server(self) -> bool:
+        return self.authorization_server and self.auth == "smart"
 
     @property
     def blob_address(self) -> str:

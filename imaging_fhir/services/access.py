@@ -36,10 +36,14 @@ class AccessPolicy:
     """`person` finds the ids of all Patients who are the same person as the one of an id."""
 
     def __init__(
-        self, settings: Settings, person: Callable[[str], frozenset[str]] | None = None
+        self,
+        settings: Settings,
+        person: Callable[[str], frozenset[str]] | None = None,
+        app_origins: Callable[[], frozenset[str]] | None = None,
     ) -> None:
         self.asks_nobody = settings.auth != "smart"
         self.person = person or alone
+        self.app_origins = app_origins  # of the pages of registered apps
         self.beyond_loopback = not is_loopback(settings.host)
         self.public_origin = origin_of(settings.public_address)
         self.listed_origins = settings.cors_origin_list
@@ -65,12 +69,17 @@ class AccessPolicy:
         return name in self.names or (self.beyond_loopback and is_address(name))
 
     def is_foreign(self, origin: str, host: str) -> bool:
+        return not self.is_own(origin, host) and not self.is_listed(origin)
+
+    def is_own(self, origin: str, host: str) -> bool:
         own = {self.public_origin, f"http://{host.lower()}", f"https://{host.lower()}"}
-        return origin.lower() not in own and not self.is_listed(origin)
+        return origin.lower() in own
 
     def is_listed(self, origin: str) -> bool:
         """May pages of this origin read and write? A page without an origin is `null`."""
-        return origin.lower() in self.listed_origins or "*" in self.listed_origins
+        if origin.lower() in self.listed_origins or "*" in self.listed_origins:
+            return True
+        return self.app_origins is not None and origin.lower() in self.app_origins()
 
     def is_open(self, caller: Caller) -> bool:
         """Is nothing closed to the caller?"""

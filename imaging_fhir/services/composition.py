@@ -19,6 +19,8 @@ from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.services.addresses import Addresses
 from imaging_fhir.services.asynchronous import Asynchronous
 from imaging_fhir.services.audit import Audit
+from imaging_fhir.services.authorization import Authorization
+from imaging_fhir.services.authorization_composition import authorization_of, sessions_of
 from imaging_fhir.services.background import Background
 from imaging_fhir.services.binary import Binaries
 from imaging_fhir.services.candidates import Candidates
@@ -55,6 +57,7 @@ from imaging_fhir.services.rejecting import Rejecting
 from imaging_fhir.services.relinking import Relinking
 from imaging_fhir.services.resources import Resources
 from imaging_fhir.services.search import Search
+from imaging_fhir.services.sessions import Sessions
 from imaging_fhir.services.smart_configuration import SmartConfiguration
 from imaging_fhir.services.source_correction import SourceCorrections
 from imaging_fhir.services.splitting import Splitting
@@ -94,6 +97,8 @@ class Services:
     access: AccessPolicy
     tokens: Tokens | None  # where access tokens are asked for
     smart_configuration: SmartConfiguration | None
+    authorization: Authorization | None  # the built-in server, where it is on
+    sessions: Sessions | None
     audit: Audit
     addresses: Addresses
     resources: Resources
@@ -199,7 +204,12 @@ def build_services(settings: Settings) -> Services:
     pictures = Pictures(database=database, store=blobs)
     is_open = settings.auth == "none"
     database.write(partial(put_archive_endpoint, requires_access_token=not is_open))
-    access = AccessPolicy(settings, partial(person_of, database))
+    authorization = authorization_of(settings, database)
+    access = AccessPolicy(
+        settings,
+        partial(person_of, database),
+        app_origins=authorization.origins if authorization else None,
+    )
     guard = AddressGuard.of(settings.subscription_hosts, allow_http=settings.subscription_http)
     addresses = Addresses(
         database=database,
@@ -271,8 +281,12 @@ def build_services(settings: Settings) -> Services:
         blobs=blobs,
         site=site,
         access=access,
-        tokens=tokens_of(settings, site),
-        smart_configuration=smart_configuration_of(settings, site),
+        tokens=tokens_of(settings, site, authorization),
+        smart_configuration=smart_configuration_of(
+            settings, site, authorization, registers=settings.client_registration
+        ),
+        authorization=authorization,
+        sessions=sessions_of(settings, database),
         audit=audit_of(settings, database),
         addresses=addresses,
         resources=resources,

@@ -711,3 +711,82 @@ audit_spool = Table(
     Column("name", Text, primary_key=True),
     Column("moved", BigInteger, nullable=False),
 )
+
+# The built-in authorization server (services.authorization). Of what opens something only a
+# digest is kept; `expires` says when a row may be removed.
+oauth_client = Table(
+    "oauth_client",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("body", Text, nullable=False),  # smart.client.Client, as JSON
+    Column("secret", LargeBinary),  # digest; null: a public client, or one with a key
+    Column("created", BigInteger, nullable=False),
+)
+oauth_key = Table(
+    "oauth_key",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("public", Text, nullable=False),  # JWK
+    Column("private", Text),  # PEM, encrypted; null: it signs no more
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger),  # null: it signs
+)
+person_account = Table(
+    "person_account",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("password", Text),  # argon2; null: removed
+    Column("roles", Text, nullable=False),  # apart by spaces
+    Column("fhir_user", Text, nullable=False),
+    Column("patient", Text, nullable=False),  # id of the own record
+    Column("created", BigInteger, nullable=False),
+)
+person_session = Table(
+    "person_session",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("account", ForeignKey("person_account.name"), nullable=False, index=True),
+    Column("created", BigInteger, nullable=False),
+    Column("seen", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False, index=True),
+)
+# Attempts to log in: of an account, or from an address.
+sign_in_attempt = Table(
+    "sign_in_attempt",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("expires", BigInteger, nullable=False, index=True),
+)
+# What a person has let a client do; all tokens of it die with it.
+oauth_grant = Table(
+    "oauth_grant",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("client", Text, nullable=False, index=True),
+    Column("account", Text, nullable=False, index=True),
+    Column("session", LargeBinary),  # with which it ends
+    Column("body", Text, nullable=False),  # model.authorization.Granted, as JSON
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False, index=True),
+    Column("revoked", Boolean, nullable=False, server_default=false()),
+)
+# Codes, refresh tokens and launches: each is used once.
+oauth_ticket = Table(
+    "oauth_ticket",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("kind", Text, nullable=False),  # code, refresh, launch
+    Column("grant_id", Text),
+    Column("body", Text, nullable=False),
+    Column("expires", BigInteger, nullable=False, index=True),
+    Column("used", Boolean, nullable=False, server_default=false()),
+)
+# Ids of access tokens that were revoked, and of client assertions that were used.
+oauth_spent = Table(
+    "oauth_spent",
+    metadata,
+    Column("kind", Text, primary_key=True),  # token, assertion
+    Column("id", Text, primary_key=True),
+    Column("expires", BigInteger, nullable=False, index=True),
+)

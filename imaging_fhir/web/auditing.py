@@ -20,9 +20,11 @@ from imaging_fhir.web.errors import answer_expected
 
 NOT_ABOUT_ANYBODY = frozenset(  # blueprints: what is the same for all, and how the server is
     {"definitions", "metadata", "openapi", "operations", "static", "smart_configuration"}
+    | {"sign_in"}  # which says itself who logged in and out
 )
 SHELLS = frozenset(  # without data of their own, which is asked for by further requests
-    {"chart.root", "chart.static_file", "chart.nothing", "viewer.viewer", "viewer.configuration"}
+    {"authorization.jwks", "authorization.discovery"}
+    | {"chart.root", "chart.static_file", "chart.nothing", "viewer.viewer", "viewer.configuration"}
 )
 KINDS: Mapping[str, str] = {  # by blueprint, or by endpoint
     "fhir.read": "read",

@@ -7,15 +7,19 @@ A token is never taken from an address, which others see. An answer of 401 says 
 from typing import cast
 
 from flask import Flask, Response, current_app, request
+from werkzeug.http import parse_cookie
 
 from imaging_fhir.errors import AccessDenied, InvalidRequest, IssuerUnavailable, Unauthenticated
 from imaging_fhir.model.caller import Caller
+from imaging_fhir.services.access import SAFE_METHODS
 from imaging_fhir.services.composition import Services
 from imaging_fhir.web.wsgi import Environ
 
 KNOWN = "imaging_fhir.caller"  # in the environment of WSGI, once it was found out
 FAULT = "imaging_fhir.token_fault"  # why the token that was sent does not count
 REALM = 'Bearer realm="imaging_fhir"'
+COOKIE = "imaging_fhir_session"
+SECURE_COOKIE = f"__Host-{COOKIE}"
 IN_ADDRESS = "access_token"
 OPEN_ENDPOINTS = frozenset(
     {
@@ -26,7 +30,16 @@ OPEN_ENDPOINTS = frozenset(
     }
 )
 SIGN_IN = ("/auth/", "/.well-known/", "/fhir/.well-known/")  # what it takes to get a token
-OPEN_PATHS = frozenset({"/fhir/metadata", "/fhir/.well-known/smart-configuration"})  # to any page
+CLIENTS_OWN = ("/auth/token", "/auth/introspect", "/auth/revoke")
+OPEN_PATHS = frozenset(  # to any page
+    {
+        "/fhir/metadata",
+        "/fhir/.well-known/smart-configuration",
+        "/auth/jwks",
+        "/.well-known/openid-configuration",
+        "/.well-known/oauth-authorization-server",
+    }
+)
 
 
 def authenticate(environ: Environ, services: Services) -> Caller:
@@ -39,8 +52,12 @@ def authenticate(environ: Environ, services: Services) -> Caller:
 
 def identified(environ: Environ, services: Services) -> Caller:
     address, header = environ.get("REMOTE_ADDR", ""), environ.get("HTTP_AUTHORIZATION")
-    if services.tokens is None or header is None:
+    if services.tokens is None:
         return Caller(address=address)
+    if header is None:
+        return of_session(environ, services, address) or Caller(address=address)
+    if environ["PATH_INFO"].startswith(CLIENTS_OWN):
+        return Caller(address=address)  # there it says which client it is
     scheme, _, token = header.partition(" ")
     try:
         if scheme.lower() != "bearer":
@@ -49,6 +66,25 @@ def identified(environ: Environ, services: Services) -> Caller:
     except (Unauthenticated, IssuerUnavailable) as fault:
         environ[FAULT] = fault
         return Caller(address=address)
+
+
+def of_session(environ: Environ, services: Services, address: str) -> Caller | None:
+    """Of a browser that somebody logged in with; it writes from our own pages alone."""
+    cookie = session_cookie(environ)
+    if services.sessions is None or not cookie:
+        return None
+    if environ["REQUEST_METHOD"] not in SAFE_METHODS:
+        origin = environ.get("HTTP_ORIGIN", "")
+        if not services.access.is_own(origin, environ.get("HTTP_HOST", "")):
+            return None
+    return services.sessions.caller(cookie, address)
+
+
+def session_cookie(environ: Environ) -> str:
+    if COOKIE not in environ.get("HTTP_COOKIE", ""):
+        return ""
+    cookies = parse_cookie(environ)
+    return cookies.get(SECURE_COOKIE) or cookies.get(COOKIE) or ""
 
 
 def challenge(error: Unauthenticated) -> str:

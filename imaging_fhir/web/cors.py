@@ -10,7 +10,8 @@ from typing import Any
 from imaging_fhir.services.access import AccessPolicy
 from imaging_fhir.web.wsgi import Application, Environ, StartResponse, varying
 
-DOORS = ("/fhir", "/dicomweb", "/.well-known")
+OF_TOKENS = ("/auth/token", "/auth/jwks", "/auth/revoke", "/auth/introspect")
+DOORS = ("/fhir", "/dicomweb", "/.well-known", *OF_TOKENS)
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 MAY_BE_SENT = ", ".join(
     (
@@ -109,7 +110,7 @@ def with_cors(
     application: Application, access: AccessPolicy, opened: frozenset[str] = NOTHING
 ) -> Application:
     """The application itself where there is nothing to allow."""
-    needed = bool(access.listed_origins or opened)
+    needed = bool(access.listed_origins or opened or access.app_origins)
     return Cors(application, access, opened) if needed else application
 
 

@@ -593,6 +593,70 @@ def create_audit() -> None:
         Column("name", Text, primary_key=True),
         Column("moved", BigInteger, nullable=False),
     )
+    op.create_table(
+        "oauth_client",
+        Column("id", Text, primary_key=True),
+        Column("body", Text, nullable=False),
+        Column("secret", LargeBinary),
+        Column("created", BigInteger, nullable=False),
+    )
+    op.create_table(
+        "oauth_key",
+        Column("id", Text, primary_key=True),
+        Column("public", Text, nullable=False),
+        Column("private", Text),
+        Column("created", BigInteger, nullable=False),
+        Column("expires", BigInteger),
+    )
+    op.create_table(
+        "person_account",
+        Column("name", Text, primary_key=True),
+        Column("password", Text),
+        Column("roles", Text, nullable=False),
+        Column("fhir_user", Text, nullable=False),
+        Column("patient", Text, nullable=False),
+        Column("created", BigInteger, nullable=False),
+    )
+    op.create_table(
+        "person_session",
+        Column("digest", LargeBinary, primary_key=True),
+        Column("account", Text, ForeignKey("person_account.name"), nullable=False, index=True),
+        Column("created", BigInteger, nullable=False),
+        Column("seen", BigInteger, nullable=False),
+        Column("expires", BigInteger, nullable=False, index=True),
+    )
+    op.create_table(
+        "sign_in_attempt",
+        Column("subject", Text, primary_key=True),
+        Column("count", Integer, nullable=False),
+        Column("expires", BigInteger, nullable=False, index=True),
+    )
+    op.create_table(
+        "oauth_grant",
+        Column("id", Text, primary_key=True),
+        Column("client", Text, nullable=False, index=True),
+        Column("account", Text, nullable=False, index=True),
+        Column("session", LargeBinary),
+        Column("body", Text, nullable=False),
+        Column("created", BigInteger, nullable=False),
+        Column("expires", BigInteger, nullable=False, index=True),
+        Column("revoked", Boolean, nullable=False, server_default=false()),
+    )
+    op.create_table(
+        "oauth_ticket",
+        Column("digest", LargeBinary, primary_key=True),
+        Column("kind", Text, nullable=False),
+        Column("grant_id", Text),
+        Column("body", Text, nullable=False),
+        Column("expires", BigInteger, nullable=False, index=True),
+        Column("used", Boolean, nullable=False, server_default=false()),
+    )
+    op.create_table(
+        "oauth_spent",
+        Column("kind", Text, primary_key=True),
+        Column("id", Text, primary_key=True),
+        Column("expires", BigInteger, nullable=False, index=True),
+    )
 
 
 def create_index_table(
