@@ -14,12 +14,12 @@ from flask.testing import FlaskClient
 from joserfc import jwk, jwt
 from werkzeug.test import TestResponse
 
-from imaging_fhir.app import EXTENSION
 from imaging_fhir.model.authorization import CLIENT_CREDENTIALS, Client, Granted, LaunchContext
 from imaging_fhir.services.authorization import Asked, Authorization
 from imaging_fhir.services.composition import Services
 from imaging_fhir.services.registration import register_client
 from imaging_fhir.settings import Settings
+from imaging_fhir.web.context import EXTENSION
 from tests.tokens import ec_key
 
 ROOT = "https://images.example"
